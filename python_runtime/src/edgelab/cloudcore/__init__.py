@@ -1,0 +1,1 @@
+"""CloudCore: the cloud's side."""

@@ -1,0 +1,1 @@
+"""Containers from the client's side."""

@@ -1,0 +1,1 @@
+"""How a process of ours lives: start, signals, readiness, supervision, retries, clear endings."""

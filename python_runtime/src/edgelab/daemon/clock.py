@@ -1,0 +1,58 @@
+"""Time as something that is handed in, so that tests own it."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall clock, monotonic clock and sleep."""
+
+    def now(self) -> dt.datetime:
+        """Current time, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> dt.datetime:
+        """Current time, in UTC."""
+        return dt.datetime.now(dt.UTC)
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed moment."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the event loop."""
+        await asyncio.sleep(seconds)
+
+
+SYSTEM = SystemClock()
+
+
+def rfc3339(moment: dt.datetime) -> str:
+    """`2026-08-06T10:00:10Z`, the form of metav1.Time."""
+    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def rfc3339_micro(moment: dt.datetime) -> str:
+    """`2026-08-06T10:00:10.000000Z`, the form of metav1.MicroTime (leases)."""
+    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_rfc3339(text: str) -> dt.datetime:
+    """Read either form. Raises ValueError."""
+    return dt.datetime.fromisoformat(text)

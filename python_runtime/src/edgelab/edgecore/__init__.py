@@ -1,0 +1,1 @@
+"""EdgeCore: the node's side."""

@@ -1,0 +1,1 @@
+"""EdgeSite: the embedded control plane."""

@@ -1,0 +1,1 @@
+"""Certificates, keys and join tokens: the only place that signs anything."""

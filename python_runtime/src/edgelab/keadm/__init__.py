@@ -1,0 +1,1 @@
+"""keadm: the command line that sets up, joins and inspects."""

@@ -1,0 +1,1 @@
+"""The Kubernetes API from the client's side: kubeconfig, requests, list and watch."""

@@ -1,0 +1,1 @@
+"""Mappers: programs that join a physical device to its twin."""

@@ -1,0 +1,1 @@
+"""Kubernetes objects as plain data, without any I/O: errors, patches, selectors, quantities, owners."""

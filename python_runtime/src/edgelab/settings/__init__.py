@@ -1,0 +1,1 @@
+"""cloudcore.yaml and edgecore.yaml: typed, defaulted, validated."""

@@ -1,0 +1,1 @@
+"""Device twins out of the Kubernetes API into a time-series database."""
