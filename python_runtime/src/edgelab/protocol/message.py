@@ -17,10 +17,13 @@ NULL_CONTENT = msgspec.Raw(b"null")
 
 
 class Header(msgspec.Struct, omit_defaults=True):
-    """Identity and ordering of a message; `timestamp` is Unix milliseconds."""
+    """Identity and ordering of a message; `timestamp` is Unix milliseconds.
 
-    msg_id: str = ""
-    timestamp: int = 0
+    The first two are written even when empty (a factory's value is never taken for a default).
+    """
+
+    msg_id: str = msgspec.field(default_factory=str)
+    timestamp: int = msgspec.field(default_factory=int)
     parent_msg_id: str = ""
     resourceversion: str = ""
     sync: bool = False
