@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from edgelab import KUBEEDGE_VERSION, __version__
-from edgelab.settings.document import ConfigError, Loaded, Problem, dump, load
+from edgelab.settings.document import ConfigError, Loaded, Migrate, Problem, dump, load
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -29,6 +29,7 @@ class Program(Generic[T]):
     defaults: Callable[[], T]
     minimal: Callable[[], dict[str, Any]]
     validate: Callable[[T], list[Problem]]
+    migrate: Migrate | None = None
 
 
 def parser(program: Program[Any]) -> argparse.ArgumentParser:
@@ -45,7 +46,7 @@ def parser(program: Program[Any]) -> argparse.ArgumentParser:
 
 def checked(program: Program[T], path: Path, *, strict: bool) -> Loaded[T]:
     """Load and validate. `strict` makes unknown fields an error. Raises ConfigError."""
-    loaded = load(path, program.defaults())
+    loaded = load(path, program.defaults(), program.migrate)
     problems = program.validate(loaded.settings)
     if strict:
         problems = loaded.unknown + problems
@@ -65,10 +66,12 @@ def handle(program: Program[T], arguments: argparse.Namespace) -> int | None:
     if arguments.check_config is None:
         return None
     try:
-        checked(program, arguments.check_config, strict=True)
+        loaded = checked(program, arguments.check_config, strict=True)
     except ConfigError as error:
         for problem in error.problems:
             print(f"{program.name}: {error.source}: {problem}", file=sys.stderr)
         return 1
+    for warning in loaded.outdated:
+        print(f"{program.name}: {arguments.check_config}: warning: {warning}", file=sys.stderr)
     print(f"{program.name}: {arguments.check_config}: ok")
     return 0

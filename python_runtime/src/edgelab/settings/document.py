@@ -7,7 +7,7 @@ KubeEdge decodes its files on top of the full default object and ignores unknown
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_args
@@ -41,11 +41,16 @@ class ConfigError(Exception):
 
 @dataclass(slots=True)
 class Loaded(Generic[T]):
-    """Typed settings, the plain document they came from, and the keys nobody knows."""
+    """Typed settings, the plain document they came from, the keys nobody knows, and the outdated ones."""
 
     settings: T
     document: dict[str, Any]
     unknown: list[Problem] = field(default_factory=list)
+    outdated: list[Problem] = field(default_factory=list)
+
+
+Migrate = Callable[[dict[str, Any]], list[Problem]]
+"""Turns a document of an older layout into today's, in place; what it returns are warnings."""
 
 
 def read_yaml(text: str, source: str) -> dict[str, Any]:
@@ -73,24 +78,27 @@ def merge(base: Any, over: Any) -> Any:
     return copy.deepcopy(base if over is None else over)
 
 
-def load(path: Path, defaults: T) -> Loaded[T]:
+def load(path: Path, defaults: T, migrate: Migrate | None = None) -> Loaded[T]:
     """Read `path` on top of `defaults`. Raises ConfigError (unreadable, malformed, wrong type)."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(str(path), [Problem("", error.strerror or str(error))]) from error
-    return parse(text, defaults, source=str(path))
+    return parse(text, defaults, source=str(path), migrate=migrate)
 
 
-def parse(text: str, defaults: T, *, source: str = "configuration") -> Loaded[T]:
+def parse(
+    text: str, defaults: T, *, source: str = "configuration", migrate: Migrate | None = None
+) -> Loaded[T]:
     """Like `load`, from text."""
     document = read_yaml(text, source)
+    outdated = migrate(document) if migrate else []
     base = msgspec.to_builtins(defaults)
     try:
         settings = msgspec.convert(merge(base, document), type(defaults), strict=True)
     except msgspec.ValidationError as error:
         raise ConfigError(source, [_problem(error)]) from error
-    return Loaded(settings, document, list(unknown_fields(document, type(defaults))))
+    return Loaded(settings, document, list(unknown_fields(document, type(defaults))), outdated)
 
 
 def _problem(error: msgspec.ValidationError) -> Problem:

@@ -1,0 +1,124 @@
+"""Reading files written for edgecore.config.kubeedge.io/v1alpha1 (KubeEdge up to 1.14).
+
+The old `edged` section was flat. What still has a meaning moves to its place in v1alpha2; what has none
+is named with the reason. Source: KubeEdge's v1alpha1 and v1alpha2 `types.go`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from edgelab.settings.document import Problem
+
+V1ALPHA1 = "edgecore.config.kubeedge.io/v1alpha1"
+V1ALPHA2 = "edgecore.config.kubeedge.io/v1alpha2"
+
+_DOCKER = "EdgeCore drives containers through CRI only; install containerd"
+_CNI = "the container runtime's own configuration decides about CNI"
+REMOVED = {
+    "runtimeType": _DOCKER,
+    "dockerAddress": _DOCKER,
+    "edgedMemoryCapacity": "the node's memory is read from the machine",
+    "imagePullProgressDeadline": "the container runtime decides about pulls",
+    "concurrentConsumers": "every pod has its own worker",
+    "devicePluginEnabled": "device plugins are not offered",
+    "gpuPluginEnabled": "device plugins are not offered",
+    "cniConfDir": _CNI,
+    "cniBinDir": _CNI,
+    "cniCacheDirs": _CNI,
+    "networkPluginName": _CNI,
+    "networkPluginMTU": _CNI,
+    "enableMetrics": "metrics are always served on readOnlyPort",
+    "annotations": "set annotations on the Node with kubectl",
+}
+RENAMED = {"labels": "nodeLabels", "maximumDeadContainersPerPod": "maxPerPodContainerCount"}
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _in_seconds(value: Any) -> Any:
+    return f"{value}s" if isinstance(value, int) else value
+
+
+def _in_minutes(value: Any) -> Any:
+    return f"{value}m" if isinstance(value, int) else value
+
+
+def _in_nanoseconds(value: Any) -> Any:
+    return f"{value}ns" if isinstance(value, int) else value
+
+
+def _addresses(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+KUBELET: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "nodeStatusUpdateFrequency": ("nodeStatusUpdateFrequency", _in_seconds),
+    "runtimeRequestTimeout": ("runtimeRequestTimeout", _in_minutes),
+    "volumeStatsAggPeriod": ("volumeStatsAggPeriod", _in_nanoseconds),
+    "imageGCHighThreshold": ("imageGCHighThresholdPercent", _same),
+    "imageGCLowThreshold": ("imageGCLowThresholdPercent", _same),
+    "remoteRuntimeEndpoint": ("containerRuntimeEndpoint", _same),
+    "remoteImageEndpoint": ("imageServiceEndpoint", _same),
+    "clusterDNS": ("clusterDNS", _addresses),
+    "clusterDomain": ("clusterDomain", _same),
+    "registerNode": ("registerNode", _same),
+    "taints": ("registerWithTaints", _same),
+    "cgroupDriver": ("cgroupDriver", _same),
+    "cgroupsPerQOS": ("cgroupsPerQOS", _same),
+    "cgroupRoot": ("cgroupRoot", _same),
+}
+"""Old key of `edged` -> its key in `tailoredKubeletConfig`, and how its value changes."""
+
+
+def migrate(document: dict[str, Any]) -> list[Problem]:
+    """Change `document` in place to v1alpha2's layout; the findings are warnings, one a key."""
+    warnings: list[Problem] = []
+    if document.get("apiVersion") == V1ALPHA1:
+        document["apiVersion"] = V1ALPHA2
+        warnings.append(Problem("apiVersion", f"{V1ALPHA1} is outdated and read as {V1ALPHA2}"))
+    modules = document.get("modules")
+    if not isinstance(modules, dict):
+        return warnings
+    if modules.pop("edgeMesh", None) is not None or modules.pop("edgemesh", None) is not None:
+        warnings.append(Problem("modules.edgeMesh", "removed: EdgeMesh is a program of its own"))
+    manager = modules.get("metaManager")
+    if isinstance(manager, dict) and manager.pop("podStatusSyncInterval", None) is not None:
+        warnings.append(
+            Problem("modules.metaManager.podStatusSyncInterval", "removed: status goes up at once")
+        )
+    edged = modules.get("edged")
+    if isinstance(edged, dict):
+        warnings += _migrate_edged(edged)
+    return warnings
+
+
+def _migrate_edged(edged: dict[str, Any]) -> list[Problem]:
+    warnings: list[Problem] = []
+    for key in [key for key in edged if key in REMOVED]:
+        del edged[key]
+        warnings.append(Problem(f"modules.edged.{key}", f"removed: {REMOVED[key]}"))
+    for key in [key for key in edged if key in RENAMED]:
+        edged.setdefault(RENAMED[key], edged.pop(key))
+        warnings.append(Problem(f"modules.edged.{key}", f"moved: now modules.edged.{RENAMED[key]}"))
+    moved = [key for key in edged if key in KUBELET]
+    if not moved:
+        return warnings
+    kubelet = edged.get("tailoredKubeletConfig")
+    if not isinstance(kubelet, dict):
+        kubelet = edged["tailoredKubeletConfig"] = {}
+    for key in moved:
+        value = edged.pop(key)
+        name, change = KUBELET[key]
+        if isinstance(value, str) and "dockershim" in value:
+            warnings.append(Problem(f"modules.edged.{key}", f"removed: {_DOCKER}"))
+            continue
+        if value is not None:
+            kubelet.setdefault(name, change(value))
+        warnings.append(
+            Problem(f"modules.edged.{key}", f"moved: now modules.edged.tailoredKubeletConfig.{name}")
+        )
+    return warnings
