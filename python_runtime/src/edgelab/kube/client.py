@@ -1,0 +1,320 @@
+"""The Kubernetes API over HTTP(S): `edgelab.kube.interface.KubeApi` on aiohttp with raw JSON.
+
+Raises `ApiError` for every answer that is a failure and `daemon.errors.Unreachable` when there is
+no answer: refused, reset, timed out, or a certificate that does not fit (the message says which).
+Connections are kept and shared; a watch has a connection of its own while it lasts.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+
+from edgelab.daemon.errors import Fatal, Unreachable
+from edgelab.kube.interface import Obj, ObjectList, PatchType, Resource, WatchEvent
+from edgelab.kube.kubeconfig import Kubeconfig
+from edgelab.objects.status import ApiError
+
+REQUEST_SECONDS = 60.0
+CONNECT_SECONDS = 10.0
+WATCH_SECONDS = (300, 600)
+"""The server is asked to end a watch after a random time in between, as client-go does."""
+SILENCE_SECONDS = 120.0
+"""A watch without even a bookmark for so long is taken for dead; servers send one each minute."""
+TOKEN_SECONDS = 60.0
+"""Service account tokens rotate: the file is read again after this time."""
+
+
+class HttpClient:
+    """Client of one API server; use as an async context manager or call `close`."""
+
+    def __init__(
+        self,
+        config: Kubeconfig,
+        *,
+        user_agent: str = "edgelab",
+        field_manager: str = "edgelab",
+        request_seconds: float = REQUEST_SECONDS,
+        silence_seconds: float = SILENCE_SECONDS,
+    ) -> None:
+        self.config = config
+        self._agent = user_agent
+        self._field_manager = field_manager
+        self._timeout = aiohttp.ClientTimeout(total=request_seconds, sock_connect=CONNECT_SECONDS)
+        self._watch_timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds
+        )
+        self._ssl = config.ssl_context()
+        self._open: aiohttp.ClientSession | None = None
+        self._token: tuple[float, str] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._open is not None:
+            await self._open.close()
+            self._open = None
+
+    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Obj:
+        """Read one object."""
+        return await self.request("GET", _path(resource, namespace, name))
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> ObjectList:
+        """Read a collection; one request, the most recent state."""
+        body = await self.request(
+            "GET", _path(resource, namespace), params=_selectors(label_selector, field_selector)
+        )
+        items: list[Obj] = body.get("items") or []
+        for item in items:
+            item.setdefault("kind", resource.kind)
+            item.setdefault("apiVersion", resource.api_version)
+        return ObjectList(items, (body.get("metadata") or {}).get("resourceVersion", ""))
+
+    async def watch(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        resource_version: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """Changes after `resource_version`, until the server ends the stream."""
+        params = _selectors(label_selector, field_selector)
+        params |= {"watch": "true", "allowWatchBookmarks": "true"}
+        params["timeoutSeconds"] = str(random.randint(*WATCH_SECONDS))  # noqa: S311 - spread, not secrecy
+        if resource_version:
+            params["resourceVersion"] = resource_version
+        with _reachable(self.config.server):
+            async with self._send("GET", _path(resource, namespace), params, watch=True) as response:
+                if response.status >= 400:
+                    raise _failure(response.status, await response.read())
+                _keep_alive(response)
+                async for line in _lines(response.content):
+                    yield _event(line, resource)
+
+    async def create(
+        self, resource: Resource, obj: Obj, namespace: str | None = None, *, subresource: str | None = None
+    ) -> Obj:
+        """Create; with a subresource (`token`, `binding`, `eviction`) the name is the object's own."""
+        namespace, name = _identity(obj, namespace)
+        path = _path(resource, namespace, name if subresource else None, subresource)
+        return await self.request("POST", path, body=obj)
+
+    async def update(
+        self, resource: Resource, obj: Obj, namespace: str | None = None, *, subresource: str | None = None
+    ) -> Obj:
+        """Replace; a resourceVersion in the object makes it conditional (409 Conflict)."""
+        namespace, name = _identity(obj, namespace)
+        return await self.request("PUT", _path(resource, namespace, name, subresource), body=obj)
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        patch: Any,
+        namespace: str | None = None,
+        *,
+        patch_type: PatchType = PatchType.MERGE,
+        subresource: str | None = None,
+    ) -> Obj:
+        """Change a part; server-side apply is sent with this client's field manager and force."""
+        params = {}
+        if patch_type is PatchType.APPLY:
+            params = {"fieldManager": self._field_manager, "force": "true"}
+        path = _path(resource, namespace, name, subresource)
+        return await self.request("PATCH", path, params=params, body=patch, content_type=patch_type.value)
+
+    async def delete(
+        self, resource: Resource, name: str, namespace: str | None = None, *, options: Obj | None = None
+    ) -> Obj:
+        """Delete; `options` is a DeleteOptions object."""
+        return await self.request("DELETE", _path(resource, namespace, name), body=options)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+    ) -> Obj:
+        """Any request that is answered with a JSON object; for text (pod logs, /healthz) there is `raw`."""
+        data = await self.raw(method, path, params=params, body=body, content_type=content_type)
+        try:
+            return msgspec.json.decode(data, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise ApiError(500, f"{self.config.server} answered {method} {path} with no JSON") from None
+
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+    ) -> bytes:
+        """The bytes of an answer. `body` is data, or bytes that are sent as they are."""
+        with _reachable(self.config.server):
+            async with self._send(method, path, params or {}, body, content_type) as response:
+                data = await response.read()
+                if response.status >= 400:
+                    raise _failure(response.status, data)
+                return data
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str],
+        body: Any = None,
+        content_type: str = "application/json",
+        *,
+        watch: bool = False,
+    ) -> aiohttp.client._RequestContextManager:
+        headers = {"Accept": "application/json"}
+        if token := self._bearer():
+            headers["Authorization"] = f"Bearer {token}"
+        data = body
+        if body is not None:
+            headers["Content-Type"] = content_type
+            data = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        return self._session().request(
+            method,
+            self.config.server + path,
+            params=dict(params),
+            data=data,
+            headers=headers,
+            timeout=self._watch_timeout if watch else self._timeout,
+            server_hostname=self.config.tls_server_name if self._ssl else None,
+            allow_redirects=False,
+        )
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._open is None or self._open.closed:
+            # Watches occupy a connection each, so the pool has no limit of its own.
+            connector = aiohttp.TCPConnector(
+                limit=0, ssl=self._ssl if self._ssl else True, keepalive_timeout=60
+            )
+            self._open = aiohttp.ClientSession(connector=connector, headers={"User-Agent": self._agent})
+        return self._open
+
+    def _bearer(self) -> str | None:
+        path = self.config.token_file
+        if path is None:
+            return self.config.token
+        now = time.monotonic()
+        if self._token is None or now - self._token[0] > TOKEN_SECONDS:
+            try:
+                self._token = (now, path.read_text(encoding="utf-8").strip())
+            except OSError as error:
+                raise Fatal(f"token file {path}: {error.strerror}") from None
+        return self._token[1]
+
+
+def _path(
+    resource: Resource, namespace: str | None, name: str | None = None, subresource: str | None = None
+) -> str:
+    return resource.path(namespace, quote(name, safe="") if name else None, subresource)
+
+
+def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:
+    pairs = {"labelSelector": label_selector, "fieldSelector": field_selector}
+    return {key: value for key, value in pairs.items() if value}
+
+
+def _identity(obj: Obj, namespace: str | None) -> tuple[str | None, str]:
+    metadata = obj.get("metadata") or {}
+    return namespace or metadata.get("namespace"), metadata.get("name", "")
+
+
+def _failure(code: int, data: bytes) -> ApiError:
+    """The error in an answer; what is no Status (a proxy's page) is quoted by its first line."""
+    try:
+        status = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        status = None
+    if isinstance(status, dict) and status.get("kind") == "Status":
+        return ApiError.from_status({"code": code, **status})
+    text = data[:200].decode("utf-8", "replace").strip()
+    return ApiError(code, text.splitlines()[0] if text else f"the server answered {code}")
+
+
+def _event(line: bytes, resource: Resource) -> WatchEvent:
+    try:
+        event = msgspec.json.decode(line)
+        kind, obj = event["type"], event["object"]
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+        raise Unreachable(f"the watch of {resource.plural} was cut inside an event") from None
+    if kind == "ERROR":
+        raise ApiError.from_status(obj)
+    return WatchEvent(kind, obj)
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
+    """Lines of any length (`StreamReader.readline` refuses long ones); a cut last line is given too."""
+    rest = bytearray()
+    async for chunk in content.iter_any():
+        start = 0
+        while (end := chunk.find(b"\n", start)) >= 0:
+            line = bytes(rest) + chunk[start:end]
+            rest.clear()
+            start = end + 1
+            if line.strip():
+                yield line
+        rest += chunk[start:]
+    if rest.strip():
+        yield bytes(rest)
+
+
+def _keep_alive(response: aiohttp.ClientResponse) -> None:
+    """Let the kernel find out within half a minute that a silent peer is gone."""
+    transport = response.connection.transport if response.connection else None
+    sock = transport.get_extra_info("socket") if transport else None
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+
+
+@contextmanager
+def _reachable(server: str) -> Iterator[None]:
+    """Turn what aiohttp says about connections into Unreachable."""
+    try:
+        yield
+    except aiohttp.ClientConnectorCertificateError as error:
+        reason = getattr(error.certificate_error, "verify_message", "") or str(error.certificate_error)
+        raise Unreachable(f"{server}: the server's certificate is not accepted: {reason}") from error
+    except TimeoutError as error:
+        raise Unreachable(f"{server}: no answer in time") from error
+    except aiohttp.ClientError as error:
+        raise Unreachable(f"{server}: {error or type(error).__name__}") from error
+    except ConnectionError as error:
+        raise Unreachable(f"{server}: {error}") from error

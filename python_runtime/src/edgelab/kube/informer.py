@@ -1,0 +1,179 @@
+"""List and watch: a local copy of one collection that follows the server.
+
+Receives: objects of one kind from `KubeApi`. Gives: `store`, and calls of handlers, in order, with
+only coherent events: ADDED of what was unknown, MODIFIED of what is known, DELETED once. What
+changed while there was no connection (deletions too) is delivered after the next list. An object
+deleted and created again under its name is DELETED, then ADDED.
+When the server is gone it keeps the last state and tries again for ever, with growing delays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, TypeAlias
+
+from edgelab.daemon import backoff
+from edgelab.daemon.clock import SYSTEM, Clock
+from edgelab.daemon.errors import Unreachable
+from edgelab.kube.interface import KubeApi, Obj, Resource
+from edgelab.objects.status import ApiError
+
+log = logging.getLogger("edgelab.kube.informer")
+
+ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
+
+Key: TypeAlias = tuple[str, str]
+"""Namespace (empty for cluster-scoped objects) and name."""
+
+Handler: TypeAlias = Callable[[str, Obj | None, Obj], None]
+"""`handler(event_type, old, new)`: `old` is None for ADDED; for DELETED `new` is the last known state.
+It must not change the objects and must not block."""
+
+FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
+HEALTHY_SECONDS = 10.0
+"""A watch that lasted so long was no failure: the next one starts without delay."""
+
+
+def key_of(obj: Obj) -> Key:
+    """The object's key in a store."""
+    metadata = obj["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
+
+
+class Informer:
+    """A module: `run` it in a task group, `await wait_synced()` before trusting `store`."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        clock: Clock = SYSTEM,
+    ) -> None:
+        self.name = f"informer/{resource.plural}"
+        self.resource = resource
+        self.store: dict[Key, Obj] = {}
+        """The collection, by key. Read only: objects are shared with every handler."""
+        self.last_error: str | None = None
+        """Why there is no connection now; None while all is well."""
+        self._api = api
+        self._namespace = namespace
+        self._selectors = {"label_selector": label_selector, "field_selector": field_selector}
+        self._clock = clock
+        self._handlers: list[Handler] = []
+        self._synced = asyncio.Event()
+        self._version = ""
+        self._delays = _delays()
+
+    @property
+    def synced(self) -> bool:
+        """Whether the collection has been listed at least once."""
+        return self._synced.is_set()
+
+    async def wait_synced(self) -> None:
+        """Wait for the first list to be in the store and with the handlers."""
+        await self._synced.wait()
+
+    def add_handler(self, handler: Handler) -> None:
+        """Call `handler` for every event; what is in the store already is ADDED at once."""
+        self._handlers.append(handler)
+        for obj in list(self.store.values()):
+            self._call(handler, ADDED, None, obj)
+
+    async def run(self) -> None:
+        """Follow the collection until cancelled."""
+        while True:
+            try:
+                if not self._version:
+                    await self._list()
+                await self._watch()
+            except ApiError as error:
+                # Expired history is what a list is for; for any other refusal it is the safe answer.
+                self._version = ""
+                await self._pause(None if error.code == 410 and not self.last_error else error)
+            except Unreachable as error:
+                await self._pause(error)
+
+    async def _list(self) -> None:
+        items, version = await self._api.list(self.resource, self._namespace, **self._selectors)
+        self._recovered()
+        fresh = {key_of(obj): obj for obj in items}
+        for key in [key for key in self.store if key not in fresh]:
+            self._removed(key, self.store[key])
+        for key, obj in fresh.items():
+            self._present(key, obj)
+        self._version = version
+        self._synced.set()
+
+    async def _watch(self) -> None:
+        began = self._clock.monotonic()
+        stream = self._api.watch(
+            self.resource, self._namespace, resource_version=self._version, **self._selectors
+        )
+        try:
+            async for kind, obj in stream:
+                self._recovered()
+                if kind == DELETED:
+                    self._removed(key_of(obj), obj)
+                elif kind != "BOOKMARK":
+                    self._present(key_of(obj), obj)
+                self._version = obj["metadata"]["resourceVersion"]
+        finally:
+            await _close(stream)
+        if self._clock.monotonic() - began < HEALTHY_SECONDS:
+            await self._clock.sleep(next(self._delays))
+
+    async def _pause(self, error: Exception | None) -> None:
+        """Wait before the next attempt; the first failure of an outage is told, the others are not."""
+        if error is not None and self.last_error is None:
+            log.warning("%s: %s; trying again", self.name, error)
+        self.last_error = str(error) if error is not None else self.last_error
+        await self._clock.sleep(next(self._delays))
+
+    def _recovered(self) -> None:
+        if self.last_error is not None:
+            log.info("%s: connected again", self.name)
+            self.last_error = None
+        self._delays = _delays()
+
+    def _present(self, key: Key, obj: Obj) -> None:
+        old = self.store.get(key)
+        if old is not None:
+            before, after = old["metadata"], obj["metadata"]
+            if before.get("uid") != after.get("uid"):
+                self._removed(key, old)
+                old = None
+            elif before.get("resourceVersion") == after.get("resourceVersion"):
+                return
+        self.store[key] = obj
+        self._tell(ADDED if old is None else MODIFIED, old, obj)
+
+    def _removed(self, key: Key, last: Obj) -> None:
+        old = self.store.pop(key, None)
+        if old is not None:
+            self._tell(DELETED, old, last)
+
+    def _tell(self, event_type: str, old: Obj | None, new: Obj) -> None:
+        for handler in self._handlers:
+            self._call(handler, event_type, old, new)
+
+    def _call(self, handler: Handler, event_type: str, old: Obj | None, new: Obj) -> None:
+        try:
+            handler(event_type, old, new)
+        except Exception:  # a defect in one handler must not cost the others their events
+            log.exception("%s: a handler failed on %s of %s", self.name, event_type, "/".join(key_of(new)))
+
+
+def _delays() -> Iterator[float]:
+    return backoff.delays(FIRST_DELAY, LONGEST_DELAY)
+
+
+async def _close(stream: AsyncIterator[Any]) -> None:
+    close = getattr(stream, "aclose", None)
+    if close is not None:
+        await close()
