@@ -1,0 +1,27 @@
+"""The lab of this checkout, brought up once for all integration tests with `make up`.
+
+EDGELAB_REUSE=1 takes the lab as it runs and leaves it running; without it the tests start from
+nothing and end with nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.lab import Lab
+
+REUSE = os.environ.get("EDGELAB_REUSE") == "1"
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """The running lab, everything deployed."""
+    lab = Lab()
+    if not (REUSE and (lab.state / "lab.json").exists()):
+        lab.run("make", "up", deadline=900)
+    yield lab
+    if not REUSE:
+        lab.run("make", "down", deadline=120)

@@ -1,0 +1,116 @@
+"""From the API to the edge and back: the two demos, and the second run.
+
+Covers the promise of `make up`; failures and the pulled plug have files of their own.
+"""
+
+from __future__ import annotations
+
+from tests.integration.lab import Lab, eventually, fetch
+
+MOST_TASKS = 110
+
+
+def test_the_edge_node_is_ready_and_the_cloud_host_is_no_node(lab: Lab) -> None:
+    nodes = {node["metadata"]["name"]: node for node in lab.get("nodes")["items"]}
+    assert set(nodes) == {"edge1"}
+    assert lab.node_ready("edge1")
+    labels = nodes["edge1"]["metadata"]["labels"]
+    assert labels["node-role.kubernetes.io/edge"] == ""
+    assert nodes["edge1"]["status"]["nodeInfo"]["kubeletVersion"].startswith("v1.32.10-kubeedge-v")
+    addresses = {a["type"]: a["address"] for a in nodes["edge1"]["status"]["addresses"]}
+    assert addresses["InternalIP"] == lab.info["nodes"]["edge1"]
+
+
+def test_nginx_runs_on_the_edge_and_serves_its_page(lab: Lab) -> None:
+    pods = lab.get("pods", "-l", "app=nginx")["items"]
+    assert [(p["spec"]["nodeName"], p["status"]["phase"]) for p in pods] == [("edge1", "Running")]
+    assert "Welcome to nginx!" in fetch(lab.url("nginx"))
+    deployment = lab.get("deployment", "nginx")
+    assert deployment["status"]["availableReplicas"] == 1
+
+
+def test_the_reported_temperature_changes(lab: Lab) -> None:
+    def reported() -> str:
+        twins = lab.get("devicestatus", "edge1-cpu")["status"]["twins"]
+        value: str = next(t["reported"]["value"] for t in twins if t["propertyName"] == "temperature")
+        return value
+
+    first = eventually(reported, "a first value", 20)
+    eventually(lambda: reported() != first, "a second value", 20)
+    assert -40 < float(first) < 150
+
+
+def test_samples_keep_arriving_in_the_database(lab: Lab) -> None:
+    def samples() -> float:
+        series = lab.query("count_over_time(kubeedge_device_temperature[1h])")
+        assert len(series) == 1
+        labels = series[0]["metric"]
+        assert (labels["namespace"], labels["device"], labels["node"]) == ("default", "edge1-cpu", "edge1")
+        return float(series[0]["value"][1])
+
+    first = eventually(samples, "a first sample", 30)
+    eventually(lambda: samples() >= first + 3, "three more samples", 30)
+
+
+def test_what_kubectl_prints_names_the_parts(lab: Lab) -> None:
+    table = lab.kubectl("get", "nodes,pods,devices,devicestatuses", "-A", "-o", "wide")
+    for word in ("node/edge1", "Ready", "pod/nginx-", "Running", "edge1-cpu", "containerd://"):
+        assert word in table, table
+
+
+def test_a_second_run_changes_nothing_and_stays_small(lab: Lab) -> None:
+    recap = lab.play()
+    assert (recap.changed, recap.failed, recap.unreachable) == (0, 0, 0), recap.output[-3000:]
+    assert recap.ok <= MOST_TASKS
+
+
+def test_check_mode_predicts_no_change(lab: Lab) -> None:
+    recap = lab.play("--check", "--diff")
+    assert (recap.changed, recap.failed) == (0, 0), recap.output[-3000:]
+
+
+def test_a_config_map_and_a_secret_reach_a_pod(lab: Lab) -> None:
+    image = lab.get("deployment", "nginx")["spec"]["template"]["spec"]["containers"][0]["image"]
+    lab.kubectl("apply", "-f", "-", stdin=SETTINGS_POD.replace("IMAGE", image))
+    try:
+        lab.kubectl("wait", "--for=condition=Ready", "pod/settings", "--timeout=60s")
+
+        def page() -> str:
+            return fetch(f"http://{lab.info['nodes']['edge1']}:8099/greeting.html")
+
+        assert eventually(page, "the page from the ConfigMap", 15) == "hello"
+        lab.kubectl("patch", "configmap", "settings", "-p", '{"data": {"greeting.html": "servus"}}')
+        eventually(lambda: page() == "servus", "the changed ConfigMap in the pod", 90)
+    finally:
+        lab.kubectl("delete", "pod/settings", "configmap/settings", "secret/settings", "--ignore-not-found")
+
+
+SETTINGS_POD = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {greeting.html: hello}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: settings}
+stringData: {password: secret}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: settings}
+spec:
+  nodeSelector: {node-role.kubernetes.io/edge: ""}
+  tolerations: [{operator: Exists}]
+  terminationGracePeriodSeconds: 1
+  volumes:
+    - {name: site, configMap: {name: settings}}
+  containers:
+    - name: web
+      image: IMAGE
+      ports: [{containerPort: 80, hostPort: 8099}]
+      env:
+        - {name: PASSWORD, valueFrom: {secretKeyRef: {name: settings, key: password}}}
+      volumeMounts:
+        - {name: site, mountPath: /var/www/html}
+"""
