@@ -134,6 +134,6 @@ def eventually(probe: Callable[[], T], what: str, deadline: float, every: float 
             last = error
         else:
             if last:
-                return last  # type: ignore[return-value]  # the true value that T stands for
+                return last
         time.sleep(every)
     raise AssertionError(f"{what}: not within {deadline} s; last seen: {last!r}")
