@@ -207,7 +207,7 @@ class FieldSelector:
 
 
 def parse_fields(text: str) -> FieldSelector:
-    r"""Read `metadata.name=x,status.phase!=Running`; escapes are `\,`, `\=` and `\\`. Raises SelectorError."""
+    r"""Read `metadata.name=x,status.phase!=Running`; `\,` `\=` `\\` are escapes. Raises SelectorError."""
     terms = []
     for part in re.split(r"(?<!\\),", text):
         if not part:
