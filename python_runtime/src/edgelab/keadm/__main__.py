@@ -1,0 +1,52 @@
+"""The program `keadm`."""
+
+from __future__ import annotations
+
+import platform
+from typing import Annotated
+
+import typer
+
+from edgelab import KUBEEDGE_VERSION, KUBERNETES_VERSION, __version__
+from edgelab.keadm import apply, cloud, config, join, node
+from edgelab.keadm.report import Answer, Format, Output, report
+
+app = typer.Typer(
+    name="keadm",
+    help="Set up, join and inspect a KubeEdge cluster that runs on edgelab.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(cloud.init)
+app.command()(cloud.gettoken)
+app.command()(join.join)
+app.command()(apply.apply)
+app.add_typer(config.app, name="config")
+app.add_typer(node.app, name="node")
+
+
+@app.command()
+def version(
+    short: Annotated[bool, typer.Option("--short", help="only the KubeEdge version")] = False,
+    output: Output = Format.text,
+) -> None:
+    """Print the versions of this program and of what it is compatible with."""
+    data = {
+        "edgelab": __version__,
+        "kubeedge": KUBEEDGE_VERSION,
+        "kubernetes": KUBERNETES_VERSION,
+        "python": platform.python_version(),
+    }
+    long = f"keadm {KUBEEDGE_VERSION} (edgelab {__version__}, Python {data['python']})"
+    report(output, lambda: Answer(data, KUBEEDGE_VERSION if short else long))
+
+
+def main() -> None:
+    """Run the command line; the exit status is 0, 1 for a failure, 2 for a wrong call."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

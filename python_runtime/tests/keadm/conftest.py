@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.keadm.api_server import ApiServer
+from typer.testing import CliRunner
+
+from edgelab.keadm.__main__ import app
+
+Keadm = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    server = ApiServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def kube_config(server: ApiServer, tmp_path: Path) -> Path:
+    return server.write_kubeconfig(tmp_path / "kubeconfig")
+
+
+@pytest.fixture
+def keadm() -> Keadm:
+    """Run the command line in this process: exit status and JSON answer."""
+
+    def run(*arguments: str | Path, stdin: str = "") -> tuple[int, dict[str, Any]]:
+        result = CliRunner().invoke(app, [*map(str, arguments), "--output", "json"], input=stdin)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result.exit_code, json.loads(result.stdout)
+
+    return run
