@@ -1,0 +1,107 @@
+"""The command line: results as JSON on standard output, progress and errors on standard error."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from nspawn_lab import control, network, rootfs, supervisor
+from nspawn_lab.definition import Host, Lab
+from nspawn_lab.shell import LabError
+
+
+def main(arguments: list[str]) -> int:
+    """Runs one command; 0 when it worked, 1 with one line on standard error when not."""
+    options = _parser().parse_args(arguments)
+    lab = Lab(Path(os.path.realpath(options.state)))
+    try:
+        if os.geteuid() != 0:
+            raise LabError("a lab needs root: run this as root or with sudo")
+        if options.command == "supervise":
+            return supervisor.supervise(lab, options.host)
+        if options.command == "rootfs":
+            path, built = rootfs.build(Path(os.path.realpath(options.cache)), options.packages.split(","))
+            print(json.dumps({"changed": built, "path": str(path)}))
+            return 0
+        if options.command == "exec":
+            return control.enter(lab, _host(lab, options.host), options.words)
+        if options.command == "ssh":
+            _ssh(lab, _host(lab, options.host), options.words)
+        with control.locked(lab):
+            changed = _change(lab, options)
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    subnet, hosts = lab.load()
+    nodes = {name: host.address for name, host in hosts.items()}
+    print(json.dumps({"changed": changed, "subnet": subnet, "hosts": nodes}))
+    return 0
+
+
+def _change(lab: Lab, options: argparse.Namespace) -> bool:
+    """Runs a command that changes the lab; whether it did."""
+    if options.command == "up":
+        return control.up(lab, options.hosts.split(","), Path(os.path.realpath(options.rootfs)))
+    if options.command == "down":
+        return control.down(lab)
+    host = _host(lab, options.host)
+    if options.command == "start":
+        started = control.start(lab, host)
+        control.wait_for_ssh(lab, host)
+        return started
+    if options.command == "stop":
+        return control.stop(lab, host)
+    if options.command == "kill":
+        return control.power_off(lab, host)
+    network.switch_link(host, up=options.direction == "up")
+    return True
+
+
+def _host(lab: Lab, name: str) -> Host:
+    _, hosts = lab.load()
+    if name not in hosts:
+        known = ", ".join(hosts) or "none; `make up` starts it"
+        raise LabError(f"this lab has no host {name} (it has {known})")
+    return hosts[name]
+
+
+def _ssh(lab: Lab, host: Host, words: list[str]) -> None:
+    os.execvp("ssh", ["ssh", "-F", str(lab.key.parent / "config"), host.name, *words])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lab", description="Hosts of a lab on this machine.")
+    parser.add_argument(
+        "--state", default=".lab", help="folder of all state of the lab (default: %(default)s)"
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser(
+        "rootfs", help="build the root file system of the hosts, unless it is cached"
+    )
+    command.add_argument("--cache", default=".cache")
+    command.add_argument("--packages", required=True, help="Debian packages, separated by commas")
+    command = commands.add_parser("up", help="boot the hosts that are not running")
+    command.add_argument("--hosts", required=True, help="names, separated by commas")
+    command.add_argument("--rootfs", required=True)
+    commands.add_parser("down", help="remove the lab and all it left behind")
+    for name, text in {
+        "start": "power a host on",
+        "stop": "shut a host down",
+        "kill": "take a host's power; its disk stays",
+        "supervise": argparse.SUPPRESS,
+    }.items():
+        commands.add_parser(name, help=text).add_argument("host")
+    command = commands.add_parser("link", help="pull a host's plug (down) or put it back (up)")
+    command.add_argument("host")
+    command.add_argument("direction", choices=["up", "down"])
+    for name, text in {
+        "exec": "run a program inside a host, without its network",
+        "ssh": "open a shell on a host, or run a command there",
+    }.items():
+        command = commands.add_parser(name, help=text)
+        command.add_argument("host")
+        command.add_argument("words", nargs=argparse.REMAINDER)
+    return parser

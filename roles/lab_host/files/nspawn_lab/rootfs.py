@@ -1,0 +1,152 @@
+"""The root file system that every host of a lab is an overlay on: built once, kept in the cache.
+
+Built by mmdebstrap from the machine's own Debian mirror. The folder's name is the hash of what decides
+its content, so another list of packages is another root file system beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from nspawn_lab.shell import LabError, run, say
+
+SUITE = "bookworm"
+MIRROR = "http://deb.debian.org/debian"
+SECURITY = "http://deb.debian.org/debian-security"
+HOOKS = Path("/usr/share/mmdebstrap/hooks/eatmydata")
+QUIET_UNITS = (
+    # A lab is a calm place: nothing runs by the clock, nothing waits for a keyboard.
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "fstrim.timer",
+    "console-getty.service",
+    "getty@.service",
+    "systemd-modules-load.service",
+    "systemd-networkd-wait-online.service",
+)
+KEEP_STOPPED = ("containerd", "mosquitto", "victoria-metrics", "nftables", "nginx")
+"""Services whose packages are only there to save time: what is to run is for the roles to say."""
+CGROUPS_UNIT = """\
+[Unit]
+Description=Let containers inside this lab host have cgroups of their own
+Documentation=https://systemd.io/CONTAINER_INTERFACE/
+DefaultDependencies=no
+Before=sysinit.target
+ConditionPathIsDirectory=/sys/fs/cgroup/memory
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'for d in /sys/fs/cgroup/*; do ! mountpoint -q $$d || mount -o remount,bind,rw $$d; done'
+
+[Install]
+WantedBy=sysinit.target
+"""
+
+
+def key(packages: list[str]) -> str:
+    """The name of the root file system with `packages`: a hash of all that decides its content."""
+    recipe = [sorted(packages), SUITE, os.uname().machine, Path(__file__).read_text(encoding="utf-8")]
+    return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
+
+
+def build(cache: Path, packages: list[str]) -> tuple[Path, bool]:
+    """The root file system with `packages`, and whether it had to be built.
+
+    Raises:
+        LabError: mmdebstrap failed; its last lines are in the log that the message names.
+    """
+    target = cache / "rootfs" / key(packages)
+    if target.is_dir():
+        return target, False
+    draft = target.with_suffix(".partial")
+    if draft.exists():
+        shutil.rmtree(draft)
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    unit = draft.parent / "edgelab-lab-cgroups.service"
+    unit.write_text(CGROUPS_UNIT, encoding="utf-8")
+    log = draft.with_suffix(".log")
+    say(f"building the hosts' root file system with {len(packages)} packages (once; half a minute)")
+    # A mount namespace of its own: mount(8) would leave notes in this machine's /run.
+    command = ["unshare", "--mount", "sh", "-c", 'mount -n -t tmpfs tmpfs /run && exec "$@"', "sh"]
+    command += ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", f"--logfile={log}"]
+    if HOOKS.is_dir():
+        command.append(f"--hook-dir={HOOKS}")
+    command += [f"--aptopt={option}" for option in apt_options()]
+    command += ["--aptopt=Acquire::Languages none", "--aptopt=APT::Install-Recommends false"]
+    command += ["--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*"]
+    command += ["--dpkgopt=path-exclude=/usr/share/doc/*", f"--include={','.join(sorted(packages))}"]
+    command += [f"--customize-hook={hook}" for hook in customization(unit)]
+    command += [SUITE, str(draft), "-"]
+    try:
+        run(
+            command, text="\n".join(sources()) + "\n", env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        )
+    except LabError as error:
+        raise LabError(f"{error} (log: {log}; is the Debian mirror reachable?)") from None
+    finally:
+        unit.unlink()
+    draft.rename(target)
+    log.unlink(missing_ok=True)
+    return target, True
+
+
+def customization(unit: Path) -> Iterator[str]:
+    """Shell lines that mmdebstrap runs on the finished root file system, whose path is `$1`."""
+    yield f'install -m 644 "{unit}" "$1/etc/systemd/system/{unit.name}"'
+    yield f'systemctl --root="$1" enable {unit.name}'
+    yield f'systemctl --root="$1" mask {" ".join(QUIET_UNITS)}'
+    for name in KEEP_STOPPED:
+        unit_file = f"$1/lib/systemd/system/{name}.service"
+        yield f'[ ! -e "{unit_file}" ] || systemctl --root="$1" disable {name}.service'
+    # Each host gets an identity of its own when its disk is made.
+    yield 'rm -f "$1"/etc/ssh/ssh_host_*; : > "$1/etc/machine-id"; rm -f "$1/var/lib/dbus/machine-id"'
+    # An empty list of packages must not look fresh to whoever asks how old it is.
+    yield 'rm -rf "$1"/var/lib/apt/lists/*; touch -d @0 "$1/var/lib/apt/lists"'
+
+
+def sources() -> list[str]:
+    """One-line apt sources of the hosts: this machine's own Debian mirrors where it has some."""
+    main, security = MIRROR, SECURITY
+    for uri, suites in machine_sources():
+        if SUITE in suites:
+            main = uri
+        if f"{SUITE}-security" in suites:
+            security = uri
+    return [
+        f"deb {main} {SUITE} main",
+        f"deb {main} {SUITE}-updates main",
+        f"deb {security} {SUITE}-security main",
+    ]
+
+
+def machine_sources(root: Path = Path("/etc/apt")) -> Iterator[tuple[str, list[str]]]:
+    """(URI, suites) of every apt source of this machine, in both of apt's formats."""
+    for path in [root / "sources.list", *sorted((root / "sources.list.d").glob("*.list"))]:
+        if path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                found = re.match(r"deb\s+(?:\[[^]]*]\s+)?(\S+)\s+(\S+)", line)
+                if found:
+                    yield found[1], [found[2]]
+    for path in sorted((root / "sources.list.d").glob("*.sources")):
+        for stanza in re.split(r"\n\s*\n", path.read_text(encoding="utf-8")):
+            fields = dict(re.findall(r"^(URIs|Suites):\s*(.+)$", stanza, re.MULTILINE))
+            for uri in fields.get("URIs", "").split():
+                yield uri, fields.get("Suites", "").split()
+
+
+def apt_options() -> list[str]:
+    """How this machine's apt gets out: its proxy settings."""
+    options = []
+    for line in run(["apt-config", "dump", "Acquire"]).splitlines():
+        if re.match(r"Acquire::https?::Proxy\b", line):
+            options.append(line.rstrip(";"))
+    return options
