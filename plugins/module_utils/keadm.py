@@ -1,0 +1,55 @@
+"""Ask the host's keadm, and turn its JSON answer into a module's result.
+
+Secrets go to keadm through stdin, never as arguments, which every user of the host could read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+DEFAULT_KEADM = "/opt/edgelab/current/bin/keadm"
+DEFAULT_KUBECONFIG = "/etc/edgelab/admin.kubeconfig"
+KEADM_SPEC = {"keadm": {"type": "path", "default": DEFAULT_KEADM}}
+CLUSTER_SPEC = {"kubeconfig": {"type": "path", "default": DEFAULT_KUBECONFIG}}
+
+
+class KeadmError(Exception):
+    """keadm refused or could not be run; `answer` is what it said in JSON, if it did."""
+
+    def __init__(self, message, answer=None):
+        super().__init__(message)
+        self.answer = answer or {}
+
+
+def ask(module, arguments, stdin=None):
+    """Run keadm with `--output json`. Returns its answer; raises KeadmError.
+
+    `module` is an AnsibleModule; `stdin` is text, or data to be sent as JSON.
+    """
+    program = module.params["keadm"]
+    if not os.access(program, os.X_OK):
+        raise KeadmError(
+            f"there is no {program} on this host: install the runtime first (module edge_runtime)"
+        )
+    data = stdin if stdin is None or isinstance(stdin, str) else json.dumps(stdin)
+    status, out, err = module.run_command([program, *arguments, "--output", "json"], data=data)
+    return parse_answer(status, out, err)
+
+
+def parse_answer(status, out, err):
+    """The JSON answer in keadm's output. Raises KeadmError when it failed or said no JSON."""
+    try:
+        answer = json.loads(out)
+    except ValueError:
+        words = (err or out).strip().splitlines()
+        told = words[-1] if words else "it said nothing"
+        raise KeadmError(f"keadm failed with status {status}: {told}") from None
+    if status != 0 or "error" in answer:
+        raise KeadmError(answer.get("error", f"keadm failed with status {status}"), answer)
+    return answer
+
+
+def fail(module, error, **more):
+    """End the module with what keadm said."""
+    module.fail_json(msg=str(error), **more)
