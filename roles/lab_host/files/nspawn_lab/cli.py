@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from nspawn_lab import control, network, rootfs, supervisor
+from nspawn_lab import control, daemons, network, rootfs, supervisor
 from nspawn_lab.definition import Host, Lab
 from nspawn_lab.shell import LabError
 
@@ -27,9 +27,12 @@ def main(arguments: list[str]) -> int:
             print(json.dumps({"changed": built, "path": str(path)}))
             return 0
         if options.command == "exec":
-            return control.enter(lab, _host(lab, options.host), options.words)
+            return control.enter(lab, _host(lab, options.host), _command(options.words))
+        if options.command == "status":
+            print(json.dumps(daemons.status(lab), indent=2))
+            return 0
         if options.command == "ssh":
-            _ssh(lab, _host(lab, options.host), options.words)
+            _ssh(lab, _host(lab, options.host), _command(options.words))
         with control.locked(lab):
             changed = _change(lab, options)
     except LabError as error:
@@ -68,6 +71,11 @@ def _host(lab: Lab, name: str) -> Host:
     return hosts[name]
 
 
+def _command(words: list[str]) -> list[str]:
+    """What to run, without the `--` that may stand before it."""
+    return words[1:] if words[:1] == ["--"] else words
+
+
 def _ssh(lab: Lab, host: Host, words: list[str]) -> None:
     os.execvp("ssh", ["ssh", "-F", str(lab.key.parent / "config"), host.name, *words])
 
@@ -86,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("up", help="boot the hosts that are not running")
     command.add_argument("--hosts", required=True, help="names, separated by commas")
     command.add_argument("--rootfs", required=True)
+    commands.add_parser("status", help="hosts and their services, with resident memory")
     commands.add_parser("down", help="remove the lab and all it left behind")
     for name, text in {
         "start": "power a host on",

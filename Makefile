@@ -1,0 +1,31 @@
+# The few commands of this repository; each is a script in scripts/, so that it can be read and run alone.
+.DEFAULT_GOAL := help
+.PHONY: help up down status lab-up test check bench clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+up: ## build and boot the lab, deploy everything on it, show what runs
+	@scripts/up
+
+down: ## take the lab away; the caches in .cache and .venv stay
+	@scripts/lab down >/dev/null && echo "The lab is gone; the caches .cache and .venv stay."
+
+status: ## hosts, daemons with resident memory, pods, URLs
+	@scripts/status
+
+lab-up: ## only boot the bare hosts; `ansible-playbook site.yml` deploys on them
+	@scripts/bootstrap
+	@.venv/bin/ansible-playbook -i inventories/local playbooks/lab_up.yml
+
+check: ## lint, types and unit tests, in under two minutes
+	@scripts/check
+
+test: ## everything: check, component tests, roles on hosts, the whole lab
+	@scripts/test
+
+bench: ## benchmarks of the runtime, memory of the running lab
+	@scripts/bench
+
+clean: down ## down, and remove the caches too
+	@rm -rf .cache .venv
