@@ -22,6 +22,31 @@ class KeadmError(Exception):
         self.answer = answer or {}
 
 
+SECRET_KEYS = frozenset(("token", "password", "mqttpassword", "bearertoken"))
+
+
+def secrets_in(value):
+    """Texts below keys that name a secret."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if str(key).lower() in SECRET_KEYS and isinstance(item, str) and item:
+                yield item
+            else:
+                yield from secrets_in(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from secrets_in(item)
+
+
+def not_yet(module):
+    """In check mode on a host where nothing is installed yet: why keadm cannot be asked. Empty otherwise."""
+    if not module.check_mode:
+        return ""
+    needed = [module.params["keadm"], module.params.get("kubeconfig")]
+    missing = [path for path in needed if path and not os.path.exists(path)]
+    return f"{missing[0]} is not there yet, so everything counts as a change" if missing else ""
+
+
 def ask(module, arguments, stdin=None):
     """Run keadm with `--output json`. Returns its answer; raises KeadmError.
 
@@ -48,8 +73,3 @@ def parse_answer(status, out, err):
     if status != 0 or "error" in answer:
         raise KeadmError(answer.get("error", f"keadm failed with status {status}"), answer)
     return answer
-
-
-def fail(module, error, **more):
-    """End the module with what keadm said."""
-    module.fail_json(msg=str(error), **more)

@@ -37,7 +37,7 @@ def initialise(kube_config: Path, *, check: bool) -> Answer:
     done = call(kube_config, lambda api: apply_all(api, objects, check=check))
     told = answer(done)
     applied = [one.name for one in done if one.action != "unchanged"]
-    return Answer({"changed": told.data["changed"], "applied": applied}, told.text)
+    return Answer({**told.data, "applied": applied}, told.text)
 
 
 def namespace_object() -> Obj:
