@@ -1,0 +1,53 @@
+"""What decides a root file system, and where its packages come from. Excludes building one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nspawn_lab import rootfs
+
+DEB822 = """\
+Types: deb
+# a comment
+URIs: http://mirror.example/debian
+Suites: bookworm bookworm-updates
+Components: main
+
+Types: deb
+URIs: http://mirror.example/debian-security
+Suites: bookworm-security
+"""
+ONE_LINE = """\
+# deb http://commented.example/debian bookworm main
+deb [arch=amd64 signed-by=/usr/share/keyrings/x.gpg] https://other.example/apt stable main
+deb http://old.example/debian bookworm main
+"""
+
+
+def test_the_order_of_packages_does_not_matter_and_their_names_do() -> None:
+    assert rootfs.key(["a", "b"]) == rootfs.key(["b", "a"])
+    assert rootfs.key(["a", "b"]) != rootfs.key(["a", "c"])
+
+
+def test_both_formats_of_apt_sources_are_read(tmp_path: Path) -> None:
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "sources.list.d" / "debian.sources").write_text(DEB822, encoding="utf-8")
+    (tmp_path / "sources.list").write_text(ONE_LINE, encoding="utf-8")
+    assert list(rootfs.machine_sources(tmp_path)) == [
+        ("https://other.example/apt", ["stable"]),
+        ("http://old.example/debian", ["bookworm"]),
+        ("http://mirror.example/debian", ["bookworm", "bookworm-updates"]),
+        ("http://mirror.example/debian-security", ["bookworm-security"]),
+    ]
+
+
+def test_a_built_root_file_system_is_taken_from_the_cache(tmp_path: Path) -> None:
+    ready = tmp_path / "rootfs" / rootfs.key(["a"])
+    ready.mkdir(parents=True)
+    assert rootfs.build(tmp_path, ["a"]) == (ready, False)
+
+
+def test_services_that_are_only_preinstalled_are_switched_off() -> None:
+    script = "\n".join(rootfs.customization(Path("/x/lab.service")))
+    for name in ("containerd", "mosquitto", "victoria-metrics"):
+        assert f"disable {name}.service" in script
