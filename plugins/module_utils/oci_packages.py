@@ -109,8 +109,8 @@ class Mirror:
 
 def members(path: Path) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
     """The files of a package with their contents (empty for everything but regular files)."""
-    unpacked = subprocess.run(  # noqa: S603 - a path of our own cache, and no shell
-        ["dpkg-deb", "--fsys-tarfile", str(path)],  # noqa: S607 - where it lies differs between systems
+    unpacked = subprocess.run(
+        ["dpkg-deb", "--fsys-tarfile", str(path)],
         capture_output=True,
         check=False,
     )
@@ -148,7 +148,7 @@ def _sha256(path: Path) -> str:
 
 
 def _run(command: list[str], *, cwd: Path | None = None, accept: tuple[int, ...] = (0,)) -> str:
-    done = subprocess.run(  # noqa: S603 - programs named here, and no shell
+    done = subprocess.run(
         command, cwd=cwd, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}, check=False
     )
     if done.returncode not in accept:

@@ -1,1 +1,1 @@
-"""Containers from the client's side."""
+"""Containers from the client's side: the Container Runtime Interface over a unix socket."""

@@ -1,0 +1,1 @@
+"""CRI v1 messages, generated from runtime.proto."""
