@@ -1,0 +1,40 @@
+"""`edgecore --config /etc/kubeedge/config/edgecore.yaml`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from edgelab.settings.commandline import checked, handle, parser
+from edgelab.settings.document import ConfigError
+from edgelab.settings.edgecore import PROGRAM
+
+log = logging.getLogger("edgelab.edgecore")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the settings and run; the exit status."""
+    options = parser(PROGRAM).parse_args(arguments)
+    status = handle(PROGRAM, options)
+    if status is not None:
+        return status
+    from edgelab.daemon.main import configure_logging, run  # noqa: PLC0415 - printing flags need no event loop
+    from edgelab.edgecore.app import serve  # noqa: PLC0415
+
+    configure_logging(options.v)
+    try:
+        loaded = checked(PROGRAM, options.config, strict=False)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"edgecore: {error.source}: {problem}", file=sys.stderr)
+        return 1
+    for problem in loaded.outdated + loaded.unknown:
+        log.warning("%s: %s", options.config, problem)
+    settings = loaded.settings
+    del loaded
+    return run("edgecore", lambda: serve(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

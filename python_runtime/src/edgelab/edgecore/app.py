@@ -1,0 +1,186 @@
+"""EdgeCore: builds the modules that the settings enable and runs them in one task group.
+
+A module that is disabled is not imported: on small nodes its memory is worth more than a flat list of
+imports at the top of this file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgelab.daemon.clock import SYSTEM, Clock
+from edgelab.daemon.errors import Fatal
+from edgelab.daemon.notify import ready
+from edgelab.daemon.tasks import Module, run_modules
+from edgelab.edgecore import environment
+from edgelab.edgecore.interfaces import Hub, Offline
+from edgelab.edgecore.metamanager import rows
+from edgelab.edgecore.metamanager.manager import MetaManager
+from edgelab.edgecore.store import BUS_TABLES, META_TABLES, TWIN_TABLES, Store
+from edgelab.protocol import resource
+from edgelab.protocol.message import Message
+from edgelab.settings.durations import seconds
+from edgelab.settings.edgecore import EdgeCore
+
+if TYPE_CHECKING:
+    from edgelab.edgecore.devicetwin.module import DeviceTwin
+    from edgelab.edgecore.edgehub.hub import EdgeHub
+    from edgelab.edgecore.eventbus.bus import EventBus
+
+log = logging.getLogger(__name__)
+
+
+class NoHub:
+    """What stands in for EdgeHub when it is disabled: a cloud that is never there."""
+
+    connected = False
+
+    async def send(self, message: Message) -> None:
+        """Raise Offline."""
+        raise Offline("modules.edgeHub is disabled")
+
+    async def request(self, message: Message, deadline: float) -> Message:
+        """Raise Offline."""
+        raise Offline("modules.edgeHub is disabled")
+
+    def on_connection(self, listener: Callable[[bool], None]) -> None:
+        """Take note of nobody: nothing will ever change."""
+
+
+async def serve(settings: EdgeCore, clock: Clock = SYSTEM) -> None:
+    """Run EdgeCore until it is cancelled. Raises Fatal."""
+    modules = settings.modules
+    environment.check(meta_server=modules.metaManager.metaServer.enable)
+    _warn_of_missing(settings)
+    tables = [*META_TABLES]
+    tables += TWIN_TABLES if modules.deviceTwin.enable else ()
+    tables += BUS_TABLES if modules.eventBus.enable else ()
+    async with Store(Path(settings.database.dataSource), tables) as store:
+        built = build(settings, store, clock)
+        gc.collect()
+        gc.freeze()  # what exists now stays: later collections need not look at it
+        await run_modules([*built, _Readiness([module.name for module in built])])
+
+
+def build(settings: EdgeCore, store: Store, clock: Clock) -> list[Module]:
+    """The enabled modules, wired. Raises Fatal for a combination that cannot work."""
+    modules = settings.modules
+    node = modules.edged.hostnameOverride
+    built: list[Module] = []
+    hub: Hub = NoHub()
+    if modules.edgeHub.enable:
+        hub = edge_hub = _edge_hub(settings, store, clock)
+        built.append(edge_hub)
+    meta = None
+    if modules.metaManager.enable:
+        deadline = float(modules.metaManager.remoteQueryTimeout)
+        meta = MetaManager(store, hub, clock, query_deadline=deadline)
+        built.append(meta)
+    twin = None
+    if modules.deviceTwin.enable:
+        from edgelab.edgecore.devicetwin.module import DeviceTwin  # noqa: PLC0415 - only when enabled
+
+        twin = DeviceTwin(store, hub, clock, node)
+        built.append(twin)
+    bus = None
+    if modules.eventBus.enable:
+        from edgelab.edgecore.eventbus.bus import EventBus  # noqa: PLC0415 - only when enabled
+
+        bus = EventBus(modules.eventBus, store, hub, clock, twin.from_bus if twin else None)
+        built.append(bus)
+        if twin:
+            twin.attach(bus)
+    if meta and twin:
+        meta.attach(devices=twin)
+    if modules.edged.enable:
+        if meta is None:
+            raise Fatal("modules.edged needs modules.metaManager.enable: true")
+        from edgelab.edgecore.edged import Edged  # noqa: PLC0415 - only when enabled
+
+        edged = Edged(modules.edged, meta, node, clock, database_dir=store.path.parent)
+        meta.attach(pods=edged)
+        built.append(edged)
+    if modules.edgeHub.enable:
+        _route(edge_hub, meta, twin, bus)
+    return built
+
+
+def _route(hub: EdgeHub, meta: MetaManager | None, twin: DeviceTwin | None, bus: EventBus | None) -> None:
+    if meta:
+        hub.route("resource", meta.receive)
+        hub.route("func", meta.receive)
+    if twin:
+        hub.route("twin", twin.receive)
+    if bus:
+        hub.route("user", bus.receive)
+
+
+def _edge_hub(settings: EdgeCore, store: Store, clock: Clock) -> EdgeHub:
+    from edgelab.edgecore.edgehub.connection import Endpoint  # noqa: PLC0415 - only when enabled
+    from edgelab.edgecore.edgehub.enrolment import Enrolment, Files  # noqa: PLC0415
+    from edgelab.edgecore.edgehub.hub import EdgeHub  # noqa: PLC0415
+
+    hub, node = settings.modules.edgeHub, settings.modules.edged.hostnameOverride
+    files = Files(
+        ca=Path(hub.tlsCaFile),
+        certificate=Path(hub.tlsCertFile),
+        key=Path(hub.tlsPrivateKeyFile),
+        bootstrap=Path(settings.edgelab.bootstrapFile),
+    )
+    endpoint = Endpoint(
+        server=hub.websocket.server,
+        node=node,
+        project=hub.projectID,
+        ca_file=files.ca,
+        cert_file=files.certificate,
+        key_file=files.key,
+        handshake_timeout=hub.websocket.handshakeTimeout,
+        write_timeout=hub.websocket.writeDeadline,
+        dead_peer=seconds(settings.edgelab.deadPeerTimeout),
+    )
+    own_row = resource.build(None, "node", node)
+    return EdgeHub(
+        endpoint,
+        Enrolment(hub.httpServer, node, files, hub.token, clock),
+        clock,
+        heartbeat=hub.heartbeat,
+        qps=hub.messageQPS,
+        burst=hub.messageBurst,
+        rotate=hub.rotateCertificates,
+        reconnect_cap=seconds(settings.edgelab.reconnectCap),
+        joined_before=lambda: rows.value(store, own_row) is not None,
+    )
+
+
+class _Readiness:
+    """Tells systemd once every module has begun."""
+
+    name = "readiness"
+
+    def __init__(self, modules: list[str]) -> None:
+        self._modules = modules
+
+    async def run(self) -> None:
+        """Send READY, then stay."""
+        await asyncio.sleep(0)
+        text = f"running {', '.join(self._modules)}"
+        log.info("%s", text)
+        ready(text)
+        await asyncio.Event().wait()
+
+
+def _warn_of_missing(settings: EdgeCore) -> None:
+    modules = settings.modules
+    enabled = {
+        "metaManager.metaServer": modules.metaManager.metaServer.enable,
+        "serviceBus": modules.serviceBus.enable,
+        "edgeStream": modules.edgeStream.enable,
+        "taskManager": modules.taskManager.enable,
+    }
+    for name in [name for name, on in enabled.items() if on]:
+        log.warning("modules.%s.enable is true, but this release does not have it; going on without", name)

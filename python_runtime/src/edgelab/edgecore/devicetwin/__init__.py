@@ -1,0 +1,1 @@
+"""DeviceTwin: the devices of this node, their twins and states."""

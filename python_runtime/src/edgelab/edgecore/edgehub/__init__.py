@@ -1,0 +1,1 @@
+"""EdgeHub: the node's certificate and its connection to CloudCore."""

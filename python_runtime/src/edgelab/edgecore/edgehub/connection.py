@@ -1,0 +1,240 @@
+"""One WebSocket connection to CloudCore (KubeEdge `pkg/viaduct`), with the `websockets` library.
+
+TLS with the node's certificate; no subprotocol, no compression, no pings. A peer that vanishes is
+noticed by TCP itself: unacknowledged data or keepalive probes end the connection after
+`dead_peer` seconds, which the original, watching only its own writes, does not do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from edgelab.daemon.errors import Unreachable
+
+TCP_TIMEOUT = 5.0
+WINDOW = "16"
+"""How many unacknowledged messages our CloudCore may have under way to us; the Go one ignores it."""
+
+
+class Disconnected(Exception):
+    """The connection is gone; `str()` says why."""
+
+
+class Distrusted(Exception):
+    """TLS failed: one side does not accept the other's certificate. `str()` names cause and fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where CloudCore listens, who we are, and how long things may take (seconds)."""
+
+    server: str
+    node: str
+    project: str
+    ca_file: Path
+    cert_file: Path
+    key_file: Path
+    handshake_timeout: float
+    write_timeout: float
+    dead_peer: float
+
+    @property
+    def host(self) -> str:
+        """The host part of `server`, brackets of an IPv6 address removed."""
+        return self.server.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port part of `server`."""
+        return int(self.server.rpartition(":")[2])
+
+    @property
+    def url(self) -> str:
+        """The URL as the original forms it; the server does not read its path."""
+        return f"wss://{self.server}/{self.project}/{self.node}/events"
+
+
+class _Link(ClientConnection):
+    """Keeps the TLS alert with which the server turned us away; the library shows only an end of file."""
+
+    alert: ssl.SSLError | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the transport at its end."""
+        if isinstance(exc, ssl.SSLError):
+            self.alert = exc
+        super().connection_lost(exc)
+
+
+class Connection:
+    """An open connection: whole messages in both directions."""
+
+    def __init__(self, websocket: ClientConnection, write_timeout: float) -> None:
+        self._websocket = websocket
+        self._write_timeout = write_timeout
+
+    async def send(self, frame: bytes) -> None:
+        """Send one text message. Raises Disconnected, also when it cannot be written in time."""
+        try:
+            async with asyncio.timeout(self._write_timeout):
+                await self._websocket.send(frame, text=True)
+        except TimeoutError:
+            raise Disconnected(f"nothing could be written for {self._write_timeout:g} s") from None
+        except (ConnectionClosed, OSError) as error:
+            raise Disconnected(_reason(error)) from error
+
+    async def receive(self) -> bytes:
+        """The next message, its fragments joined. Raises Disconnected or Distrusted."""
+        try:
+            return await self._websocket.recv(decode=False)
+        except (ConnectionClosed, OSError) as error:
+            raise Disconnected(_reason(error)) from error
+
+
+@contextlib.asynccontextmanager
+async def open_connection(endpoint: Endpoint) -> AsyncIterator[Connection]:
+    """Connect; leaving the block closes. Raises Unreachable or Distrusted."""
+    context = tls_context(endpoint)
+    sock = await _dial(endpoint)
+    links: list[_Link] = []
+
+    def link(*arguments: Any, **options: Any) -> _Link:
+        links.append(_Link(*arguments, **options))
+        return links[-1]
+
+    try:
+        websocket = await connect(
+            endpoint.url,
+            sock=sock,
+            ssl=context,
+            server_hostname=endpoint.host,
+            additional_headers={
+                "Node_id": endpoint.node,
+                "Project_id": endpoint.project,
+                "Connectionuse": "msg",
+                "Edgelab-window": WINDOW,
+            },
+            compression=None,
+            ping_interval=None,
+            open_timeout=endpoint.handshake_timeout,
+            close_timeout=1,
+            max_size=None,
+            user_agent_header=None,
+            proxy=None,
+            create_connection=link,
+        )
+    except ssl.SSLError as error:
+        sock.close()
+        raise distrusted(error, endpoint) from error
+    except InvalidStatus as error:
+        sock.close()
+        raise Unreachable(_refused(error)) from error
+    except (OSError, TimeoutError, InvalidHandshake) as error:
+        sock.close()
+        if links and links[0].alert is not None:
+            raise distrusted(links[0].alert, endpoint) from error
+        raise Unreachable(f"{endpoint.server}: {error or type(error).__name__}") from error
+    try:
+        yield Connection(websocket, endpoint.write_timeout)
+    finally:
+        await _close(websocket)
+
+
+def tls_context(endpoint: Endpoint) -> ssl.SSLContext:
+    """TLS that trusts the cluster's CA alone and shows the node's certificate. Raises Distrusted."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_verify_locations(endpoint.ca_file)
+        context.load_cert_chain(endpoint.cert_file, endpoint.key_file)
+    except (OSError, ssl.SSLError) as error:
+        files = f"{endpoint.ca_file}, {endpoint.cert_file} or {endpoint.key_file}"
+        raise Distrusted(f"{files} cannot be used: {error}; remove them and join again") from error
+    return context
+
+
+def distrusted(error: ssl.SSLError, endpoint: Endpoint) -> Distrusted:
+    """Say what a failed handshake means."""
+    text = str(getattr(error, "verify_message", "") or error.reason or error)
+    if "not yet valid" in text or "expired" in text:
+        fix = "check the clocks of this node and of the cloud"
+    elif isinstance(error, ssl.SSLCertVerificationError):
+        fix = f"it is not signed by {endpoint.ca_file} for this address; is this the right cloud?"
+    else:
+        fix = f"{endpoint.cert_file} may belong to another cluster or be too old; join again"
+    return Distrusted(f"TLS with CloudCore at {endpoint.server} failed: {text}; {fix}")
+
+
+async def _close(websocket: ClientConnection) -> None:
+    with contextlib.suppress(OSError, ConnectionClosed):
+        async with asyncio.timeout(2):
+            await websocket.close()
+
+
+async def _dial(endpoint: Endpoint) -> socket.socket:
+    loop = asyncio.get_running_loop()
+    last = "no address"
+    try:
+        for family, address in await _addresses(endpoint):
+            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+            try:
+                _watch_peer(sock, endpoint.dead_peer)
+                async with asyncio.timeout(TCP_TIMEOUT):
+                    await loop.sock_connect(sock, address)
+            except (OSError, TimeoutError) as error:
+                sock.close()
+                last = getattr(error, "strerror", None) or f"no answer within {TCP_TIMEOUT:g} s"
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+    except OSError as error:
+        last = error.strerror or str(error)
+    raise Unreachable(f"{endpoint.server}: {last}")
+
+
+async def _addresses(endpoint: Endpoint) -> list[tuple[int, tuple[str, int]]]:
+    with contextlib.suppress(ValueError):  # an address needs no resolver, hence no thread
+        version = ipaddress.ip_address(endpoint.host).version
+        family = socket.AF_INET if version == 4 else socket.AF_INET6
+        return [(family, (endpoint.host, endpoint.port))]
+    found = await asyncio.get_running_loop().getaddrinfo(
+        endpoint.host, endpoint.port, type=socket.SOCK_STREAM
+    )
+    return [(family, (str(address[0]), endpoint.port)) for family, _, _, _, address in found]
+
+
+def _watch_peer(sock: socket.socket, seconds: float) -> None:
+    """Let TCP end the connection when its peer has said nothing for `seconds` (RFC 5482)."""
+    probe = max(1, int(seconds // 3))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, probe)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, probe)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
+
+
+def _refused(error: InvalidStatus) -> str:
+    response = error.response
+    text = (response.body or b"").decode(errors="replace").strip().split("\n")[0]
+    return f"CloudCore refused the connection: HTTP {response.status_code} {text}".rstrip()
+
+
+def _reason(error: Exception) -> str:
+    cause = error.__cause__ or error
+    if isinstance(cause, ssl.SSLError):
+        return f"TLS: {cause.reason or cause}"
+    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__

@@ -1,0 +1,164 @@
+"""Getting and renewing the node's certificate, in a short-lived child: `python -m edgelab.identity`.
+
+The child holds the cryptography library and ends; this process never loads it. The join token goes
+to it through standard input. Its last line on standard error is the message for the user.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import logging
+import random
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgelab.daemon.backoff import delays
+from edgelab.daemon.clock import Clock
+from edgelab.daemon.errors import Fatal, Unreachable
+from edgelab.daemon.notify import notify
+from edgelab.edgecore.edgehub import certificate
+
+log = logging.getLogger(__name__)
+
+UNREACHABLE = 6
+"""The child's exit status when CloudCore cannot be reached (`edgelab.identity.enrol.Code`)."""
+
+CHILD_TIMEOUT = 60.0
+LONGEST_SLEEP = 3600.0
+"""The wait for a renewal is cut into pieces, so that a corrected clock is noticed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where CA, certificate, key and join token lie."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+    bootstrap: Path
+
+
+class Enrolment:
+    """The node's certificate: there before the first connection, renewed before it runs out."""
+
+    def __init__(self, server: str, node: str, files: Files, token: str, clock: Clock) -> None:
+        self._server = server
+        self._node = node
+        self._files = files
+        self._token = token
+        self._clock = clock
+
+    async def ensure(self) -> None:
+        """Return when there is a certificate for this node, enrolling if need be.
+
+        Waits for an unreachable CloudCore as long as it takes. Raises Fatal for what no waiting mends.
+        """
+        if any(
+            path.with_name(path.name + ".new").exists() for path in (self._files.certificate, self._files.key)
+        ):
+            with contextlib.suppress(Fatal):  # a renewal was cut short; its child knows how to finish
+                await self._child("check", "")
+        problem = self._problem()
+        if not problem:
+            return
+        waits = delays(1, 15)
+        while True:
+            token = self._read_token()
+            if not token:
+                raise Fatal(
+                    f"{problem}, and there is no join token: put the output of `keadm gettoken` into "
+                    f"{self._files.bootstrap} or modules.edgeHub.token"
+                )
+            try:
+                await self._child("enrol", token)
+            except Unreachable as error:
+                log.warning("cannot join yet: %s", error)
+                notify(STATUS=f"waiting to join: {error}")
+                await self._clock.sleep(next(waits))
+                continue
+            if problem := self._problem():
+                raise Fatal(f"joining gave no usable certificate: {problem}")
+            log.info("joined as %s; the certificate is %s", self._node, self._files.certificate)
+            return
+
+    async def renew_in_time(self) -> None:
+        """Wait for the moment of renewal (70 to 90 % of the lifetime) and renew.
+
+        The original retries with 2 s doubling to 32 s for ever, and so does this.
+        """
+        await self._sleep_until(self._deadline())
+        waits = delays(2, 32, floor=0.9)
+        while True:
+            try:
+                await self._child("renew", "")
+            except (Unreachable, Fatal) as error:
+                log.warning("the certificate could not be renewed: %s", error)
+                await self._clock.sleep(next(waits))
+            else:
+                log.info("the node's certificate is renewed")
+                return
+
+    def _problem(self) -> str:
+        found = certificate.read(self._files.certificate)
+        if found is None:
+            return f"there is no certificate in {self._files.certificate}"
+        wanted = f"system:node:{self._node}"
+        if found.common_name != wanted:
+            return f"{self._files.certificate} belongs to {found.common_name!r}, not to {wanted!r}"
+        if found.not_after <= self._clock.now():
+            return f"{self._files.certificate} ran out at {found.not_after.isoformat()}"
+        missing = next((path for path in (self._files.key, self._files.ca) if not path.exists()), None)
+        return f"{missing} is missing" if missing else ""
+
+    def _read_token(self) -> str:
+        try:
+            return self._files.bootstrap.read_text(encoding="utf-8").strip() or self._token
+        except FileNotFoundError:
+            return self._token
+        except OSError as error:
+            raise Fatal(
+                f"the join token in {self._files.bootstrap} cannot be read: {error.strerror}"
+            ) from error
+
+    def _deadline(self) -> dt.datetime:
+        found = certificate.read(self._files.certificate)
+        if found is None:
+            return self._clock.now()
+        lifetime = found.not_after - found.not_before
+        return found.not_before + lifetime * random.uniform(0.7, 0.9)  # noqa: S311 - spread, not secrecy
+
+    async def _sleep_until(self, moment: dt.datetime) -> None:
+        while (left := (moment - self._clock.now()).total_seconds()) > 0:
+            await self._clock.sleep(min(left, LONGEST_SLEEP))
+
+    async def _child(self, command: str, token: str) -> None:
+        arguments = ["--server", self._server, "--node", self._node, "--ca-file", str(self._files.ca)]
+        arguments += ["--cert-file", str(self._files.certificate), "--key-file", str(self._files.key)]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-m",
+            "edgelab.identity",
+            command,
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(CHILD_TIMEOUT):
+                _, output = await process.communicate(token.encode())
+        except TimeoutError:
+            raise Unreachable(f"{self._server} did not answer within {CHILD_TIMEOUT:g} s") from None
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode == 0:
+            return
+        lines = output.decode(errors="replace").strip().splitlines()
+        message = lines[-1] if lines else f"edgelab.identity ended with status {process.returncode}"
+        raise Unreachable(message) if process.returncode == UNREACHABLE else Fatal(message)

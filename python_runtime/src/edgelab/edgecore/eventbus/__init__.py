@@ -1,0 +1,1 @@
+"""EventBus: MQTT between DeviceTwin, the cloud's router and the programs on the node."""

@@ -1,0 +1,157 @@
+"""The node's SQLite file: KubeEdge's tables, one writing thread, commits in groups.
+
+Whoever writes gets a future that is done when the transaction is committed: on the disk for
+`durable` jobs (`synchronous=FULL`), in the operating system's hands otherwise (survives the end of
+the process, not of the power). All jobs that wait at the same time share one transaction, and futures
+are resolved in the order of submission. Reading happens on the event loop's thread, over a second
+connection, and sees what is committed.
+
+Tables: KubeEdge `edge/pkg/metamanager/dao/models`. A file written by the original can be used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgelab.daemon.errors import Fatal
+
+META_TABLES = ("CREATE TABLE IF NOT EXISTS meta (key text PRIMARY KEY, type text, value text)",)
+TWIN_TABLES = (
+    "CREATE TABLE IF NOT EXISTS device"
+    " (id text PRIMARY KEY, name text, description text, state text, last_online text)",
+    "CREATE TABLE IF NOT EXISTS device_attr (id integer PRIMARY KEY AUTOINCREMENT, deviceid text, name text,"
+    " description text, value text, optional numeric, attr_type text, metadata text)",
+    "CREATE TABLE IF NOT EXISTS device_twin (id integer PRIMARY KEY AUTOINCREMENT, deviceid text, name text,"
+    " description text, expected text, actual text, expected_meta text, actual_meta text,"
+    " expected_version text, actual_version text, optional numeric, attr_type text, metadata text)",
+    "CREATE INDEX IF NOT EXISTS edgelab_device_twin ON device_twin (deviceid, name)",
+)
+BUS_TABLES = ("CREATE TABLE IF NOT EXISTS sub_topics (topic text PRIMARY KEY)",)
+
+Statement = tuple[str, Sequence[Any]]
+"""SQL with its parameters."""
+
+_BATCH = 256
+_CACHE_KIB = 256
+
+
+@dataclass(slots=True)
+class _Job:
+    statements: Sequence[Statement]
+    durable: bool
+    done: asyncio.Future[None]
+    error: sqlite3.Error | None = None
+
+
+class Store:
+    """The database. Use as an async context manager; `submit` and `read` only inside."""
+
+    def __init__(self, path: Path, tables: Iterable[str]) -> None:
+        self.path = path
+        self._tables = tuple(tables)
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+
+    async def __aenter__(self) -> Store:
+        """Open or create the file. Raises Fatal with the reason when it cannot be written."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+            self._writer = self._connect()
+            self._reader = self._connect()
+        except (OSError, sqlite3.Error) as error:
+            raise Fatal(
+                f"database {self.path} cannot be used: {error}; "
+                "check its owner, its file system, and that no other edgecore runs on it"
+            ) from error
+        self._thread = threading.Thread(target=self._work, name="store", daemon=True)
+        self._thread.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Finish what was submitted, then close."""
+        self._jobs.put(None)
+        self._thread.join()  # the last commit: milliseconds
+        self._reader.close()
+        self._writer.close()
+
+    def submit(self, statements: Sequence[Statement], *, durable: bool = True) -> asyncio.Future[None]:
+        """Queue one job, all of whose statements are committed or none.
+
+        The future's exception is `sqlite3.Error`. The queue has no bound of its own: each caller
+        bounds what it has under way.
+        """
+        job = _Job(statements, durable, self._loop.create_future())
+        self._jobs.put(job)
+        return job.done
+
+    def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Committed rows."""
+        return self._reader.execute(sql, parameters).fetchall()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, isolation_level=None, timeout=5, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        connection.execute("BEGIN IMMEDIATE")
+        for table in self._tables:
+            connection.execute(table)
+        connection.execute("COMMIT")
+        return connection
+
+    def _work(self) -> None:
+        full = True
+        while (first := self._jobs.get()) is not None:
+            batch, end = [first], False
+            while len(batch) < _BATCH and not end:
+                try:
+                    job = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if job is None:
+                    end = True
+                else:
+                    batch.append(job)
+            durable = any(job.durable for job in batch)
+            if durable != full:
+                self._writer.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                full = durable
+            self._commit(batch)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(_resolve, batch)
+            if end:
+                return
+
+    def _commit(self, batch: list[_Job]) -> None:
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            for job in batch:
+                for sql, parameters in job.statements:
+                    self._writer.execute(sql, parameters)
+            self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            if len(batch) == 1:
+                batch[0].error = error
+                return
+            for job in batch:  # one bad job must not fail its neighbours
+                self._commit([job])
+
+
+def _resolve(batch: list[_Job]) -> None:
+    for job in batch:
+        if job.done.cancelled():
+            continue
+        if job.error is None:
+            job.done.set_result(None)
+        else:
+            job.done.set_exception(job.error)
