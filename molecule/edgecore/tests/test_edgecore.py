@@ -1,0 +1,125 @@
+"""An edge node that joined: the service, its files, and a pod that it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+from testinfra.host import Host
+
+testinfra_hosts = ["ansible://edge1"]
+PROGRAMS = "/opt/edgelab/current/bin"
+SECRETS = ("/etc/kubeedge/config/edgecore.yaml", "/etc/kubeedge/certs/server.key")
+RESIDENT_KIB = 55 * 1024
+POD: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "probe", "namespace": "default"},
+    "spec": {
+        "nodeName": "edge1",
+        "tolerations": [{"operator": "Exists"}],
+        "terminationGracePeriodSeconds": 1,
+        "containers": [
+            {"name": "probe", "image": "edgelab.local/busybox:1.35", "command": ["busybox", "sleep", "1000"]}
+        ],
+    },
+}
+Kubectl = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+    """kubectl of this machine with the administrator's kubeconfig of host cloud."""
+    inventory = os.environ["MOLECULE_INVENTORY_FILE"]
+    cloud = testinfra.get_host("ansible://cloud", ansible_inventory=inventory)
+    config = tmp_path_factory.mktemp("kube") / "config"
+    config.write_text(cloud.file("/etc/edgelab/admin.kubeconfig").content_string, encoding="utf-8")
+    config.chmod(0o600)
+    program = Path(sys.executable).with_name("kubectl")
+
+    def run(*argv: str, stdin: str | None = None) -> str:
+        command = [program, f"--kubeconfig={config}", *argv]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def probe(kubectl: Kubectl) -> Iterator[None]:
+    """A running pod on edge1."""
+    kubectl("apply", "-f", "-", stdin=json.dumps(POD))
+    kubectl("wait", "--for=condition=Ready", "pod/probe", "--timeout=60s")
+    yield
+    kubectl("delete", "pod", "probe", "--wait=true", "--timeout=30s")
+
+
+def running_tasks(host: Host) -> set[str]:
+    """Ids of the containers that run on the host, as containerd tells."""
+    lines = host.check_output("ctr -n k8s.io tasks list").splitlines()[1:]
+    return {line.split()[0] for line in lines if "RUNNING" in line}
+
+
+def test_the_service_runs_now_and_after_a_reboot(host: Host) -> None:
+    service = host.service("edgecore")
+    assert service.is_running
+    assert service.is_enabled
+    assert service.systemd_properties["NRestarts"] == "0"
+    assert service.systemd_properties["KillMode"] == "process"
+
+
+@pytest.mark.parametrize("path", SECRETS)
+def test_secrets_are_for_root_only(host: Host, path: str) -> None:
+    file = host.file(path)
+    assert file.is_file
+    assert (file.user, file.mode) == ("root", 0o600)
+
+
+def test_the_join_token_is_gone_after_joining(host: Host) -> None:
+    assert not host.file("/etc/kubeedge/bootstrap-edgecore.conf").exists
+
+
+def test_the_certificate_names_the_node(host: Host) -> None:
+    subject = host.check_output("openssl x509 -noout -subject -in /etc/kubeedge/certs/server.crt")
+    assert "system:node:edge1" in subject.replace(" ", "")
+
+
+def test_the_configuration_is_accepted_by_the_daemon(host: Host) -> None:
+    assert host.run(f"{PROGRAMS}/edgecore --check-config /etc/kubeedge/config/edgecore.yaml").rc == 0
+
+
+def test_the_daemon_stays_small(host: Host) -> None:
+    pid = host.service("edgecore").systemd_properties["MainPID"]
+    status = host.file(f"/proc/{pid}/status").content_string
+    resident = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
+    assert int(resident) < RESIDENT_KIB
+
+
+def test_the_node_is_ready(kubectl: Kubectl) -> None:
+    conditions = json.loads(kubectl("get", "node", "edge1", "-o", "json"))["status"]["conditions"]
+    ready = next(c for c in conditions if c["type"] == "Ready")
+    assert ready["status"] == "True", ready
+
+
+def test_a_pod_runs_in_containerd(host: Host, kubectl: Kubectl, probe: None) -> None:
+    pod = json.loads(kubectl("get", "pod", "probe", "-o", "json"))
+    container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+    assert container in running_tasks(host)
+    assert pod["status"]["podIP"]
+
+
+def test_a_restart_of_the_daemon_leaves_containers_alone(host: Host, probe: None) -> None:
+    before = running_tasks(host)
+    host.check_output("systemctl restart edgecore")
+    time.sleep(3)
+    assert host.service("edgecore").is_running
+    assert running_tasks(host) == before
