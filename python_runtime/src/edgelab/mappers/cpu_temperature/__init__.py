@@ -1,0 +1,1 @@
+"""The temperature of this host's CPU as a device."""

@@ -1,0 +1,97 @@
+"""A device's twin as its mapper sees it (KubeEdge `edge/pkg/devicetwin`, MQTT side)."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from edgelab.mappers.sdk.mqtt import Broker
+from edgelab.protocol import topics
+
+log = logging.getLogger("edgelab.mappers.device")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A property's value as text, and its type in KubeEdge's words (string, int, float, boolean)."""
+
+    value: str
+    type: str = "string"
+
+
+class DeviceTwin:
+    """Reports properties, and hears what was accepted, refused and wanted.
+
+    Stores nothing but the last refusal; while the broker is gone, reports raise `Offline`.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        namespace: str,
+        name: str,
+        *,
+        wanted: Callable[[dict[str, str]], None] | None = None,
+    ) -> None:
+        self.id = f"{namespace}/{name}"
+        self.accepted = 0
+        self.refused = 0
+        self.refusal = ""
+        """Why the edge refused the last report; empty when it took it."""
+        self._broker = broker
+        self._wanted = wanted
+        broker.subscribe(self._topic(topics.TWIN_UPDATE_RESULT), self._on_result)
+        broker.subscribe(self._topic(topics.TWIN_UPDATE_DELTA), self._on_delta)
+
+    def report(self, readings: dict[str, Reading]) -> None:
+        """Send values of properties. Raises Offline."""
+        twin = {
+            name: {"actual": {"value": reading.value}, "metadata": {"type": reading.type}}
+            for name, reading in readings.items()
+        }
+        self._send(topics.TWIN_UPDATE, {"twin": twin})
+
+    def state(self, state: str) -> None:
+        """Send the device's state: online, ok, offline, unhealthy or unknown. Raises Offline."""
+        self._send(topics.STATE_UPDATE, {"state": state})
+
+    def _send(self, action: str, body: dict[str, Any]) -> None:
+        message = {"event_id": uuid.uuid4().hex, "timestamp": 0, **body}
+        self._broker.publish(self._topic(action), msgspec.json.encode(message))
+
+    def _topic(self, action: str) -> str:
+        return topics.of_device(self.id, action)
+
+    def _on_result(self, topic: str, payload: bytes) -> None:
+        answer = _read(topic, payload)
+        if not answer.get("code"):
+            self.accepted += 1
+            self.refusal = ""
+            return
+        self.refused += 1
+        refusal = f"{answer['code']} {answer.get('reason', '')}".strip()
+        if refusal != self.refusal:
+            log.warning("the edge refuses reports of %s: %s", self.id, refusal)
+        self.refusal = refusal
+
+    def _on_delta(self, topic: str, payload: bytes) -> None:
+        delta = _read(topic, payload).get("delta")
+        if self._wanted is not None and isinstance(delta, dict):
+            self._wanted(delta)
+
+
+def _read(topic: str, payload: bytes) -> dict[str, Any]:
+    """A JSON object; what is none is told and ignored, for anybody may publish on a broker."""
+    try:
+        answer = msgspec.json.decode(payload)
+    except msgspec.DecodeError:
+        answer = None
+    if not isinstance(answer, dict):
+        log.warning("no JSON object on %s", topic)
+        return {}
+    return answer
