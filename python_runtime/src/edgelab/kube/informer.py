@@ -18,6 +18,7 @@ from edgelab.daemon import backoff
 from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.daemon.errors import Unreachable
 from edgelab.kube.interface import KubeApi, Obj, Resource
+from edgelab.objects.metadata import key_of
 from edgelab.objects.status import ApiError
 
 log = logging.getLogger("edgelab.kube.informer")
@@ -36,12 +37,6 @@ HEALTHY_SECONDS = 10.0
 """A watch that lasted so long was no failure: the next one starts without delay."""
 
 
-def key_of(obj: Obj) -> Key:
-    """The object's key in a store."""
-    metadata = obj["metadata"]
-    return metadata.get("namespace", ""), metadata["name"]
-
-
 class Informer:
     """A module: `run` it in a task group, `await wait_synced()` before trusting `store`."""
 
@@ -53,8 +48,10 @@ class Informer:
         *,
         label_selector: str = "",
         field_selector: str = "",
+        transform: Callable[[Obj], Obj] | None = None,
         clock: Clock = SYSTEM,
     ) -> None:
+        """`transform` cuts an object down to what is to be kept (its metadata must stay)."""
         self.name = f"informer/{resource.plural}"
         self.resource = resource
         self.store: dict[Key, Obj] = {}
@@ -64,11 +61,17 @@ class Informer:
         self._api = api
         self._namespace = namespace
         self._selectors = {"label_selector": label_selector, "field_selector": field_selector}
+        self._transform = transform
         self._clock = clock
         self._handlers: list[Handler] = []
         self._synced = asyncio.Event()
         self._version = ""
         self._delays = _delays()
+
+    @property
+    def version(self) -> str:
+        """The resourceVersion that the store stands at; empty before the first list."""
+        return self._version
 
     @property
     def synced(self) -> bool:
@@ -150,6 +153,8 @@ class Informer:
                 old = None
             elif before.get("resourceVersion") == after.get("resourceVersion"):
                 return
+        if self._transform is not None:
+            obj = self._transform(obj)
         self.store[key] = obj
         self._tell(ADDED if old is None else MODIFIED, old, obj)
 

@@ -1,0 +1,56 @@
+"""EdgeSite's controller manager: one module per controller, over shared informers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgelab.daemon.clock import Clock
+from edgelab.daemon.tasks import Module
+from edgelab.edgesite.controllers.daemonset import DaemonSetController
+from edgelab.edgesite.controllers.deployment import DeploymentController
+from edgelab.edgesite.controllers.endpoints import EndpointsController
+from edgelab.edgesite.controllers.endpointslice import EndpointSliceController
+from edgelab.edgesite.controllers.eviction import TaintEvictionController
+from edgelab.edgesite.controllers.garbage import GarbageCollector
+from edgelab.edgesite.controllers.job import JobController
+from edgelab.edgesite.controllers.namespace import NamespaceController
+from edgelab.edgesite.controllers.node_health import Heartbeats, NodeHealthController
+from edgelab.edgesite.controllers.pod_gc import PodGarbageCollector
+from edgelab.edgesite.controllers.replicaset import ReplicaSetController
+from edgelab.edgesite.controllers.root_ca import RootCAPublisher
+from edgelab.edgesite.controllers.serviceaccount import ServiceAccountController
+from edgelab.edgesite.controllers.support.cluster import Cluster
+from edgelab.edgesite.controllers.support.kinds import BUILT_IN, served
+from edgelab.edgesite.controllers.ttl_after_finished import TTLAfterFinishedController
+from edgelab.kube.interface import KubeApi, Resource
+from edgelab.kube.resources import CRDS
+
+
+def build(api: KubeApi, clock: Clock, ca_pem: str = "", kinds: Sequence[Resource] = BUILT_IN) -> list[Module]:
+    """The modules to run: informers and controllers.
+
+    `ca_pem` is published in every namespace (nothing is, when it is empty). `kinds` are the built-in
+    kinds that hold objects and can be listed, watched and deleted; custom ones are found.
+    """
+    cluster = Cluster(api, clock)
+    definitions, built_in = cluster.view(CRDS), tuple(kinds)
+    health = NodeHealthController(cluster)
+    controllers: list[Module] = [
+        ServiceAccountController(cluster),
+        DeploymentController(cluster),
+        ReplicaSetController(cluster),
+        DaemonSetController(cluster),
+        JobController(cluster),
+        TTLAfterFinishedController(cluster),
+        EndpointsController(cluster),
+        EndpointSliceController(cluster),
+        NamespaceController(cluster, lambda: served(built_in, definitions)),
+        GarbageCollector(cluster, built_in),
+        PodGarbageCollector(cluster),
+        health,
+        Heartbeats(cluster, health),
+        TaintEvictionController(cluster),
+    ]
+    if ca_pem:
+        controllers.append(RootCAPublisher(cluster, ca_pem))
+    return [*cluster.informers, *controllers]

@@ -1,0 +1,111 @@
+"""Pods on nodes with NoExecute taints: who may stay, and for how long (pkg/controller/tainteviction).
+
+Receives pods and nodes. Deletes a pod that does not tolerate a taint at once, one that tolerates it
+for `tolerationSeconds` after that time, and never one that tolerates it without limit: at the
+edge that is the usual case, since a node without a connection goes on working. While no node at all
+is ready it is this side that is cut off, and nothing is evicted.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from edgelab.daemon.clock import parse_rfc3339
+from edgelab.edgesite.controllers.support.cluster import Cluster
+from edgelab.edgesite.controllers.support.recorder import Recorder
+from edgelab.edgesite.controllers.support.workqueue import WorkQueue
+from edgelab.edgesite.scheduler.nodes import taints, tolerations_for
+from edgelab.kube.informer import DELETED, Key
+from edgelab.kube.interface import Obj
+from edgelab.kube.resources import NODES, PODS
+from edgelab.objects.metadata import condition, is_deleting
+
+DISRUPTION_SECONDS = 30.0
+"""While nothing is ready, waiting evictions are looked at again after this time."""
+
+
+class TaintEvictionController:
+    """A module; its queue holds the keys of pods."""
+
+    name = "taint-eviction-controller"
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._pods = cluster.view(PODS)
+        self._nodes = cluster.view(NODES)
+        self._events = Recorder(cluster.api, cluster.clock, self.name)
+        needs = [self._pods, self._nodes]
+        self._queue = WorkQueue(self.name, self._reconcile, cluster.clock, needs)
+        self._pods.add_handler(self._on_pod)
+        self._nodes.add_handler(self._on_node)
+
+    async def run(self) -> None:
+        """Evict."""
+        await self._queue.run()
+
+    def _on_pod(self, event_type: str, old: Obj | None, new: Obj) -> None:
+        if event_type == DELETED or not new["spec"].get("nodeName"):
+            return
+        if old is None or _aspect(old) != _aspect(new):
+            self._queue.add_object(new)
+
+    def _on_node(self, event_type: str, old: Obj | None, new: Obj) -> None:
+        before = taints(old, ("NoExecute",)) if old else []
+        if event_type == DELETED or before == taints(new, ("NoExecute",)):
+            return
+        for pod in self._pods.all():
+            if pod["spec"].get("nodeName") == new["metadata"]["name"]:
+                self._queue.add_object(pod)
+
+    async def _reconcile(self, key: Key) -> float | None:
+        pod = self._pods.get(key[1], key[0])
+        node = self._nodes.get(pod["spec"].get("nodeName") or "") if pod else None
+        if pod is None or node is None or is_deleting(pod):
+            return None
+        left = stay(pod, taints(node, ("NoExecute",)), self._cluster.clock.now())
+        if left is None:
+            return None
+        if left > 0:
+            return left
+        if not self._somebody_is_ready():
+            return DISRUPTION_SECONDS
+        text = f"Marking for deletion Pod {key[0]}/{key[1]}"
+        await self._events.normal(pod, "TaintManagerEviction", text)
+        await self._announce(pod)
+        await self._cluster.delete(PODS, pod)
+        return None
+
+    def _somebody_is_ready(self) -> bool:
+        return any((condition(node, "Ready") or {}).get("status") == "True" for node in self._nodes.all())
+
+    async def _announce(self, pod: Obj) -> None:
+        """The condition by which a job tells an eviction from a failure."""
+        target = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "DeletionByTaintManager",
+            "message": "Taint manager: deleting due to NoExecute taint",
+            "lastTransitionTime": self._cluster.stamp(),
+        }
+        others = [c for c in pod["status"].get("conditions") or [] if c["type"] != target["type"]]
+        version = {"resourceVersion": pod["metadata"]["resourceVersion"]}
+        patch = {"metadata": version, "status": {"conditions": [*others, target]}}
+        await self._cluster.patch(PODS, pod, patch, "status")
+
+
+def stay(pod: Obj, noexecute: list[Obj], now: dt.datetime) -> float | None:
+    """Seconds for which the pod may stay on a node with these taints; None for ever."""
+    limits = []
+    for taint in noexecute:
+        tolerations = tolerations_for(pod, taint)
+        if not tolerations:
+            return 0.0
+        seconds = [t["tolerationSeconds"] for t in tolerations if t.get("tolerationSeconds") is not None]
+        if seconds:
+            since = parse_rfc3339(taint["timeAdded"]) if taint.get("timeAdded") else now
+            limits.append(max(0, min(seconds)) - (now - since).total_seconds())
+    return max(0.0, min(limits)) if limits else None
+
+
+def _aspect(pod: Obj) -> tuple[object, ...]:
+    return pod["spec"].get("nodeName"), pod["spec"].get("tolerations"), is_deleting(pod)

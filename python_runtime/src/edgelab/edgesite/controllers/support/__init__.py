@@ -1,0 +1,1 @@
+"""What controllers and scheduler are built from: work queues, views of the cluster, events, pods."""

@@ -1,0 +1,14 @@
+"""EdgeSite's scheduler: binds pods that have no node to one that fits."""
+
+from edgelab.daemon.clock import Clock
+from edgelab.daemon.tasks import Module
+from edgelab.edgesite.controllers.support.cluster import Cluster
+from edgelab.edgesite.scheduler.scheduler import Scheduler
+from edgelab.kube.interface import KubeApi
+
+
+def build(api: KubeApi, clock: Clock) -> list[Module]:
+    """The modules to run: the scheduler and the informers that feed it."""
+    cluster = Cluster(api, clock)
+    scheduler = Scheduler(cluster)
+    return [*cluster.informers, scheduler]
