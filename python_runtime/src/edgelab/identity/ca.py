@@ -134,17 +134,21 @@ class CertificateAuthority:
         organization: str,
         usages: Sequence[int] = (CLIENT,),
         days: int = 365,
+        *,
+        keep_names: bool = False,
     ) -> bytes:
         """The DER certificate for a signing request (PEM or DER); the subject is the caller's, not the CSR's.
 
-        `usages` are Go's x509.ExtKeyUsage numbers: 1 server, 2 client. Raises RequestError.
+        `usages` are Go's x509.ExtKeyUsage numbers: 1 server, 2 client. The request's alternative names
+        are left out unless `keep_names`: who asks must not choose which hosts it can pass for.
+        Raises RequestError.
         """
         request = _load_request(csr)
         key = request.public_key()
         if not isinstance(key, ec.EllipticCurvePublicKey):
             raise RequestError("the certificate request has no elliptic-curve key")
         subject = _name(common_name, organization)
-        certificate = self._certify(key, subject, usages, days, _names_of(request))
+        certificate = self._certify(key, subject, usages, days, _names_of(request) if keep_names else [])
         return certificate.public_bytes(serialization.Encoding.DER)
 
     def verify_client(self, cert_der: bytes) -> x509.Certificate:

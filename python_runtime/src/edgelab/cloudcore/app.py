@@ -1,0 +1,232 @@
+"""CloudCore: reads the settings, builds the modules, hands each what it calls, runs them together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import ssl
+from dataclasses import dataclass
+
+from edgelab.cloudcore.cloudhub.bootstrap import BootstrapServer
+from edgelab.cloudcore.cloudhub.hub import CloudHub
+from edgelab.cloudcore.cloudhub.pki import Pki, SecretStore, TokenKeeper, prepare
+from edgelab.cloudcore.cloudhub.tls import bind, server_context
+from edgelab.cloudcore.cloudhub.tracker import SyncTracker
+from edgelab.cloudcore.cloudhub.websocket import NodeListener
+from edgelab.cloudcore.cluster import CORE, DEVICE_KINDS, SYNCS, Cluster
+from edgelab.cloudcore.monitor import Monitor
+from edgelab.cloudcore.startup import Starter, wait_for_kinds, without_errors
+from edgelab.cloudcore.workqueue import WorkQueue
+from edgelab.daemon.clock import SYSTEM, Clock
+from edgelab.daemon.errors import Fatal
+from edgelab.daemon.tasks import Module, run_modules
+from edgelab.kube import kubeconfig
+from edgelab.kube.client import HttpClient
+from edgelab.kube.interface import KubeApi
+from edgelab.kube.resources import CONFIG_MAPS, SECRETS
+from edgelab.settings.cloudcore import CloudCore
+
+log = logging.getLogger("edgelab.cloudcore")
+
+NOT_BUILT = {
+    "taskManager": "node jobs are not carried out",
+    "dynamicController": "MetaServer at the edge serves only what the node holds",
+    "cloudStream": "kubectl logs, exec and top do not reach edge nodes",
+    "router": "rules are not carried out",
+}
+"""Modules that a configuration may enable and that this release does not have, and what that means."""
+
+
+@dataclass(slots=True)
+class Sockets:
+    """Where CloudCore listens; port numbers are real ones even where the settings say 0."""
+
+    nodes: socket.socket
+    bootstrap: socket.socket | None
+    monitor: socket.socket
+
+
+async def main(settings: CloudCore, clock: Clock = SYSTEM) -> None:
+    """Run CloudCore until cancelled. Raises Fatal."""
+    announce_missing(settings)
+    sockets = bind_all(settings)
+    advertise(settings)
+    async with HttpClient(api_configuration(settings), user_agent="cloudcore") as api:
+        await run(settings, api, sockets, clock)
+
+
+async def run(settings: CloudCore, api: HttpClient, sockets: Sockets, clock: Clock) -> None:
+    """Prepare certificates, then run all modules."""
+    kinds = (*(DEVICE_KINDS if settings.modules.deviceController.enable else ()), *SYNCS)
+    await wait_for_kinds(api, kinds, clock)
+    secrets = SecretStore(api, settings.edgelab.namespace)
+    hub_settings = settings.modules.cloudHub
+    pki = await without_errors("certificates", lambda: prepare(secrets, hub_settings, clock), clock)
+    keeper = TokenKeeper(secrets, pki.ca, hub_settings.tokenRefreshDuration, clock)
+    await without_errors("join token", keeper.renew, clock)
+    ca = api.config.ca_pem
+    await run_modules([keeper, *build(settings, api, pki, sockets, kube_ca=ca, clock=clock)])
+
+
+def build(
+    settings: CloudCore,
+    api: KubeApi,
+    pki: Pki,
+    sockets: Sockets,
+    *,
+    kube_ca: bytes | None = None,
+    clock: Clock = SYSTEM,
+) -> list[Module]:
+    """Every module that the settings enable."""
+    modules = settings.modules
+    devices = modules.deviceController.enable
+    cluster = Cluster(api, (*CORE, *(DEVICE_KINDS if devices else ()), *SYNCS), clock)
+    tracker = SyncTracker(api, clock)
+    hub = CloudHub(tracker, node_limit=modules.cloudHub.nodeLimit, kube_ca=kube_ca, clock=clock)
+    starter = Starter(cluster, clock)
+    starter.then(lambda: tracker.follow(cluster[kind] for kind in SYNCS))
+    running: list[Module] = [cluster, tracker, starter]
+    if devices:
+        running += _devices(settings, api, cluster, hub, starter, clock=clock)
+    if modules.edgeController.enable:
+        running += _edge(settings, api, cluster, hub, starter, clock=clock)
+    if modules.syncController.enable:
+        running += _sync(cluster, tracker, hub, starter, clock=clock)
+    starter.serve(_listeners(settings, api, hub, pki, sockets, clock=clock))
+    running.append(Monitor(sockets.monitor, lambda: cluster.synced, lambda: _metrics(hub)))
+    return running
+
+
+def _edge(
+    settings: CloudCore, api: KubeApi, cluster: Cluster, hub: CloudHub, starter: Starter, *, clock: Clock
+) -> list[Module]:
+    from edgelab.cloudcore.edgecontroller.downstream import Downstream  # noqa: PLC0415 - only when enabled
+    from edgelab.cloudcore.edgecontroller.queries import Queries  # noqa: PLC0415 - only when enabled
+    from edgelab.cloudcore.edgecontroller.upstream import Upstream  # noqa: PLC0415 - only when enabled
+
+    downstream = Downstream(cluster, hub)
+    queries = Queries(api, {kind: cluster[kind] for kind in (CONFIG_MAPS, SECRETS)})
+    address = next(iter(settings.modules.cloudHub.advertiseAddress), "")
+    upstream = Upstream(api, hub, queries, address)
+    annotations: WorkQueue[str] = WorkQueue("edgecontroller/annotations", upstream.annotate, clock=clock)
+    hub.handlers[""] = upstream.handle
+    hub.on_connect += [downstream.bring, annotations.add]
+    starter.then(downstream.start)
+    return [annotations]
+
+
+def _devices(
+    settings: CloudCore, api: KubeApi, cluster: Cluster, hub: CloudHub, starter: Starter, *, clock: Clock
+) -> list[Module]:
+    from edgelab.cloudcore.devicecontroller.downstream import Downstream  # noqa: PLC0415 - only when enabled
+    from edgelab.cloudcore.devicecontroller.upstream import Upstream  # noqa: PLC0415 - only when enabled
+
+    workers = max(4, settings.modules.deviceController.load.updateDeviceStatusWorkers)
+    downstream = Downstream(cluster, hub)
+    upstream = Upstream(api, cluster, hub, downstream, workers=workers, clock=clock)
+    hub.handlers["twin"] = upstream.handle
+    hub.on_connect.append(downstream.bring)
+    starter.device_gone = downstream.removed
+    starter.then(downstream.start)
+    starter.then(upstream.start)
+    return [upstream]
+
+
+def _sync(
+    cluster: Cluster, tracker: SyncTracker, hub: CloudHub, starter: Starter, *, clock: Clock
+) -> list[Module]:
+    from edgelab.cloudcore.synccontroller.controller import SyncController  # noqa: PLC0415 - only when enabled
+
+    controller = SyncController(tracker, cluster, hub, lambda: hub.sessions, clock=clock)
+    controller.device_gone = starter.device_gone
+    hub.on_connect.append(controller.reconcile)
+    starter.then(controller.start)
+    return [controller]
+
+
+def _listeners(
+    settings: CloudCore, api: KubeApi, hub: CloudHub, pki: Pki, sockets: Sockets, *, clock: Clock
+) -> list[Module]:
+    own = settings.modules.cloudHub
+    nodes = NodeListener(
+        hub,
+        sockets.nodes,
+        server_context(pki, client_certificate=ssl.CERT_REQUIRED),
+        keepalive_seconds=own.keepaliveInterval,
+        write_seconds=own.writeTimeout,
+        window=settings.edgelab.window,
+        clock=clock,
+    )
+    if sockets.bootstrap is None:
+        return [nodes]
+    tls = server_context(pki, client_certificate=ssl.CERT_OPTIONAL)
+    days = own.edgeCertSigningDuration
+    return [nodes, BootstrapServer(api, pki.ca, sockets.bootstrap, tls, certificate_days=days, clock=clock)]
+
+
+def api_configuration(settings: CloudCore) -> kubeconfig.Kubeconfig:
+    """How to reach the API server. Raises Fatal."""
+    api = settings.kubeAPIConfig
+    if api.kubeConfig:
+        return kubeconfig.load(api.kubeConfig)
+    if api.master:
+        return kubeconfig.Kubeconfig(server=api.master.rstrip("/"))
+    return kubeconfig.in_cluster()
+
+
+def bind_all(settings: CloudCore) -> Sockets:
+    """Take all ports first, so that one that is taken is told at once. Raises Fatal."""
+    hub = settings.modules.cloudHub
+    if not hub.enable:
+        raise Fatal("modules.cloudHub.enable is false: without CloudHub there is nothing to do")
+    host, _, port = settings.commonConfig.monitorServer.bindAddress.rpartition(":")
+    https = hub.https
+    return Sockets(
+        bind(hub.websocket.address, hub.websocket.port, "modules.cloudHub.websocket"),
+        bind(https.address, https.port, "modules.cloudHub.https") if https.enable else None,
+        bind(host.strip("[]"), int(port), "commonConfig.monitorServer"),
+    )
+
+
+def advertise(settings: CloudCore) -> None:
+    """Fill in this machine's own address when the settings name none. Raises Fatal."""
+    hub = settings.modules.cloudHub
+    if hub.advertiseAddress:
+        return
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(("192.0.2.1", 9))  # chooses a source address; nothing is sent
+            address = sock.getsockname()[0]
+        except OSError:
+            raise Fatal(
+                "modules.cloudHub.advertiseAddress is empty and this machine has no route to tell its"
+                " address by; name the addresses that edges dial"
+            ) from None
+    log.warning("modules.cloudHub.advertiseAddress is empty; edges are expected to dial %s", address)
+    hub.advertiseAddress = [address]
+
+
+def announce_missing(settings: CloudCore) -> None:
+    """Say clearly what is enabled and not there."""
+    for name, consequence in NOT_BUILT.items():
+        if getattr(settings.modules, name).enable:
+            log.warning("modules.%s is enabled, but this release does not have it: %s", name, consequence)
+    if settings.modules.cloudHub.authorization.enable:
+        log.warning("modules.cloudHub.authorization is enabled, but this release has only its basic checks")
+
+
+def _metrics(hub: CloudHub) -> dict[str, float]:
+    numbers: dict[str, float] = {
+        "KubeEdge_CloudHub_connected_nodes": len(hub.sessions),
+        "edgelab_cloudhub_queued_messages": sum(len(s.outbox) for s in hub.sessions.values()),
+        "process_resident_memory_bytes": _resident(),
+    }
+    for name in ("connections", "received", "sent", "acknowledged", "refused", "repeated", "dropped", "lost"):
+        numbers[f"edgelab_cloudhub_{name}_total"] = hub.counts[name]
+    return numbers
+
+
+def _resident() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

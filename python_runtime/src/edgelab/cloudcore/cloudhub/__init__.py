@@ -1,0 +1,1 @@
+"""The edge nodes' door: joining, certificates, sessions, reliable delivery."""

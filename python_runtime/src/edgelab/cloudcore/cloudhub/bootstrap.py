@@ -1,0 +1,161 @@
+"""The HTTPS listener for joining (10002): /ca.crt, /edge.crt, /node/<name>.
+
+Facts: KubeEdge `cloud/pkg/cloudhub/servers/httpserver` (docs/reference/protocol.md); certificates and
+requests are DER, and the signing request is the *body of a GET*.
+Stricter than the original: the name in the request must be the header's, and be a node name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import socket
+import ssl
+
+from aiohttp import web
+from cryptography import x509
+
+from edgelab.cloudcore.cloudhub.pki import NODES_GROUP, USER_PREFIX
+from edgelab.daemon.clock import SYSTEM, Clock
+from edgelab.daemon.errors import Unreachable
+from edgelab.identity import token
+from edgelab.identity.ca import CLIENT, SERVER, CertificateAuthority, RequestError, subject_of
+from edgelab.kube.interface import KubeApi
+from edgelab.kube.resources import NODES
+from edgelab.objects.status import ApiError
+
+log = logging.getLogger("edgelab.cloudcore.bootstrap")
+
+CSR_LIMIT = 1 << 20
+NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+LEGACY = ("kubeedge.io", "KubeEdge")
+"""Common name and organization of edge certificates of old releases; accepted for renewal."""
+
+
+class BootstrapServer:
+    """A module: serves on `sock` until cancelled."""
+
+    name = "cloudhub/https"
+
+    def __init__(
+        self,
+        api: KubeApi,
+        ca: CertificateAuthority,
+        sock: socket.socket,
+        tls: ssl.SSLContext,
+        *,
+        certificate_days: int,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        self._api = api
+        self._ca = ca
+        self._sock = sock
+        self._tls = tls
+        self._days = certificate_days
+        self._clock = clock
+        self.listening = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        app = web.Application(client_max_size=CSR_LIMIT)
+        app.add_routes(
+            [
+                web.get("/ca.crt", self._ca_certificate),
+                web.get("/edge.crt", self._edge_certificate),
+                web.get("/node/{name}", self._node),
+            ]
+        )
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        try:
+            await web.SockSite(runner, self._sock, ssl_context=self._tls).start()
+            self.listening.set()
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await runner.cleanup()
+
+    async def _ca_certificate(self, _request: web.Request) -> web.Response:
+        return _der(self._ca.cert_der)
+
+    async def _node(self, request: web.Request) -> web.Response:
+        try:
+            await self._api.get(NODES, request.match_info["name"])
+        except ApiError as error:
+            if error.code == 404:
+                return web.Response(status=404, text="Node not found")
+            return web.Response(status=500, text="Failed to query node information")
+        except Unreachable:
+            return web.Response(status=500, text="Failed to query node information")
+        return web.Response(text="Node found")
+
+    async def _edge_certificate(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        node = request.headers.get("NodeName", "")
+        refused = self._refusal(request, node)
+        if refused is not None:
+            log.warning("%s asked for a certificate for node %r: %s", request.remote, node, refused.text)
+            return refused
+        try:
+            der = self._sign(body, node, request.headers.get("ExtKeyUsages", ""))
+        except PermissionError as error:
+            log.warning("%s asked for a certificate for node %r: %s", request.remote, node, error)
+            return web.Response(status=403, text=str(error))
+        except (RequestError, ValueError) as error:
+            return web.Response(status=500, text=str(error))
+        log.info("node %s has a new certificate", node)
+        return _der(der)
+
+    def _refusal(self, request: web.Request, node: str) -> web.Response | None:
+        """Why the asker must not have a certificate: by its present one, or by its token."""
+        tls = request.transport.get_extra_info("ssl_object") if request.transport else None
+        presented = tls.getpeercert(binary_form=True) if tls else None
+        try:
+            if presented is not None:
+                name, organization = subject_of(self._ca.verify_client(presented))
+                if (name, organization) not in ((USER_PREFIX + node, NODES_GROUP), LEGACY):
+                    raise ValueError(f"the present certificate is for {name!r}, not for node {node!r}")
+                return None
+            self._check_token(request.headers.get("Authorization", ""))
+        except ValueError as error:
+            return web.Response(status=401, text=str(error))
+        return None
+
+    def _check_token(self, header: str) -> None:
+        words = header.split(" ")
+        if len(words) != 2 or not words[1]:
+            raise token.TokenError("a join token is needed")
+        token.verify(words[1], self._ca.key_der, self._clock.now())
+
+    def _sign(self, csr: bytes, node: str, usages: str) -> bytes:
+        """The certificate; PermissionError when the request is for another name."""
+        try:
+            name, _ = subject_of_request(csr)
+        except ValueError as error:
+            raise RequestError("the certificate request cannot be read") from error
+        node = node or name.removeprefix(USER_PREFIX)
+        if not NODE_NAME.fullmatch(node):
+            raise PermissionError(f"{node!r} is no node name")
+        if name != USER_PREFIX + node:
+            raise PermissionError(f"the request is for {name!r}, the header for node {node!r}")
+        return self._ca.sign(csr, name, NODES_GROUP, _usages(usages), self._days)
+
+
+def subject_of_request(csr: bytes) -> tuple[str, str]:
+    """(common name, organization) of a DER signing request. Raises ValueError."""
+    request = x509.load_der_x509_csr(csr)
+    found = []
+    for oid in (x509.NameOID.COMMON_NAME, x509.NameOID.ORGANIZATION_NAME):
+        values = request.subject.get_attributes_for_oid(oid)
+        found.append(str(values[0].value) if values else "")
+    return found[0], found[1]
+
+
+def _usages(text: str) -> list[int]:
+    """The header `ExtKeyUsages`: a JSON list of Go's x509.ExtKeyUsage numbers."""
+    numbers = [int(number) for number in re.findall(r"\d+", text)]
+    return [number for number in numbers if number in (CLIENT, SERVER)] or [CLIENT]
+
+
+def _der(data: bytes) -> web.Response:
+    return web.Response(body=data, content_type="application/octet-stream")

@@ -1,0 +1,199 @@
+"""CloudHub: the sessions of all nodes, where messages go, and reliable delivery.
+
+Receives: messages of nodes from the WebSocket listener; objects and replies from the controllers.
+Sends: to each node through its session's outbox. Stores: ObjectSyncs through the tracker.
+When a node is away: objects are only recorded (SyncController brings them), everything else is lost,
+as in the original.
+Dispatch: KubeEdge `cloud/pkg/cloudhub/dispatcher/message_dispatcher.go` (docs/reference/protocol.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+from edgelab.cloudcore.cloudhub.delivery import RESPONSE, Delivery
+from edgelab.cloudcore.cloudhub.session import Outbox
+from edgelab.cloudcore.cloudhub.tracker import SyncTracker
+from edgelab.cloudcore.interfaces import Handler
+from edgelab.daemon.clock import SYSTEM, Clock
+from edgelab.protocol import message as wire
+from edgelab.protocol.message import Message
+
+log = logging.getLogger("edgelab.cloudcore.hub")
+
+TASK_OPERATIONS = frozenset({"prepull", "upgrade", "UpdateNodeActionStatus"})
+OWN_SOURCES = frozenset({"cloudhub", "cloudStream", "devicecontroller", "edgecontroller", "synccontroller"})
+"""A node that claims to be one of the cloud's modules is not listened to."""
+
+
+class Session:
+    """One connection of one node."""
+
+    def __init__(self, node: str, window: int) -> None:
+        self.node = node
+        self.outbox = Outbox(window)
+        self.wake = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.reason = ""
+
+    def end(self, reason: str) -> None:
+        """Have the connection closed."""
+        if not self.ended.is_set():
+            self.reason = reason
+            self.ended.set()
+
+
+class CloudHub:
+    """Sessions by node; the newest connection of a node is its session."""
+
+    def __init__(
+        self,
+        tracker: SyncTracker,
+        *,
+        node_limit: int,
+        kube_ca: bytes | None = None,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        self.node_limit = node_limit
+        self.handlers: dict[str, Handler] = {}
+        """Message sources and who treats them; the source "" stands for all others."""
+        self.on_connect: list[Callable[[str], None]] = []
+        self.counts: Counter[str] = Counter()
+        self._tracker = tracker
+        self._kube_ca = kube_ca
+        self._clock = clock
+        self._sessions: dict[str, Session] = {}
+        self._known: set[str] = set()
+        self._warned: set[str] = set()
+        tracker.ready = self._offer
+
+    @property
+    def sessions(self) -> dict[str, Session]:
+        """Sessions by node name. Read only."""
+        return self._sessions
+
+    def full(self, node: str) -> bool:
+        """Whether one node more than there is room for wants in."""
+        return node not in self._sessions and len(self._sessions) >= self.node_limit
+
+    def attach(self, session: Session) -> None:
+        """A connection begins; an older one of the same node ends."""
+        older = self._sessions.get(session.node)
+        self._sessions[session.node] = session
+        self._known.add(session.node)
+        if older is not None:
+            older.end("another connection of the same node took over")
+        self.counts["connections"] += 1
+        log.info("node %s connected", session.node)
+        for listener in self.on_connect:
+            listener(session.node)
+
+    def detach(self, session: Session) -> None:
+        """A connection has ended; a newer one of the node is left alone."""
+        self.counts["repeated"] += session.outbox.repeated
+        self.counts["dropped"] += session.outbox.dropped
+        if self._sessions.get(session.node) is session:
+            del self._sessions[session.node]
+            log.info("node %s disconnected: %s", session.node, session.reason or "closed")
+
+    def connected(self, node: str) -> bool:
+        """Whether the node has a session."""
+        return node in self._sessions
+
+    def known(self, node: str) -> bool:
+        """Whether the node has had a session since this process started."""
+        return node in self._known
+
+    def disconnect(self, node: str, reason: str) -> None:
+        """End the node's session."""
+        self._known.discard(node)
+        session = self._sessions.get(node)
+        if session is not None:
+            session.end(reason)
+
+    def send(self, node: str, message: Message) -> None:
+        """Send once, without acknowledgement; lost when the node is not connected."""
+        session = self._sessions.get(node)
+        if session is None:
+            self.counts["lost"] += 1
+            return
+        session.outbox.offer_plain(message)
+        session.wake.set()
+
+    def push(self, node: str, delivery: Delivery) -> None:
+        """Bring an object to the node, now or when it is back, unless it has that version."""
+        if delivery.is_response or delivery.is_delete:
+            self._offer(node, delivery)
+            return
+        recorded = self._tracker.version(node, delivery.uid)
+        if recorded is not None and 0 < delivery.version <= recorded:
+            return
+        if not delivery.uid or not delivery.version:
+            log.warning("%s has no uid or numeric version and is not sent", delivery.message.route.resource)
+            return
+        if self._tracker.ensure(node, delivery):
+            self._offer(node, delivery)
+
+    async def receive(self, session: Session, message: Message) -> None:
+        """Treat a message of a node (everything but keepalives)."""
+        route = message.route
+        if route.operation == RESPONSE:
+            self._acknowledged(session, message.parent_id)
+        elif route.operation == "error":
+            self._refused(session, message)
+        elif route.resource == "k8s/ca.crt":
+            self._answer_ca(session.node, message)
+        elif route.operation == "upload" and route.group == "user":
+            await self._hand_over("router", session.node, message)
+        elif route.operation in TASK_OPERATIONS:
+            await self._hand_over("taskmanager", session.node, message)
+        elif route.source not in OWN_SOURCES:
+            await self._hand_over(route.source, session.node, message)
+
+    async def _hand_over(self, source: str, node: str, message: Message) -> None:
+        special = source in ("router", "taskmanager", "metaserver", "twin")
+        handler = self.handlers.get(source) or (None if special else self.handlers.get(""))
+        if handler is not None:
+            await handler(node, message)
+        elif source not in self._warned:
+            self._warned.add(source)
+            log.warning(
+                "node %s sends messages for %r, whose module does not run here; they are dropped",
+                node,
+                source,
+            )
+
+    def _offer(self, node: str, delivery: Delivery) -> None:
+        session = self._sessions.get(node)
+        if session is not None and session.outbox.offer(delivery):
+            session.wake.set()
+
+    def _acknowledged(self, session: Session, message_id: str) -> None:
+        delivery = session.outbox.acknowledge(message_id)
+        if delivery is not None:
+            self.counts["acknowledged"] += 1
+            self._tracker.acknowledged(session.node, delivery)
+            session.wake.set()
+
+    def _refused(self, session: Session, message: Message) -> None:
+        delivery = session.outbox.refuse(message.parent_id, self._clock.monotonic())
+        if delivery is not None:
+            self.counts["refused"] += 1
+            what = delivery.message.route.resource
+            log.warning("node %s could not store %s: %s", session.node, what, bytes(message.content)[:200])
+            session.wake.set()
+
+    def _answer_ca(self, node: str, message: Message) -> None:
+        content = (self._kube_ca or b"").decode()
+        reply = wire.new(
+            source="cloudhub",
+            group="resource",
+            operation=RESPONSE,
+            resource=message.route.resource,
+            content=content,
+            parent_id=message.id,
+        )
+        self.send(node, reply)

@@ -1,0 +1,51 @@
+"""TLS of CloudHub's listeners, and the sockets they listen on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+
+from edgelab.cloudcore.cloudhub.pki import Pki
+from edgelab.daemon.errors import Fatal
+
+CIPHERS = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305"
+"""For TLS 1.2 peers, as in the original; all server keys are elliptic-curve keys."""
+
+
+def server_context(pki: Pki, *, client_certificate: ssl.VerifyMode) -> ssl.SSLContext:
+    """TLS 1.2 or newer with the server's certificate; clients are verified against the authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    context.load_verify_locations(cadata=pki.ca.cert_der)
+    context.verify_mode = client_certificate
+    # `ssl` takes keys from files only; this one never reaches a disk.
+    descriptor = os.memfd_create("edgelab-server-key", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, pki.server.cert_pem + b"\n" + pki.server.key_pem)
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+    return context
+
+
+def bind(address: str, port: int, module: str) -> socket.socket:
+    """A bound TCP socket. Raises Fatal that names port and module."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setblocking(False)
+    try:
+        sock.bind((address, port))
+        # Listening shows a port that is taken at once; connections wait in the backlog until we serve.
+        sock.listen(512)
+    except OSError as error:
+        sock.close()
+        why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+        raise Fatal(
+            f"port {port} on {address} {why}: {module} cannot listen; stop the other program or change"
+            f" the port (`ss -ltnp sport = :{port}` shows who has it)"
+        ) from None
+    return sock

@@ -1,0 +1,244 @@
+"""Which version of which object each node has acknowledged: ObjectSync and ClusterObjectSync.
+
+Receives: both kinds from informers; new deliveries and acknowledgements from the hub.
+Keeps: one entry for each (node, object) in memory, which is what decisions are made on.
+Writes: the objects in the API, later and merged (a crash in between costs a repeated message only).
+An ObjectSync is there before its object is first sent, so that an object which vanishes while the
+node is away is known to be at the node.
+Without the API: writes are repeated with growing delays; first deliveries wait for it.
+Facts: KubeEdge `cloud/pkg/cloudhub/session`, `.../common/message_pool.go` (docs/reference/protocol.md).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from edgelab.cloudcore.cloudhub.delivery import Delivery
+from edgelab.cloudcore.workqueue import WorkQueue
+from edgelab.daemon.clock import SYSTEM, Clock
+from edgelab.kube.informer import DELETED, Informer
+from edgelab.kube.interface import KubeApi, Obj, Resource
+from edgelab.kube.resources import CLUSTER_OBJECT_SYNCS, OBJECT_SYNCS
+from edgelab.objects.status import ApiError
+
+log = logging.getLogger("edgelab.cloudcore.tracker")
+
+WRITERS = 8
+
+
+class Key(NamedTuple):
+    """One object at one node."""
+
+    node: str
+    uid: str
+
+    @property
+    def name(self) -> str:
+        """The ObjectSync's name."""
+        return f"{self.node}.{self.uid}"
+
+
+@dataclass(slots=True)
+class Entry:
+    """What the node holds: `version` 0 until the first acknowledgement."""
+
+    kind: str
+    api_version: str
+    namespace: str
+    name: str
+    version: int = 0
+    stored: bool = False
+    """Whether the object exists in the API."""
+    written: int = -1
+    """The version that stands in the API."""
+    gone: bool = False
+    """The node holds it no more; the object in the API has to go."""
+
+    @property
+    def resource(self) -> Resource:
+        """The kind of object that records this entry."""
+        return OBJECT_SYNCS if self.namespace else CLUSTER_OBJECT_SYNCS
+
+
+class SyncTracker:
+    """A module; `ready` is called with a delivery once its ObjectSync is there."""
+
+    name = "cloudhub/tracker"
+
+    def __init__(self, api: KubeApi, clock: Clock = SYSTEM) -> None:
+        self.ready: Callable[[str, Delivery], None] = lambda node, delivery: None
+        self._api = api
+        self._nodes: defaultdict[str, dict[str, Entry]] = defaultdict(dict)
+        self._pending: dict[Key, Delivery] = {}
+        self._queue: WorkQueue[Key] = WorkQueue(self.name, self._write, workers=WRITERS, clock=clock)
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        await self._queue.run()
+
+    def follow(self, informers: Iterable[Informer]) -> None:
+        """Take over what the API knows, now and later."""
+        for informer in informers:
+            informer.add_handler(self._changed)
+
+    def nodes(self) -> list[str]:
+        """Every node with an entry."""
+        return [node for node, entries in self._nodes.items() if entries]
+
+    def entries(self, node: str) -> dict[str, Entry]:
+        """The node's entries by UID. Read only."""
+        return self._nodes.get(node) or {}
+
+    def version(self, node: str, uid: str) -> int | None:
+        """The version the node acknowledged last; None when the object is not at the node."""
+        entry = self.entries(node).get(uid)
+        return None if entry is None or entry.gone else entry.version
+
+    def ensure(self, node: str, delivery: Delivery) -> bool:
+        """Whether the delivery's ObjectSync is there; if not, it is made and `ready` called then."""
+        key = Key(node, delivery.uid)
+        entry = self._nodes[node].get(delivery.uid)
+        if entry is not None and entry.stored and not entry.gone:
+            return True
+        if entry is None or entry.gone:
+            stored = entry.stored if entry else False
+            self._nodes[node][delivery.uid] = self._entry(delivery, stored)
+        known = self._pending.get(key)
+        if known is None or known.version < delivery.version:
+            self._pending[key] = delivery
+        self._queue.add(key)
+        return False
+
+    def acknowledged(self, node: str, delivery: Delivery) -> None:
+        """The node has stored the delivery."""
+        key = Key(node, delivery.uid)
+        entries = self._nodes[node]
+        if delivery.is_delete:
+            self.forget(node, delivery.uid)
+            return
+        if delivery.uid not in entries:
+            entries[delivery.uid] = self._entry(delivery, stored=False)
+        entry = entries[delivery.uid]
+        if entry.gone:
+            return
+        entry.version = delivery.version
+        self._queue.add(key)
+
+    def forget(self, node: str, uid: str) -> None:
+        """The node holds the object no more."""
+        self._pending.pop(Key(node, uid), None)
+        entry = self.entries(node).get(uid)
+        if entry is not None:
+            entry.gone = True
+            self._queue.add(Key(node, uid))
+
+    def forget_node(self, node: str) -> None:
+        """The node is gone, and all its records with it."""
+        for uid in list(self.entries(node)):
+            self.forget(node, uid)
+
+    def _entry(self, delivery: Delivery, stored: bool) -> Entry:
+        d = delivery
+        return Entry(d.kind, d.api_version, d.namespace, d.name, stored=stored)
+
+    def _changed(self, event: str, _old: Obj | None, obj: Obj) -> None:
+        node, _, uid = obj["metadata"]["name"].rpartition(".")
+        if not node:
+            return
+        entry = self._nodes[node].get(uid)
+        if event == DELETED:
+            self._deleted(node, uid, entry)
+            return
+        if entry is not None:
+            entry.stored = True
+            return
+        spec, text = obj.get("spec") or {}, (obj.get("status") or {}).get("objectResourceVersion") or ""
+        version = int(text) if text.isdecimal() else 0
+        self._nodes[node][uid] = Entry(
+            spec.get("objectKind", ""),
+            spec.get("objectAPIVersion", ""),
+            obj["metadata"].get("namespace") or "",
+            spec.get("objectName", ""),
+            version,
+            stored=True,
+            written=version if text else -1,
+        )
+
+    def _deleted(self, node: str, uid: str, entry: Entry | None) -> None:
+        """Our own delete ends the entry; somebody else's (a namespace's end) does not empty the node."""
+        if entry is None:
+            return
+        if entry.gone:
+            self._nodes[node].pop(uid, None)
+            return
+        entry.stored, entry.written = False, -1
+
+    async def _write(self, key: Key) -> None:
+        entry = self.entries(key.node).get(key.uid)
+        if entry is None:
+            return
+        if entry.gone:
+            await self._delete(key, entry)
+            return
+        if not entry.stored and not await self._create(key, entry):
+            return
+        self._release(key)
+        version = entry.version
+        if entry.written == version:
+            return
+        status = {"status": {"objectResourceVersion": str(version)}}
+        try:
+            await self._api.patch(
+                entry.resource, key.name, status, entry.namespace or None, subresource="status"
+            )
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            entry.stored = False
+            self._queue.add(key)
+            return
+        entry.written = version
+
+    async def _create(self, key: Key, entry: Entry) -> bool:
+        metadata = {"name": key.name, **({"namespace": entry.namespace} if entry.namespace else {})}
+        body = {
+            "apiVersion": entry.resource.api_version,
+            "kind": entry.resource.kind,
+            "metadata": metadata,
+            "spec": {
+                "objectAPIVersion": entry.api_version,
+                "objectKind": entry.kind,
+                "objectName": entry.name,
+            },
+        }
+        try:
+            await self._api.create(entry.resource, body, entry.namespace or None)
+        except ApiError as error:
+            if error.code in (403, 404):
+                # The namespace is ending: nothing can be recorded in it, yet its pods have to be told.
+                log.info("no ObjectSync for %s in namespace %s: %s", key.name, entry.namespace, error)
+                self._release(key)
+                return False
+            if error.code != 409:
+                raise
+        entry.stored = True
+        return True
+
+    async def _delete(self, key: Key, entry: Entry) -> None:
+        try:
+            await self._api.delete(entry.resource, key.name, entry.namespace or None)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+        current = self.entries(key.node).get(key.uid)
+        if current is entry:
+            self._nodes[key.node].pop(key.uid, None)
+
+    def _release(self, key: Key) -> None:
+        delivery = self._pending.pop(key, None)
+        if delivery is not None:
+            self.ready(key.node, delivery)

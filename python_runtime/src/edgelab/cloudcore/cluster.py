@@ -1,0 +1,58 @@
+"""The API server's objects as CloudCore sees them: one informer for each kind that a module needs."""
+
+from __future__ import annotations
+
+import asyncio
+
+from edgelab.daemon.clock import SYSTEM, Clock
+from edgelab.daemon.tasks import guard
+from edgelab.kube.informer import Informer
+from edgelab.kube.interface import KubeApi, Resource
+from edgelab.kube.resources import (
+    CLUSTER_OBJECT_SYNCS,
+    CONFIG_MAPS,
+    DEVICE_MODELS,
+    DEVICE_STATUSES,
+    DEVICES,
+    NODES,
+    OBJECT_SYNCS,
+    PODS,
+    SECRETS,
+)
+
+CORE = (NODES, PODS, CONFIG_MAPS, SECRETS)
+DEVICE_KINDS = (DEVICES, DEVICE_MODELS, DEVICE_STATUSES)
+SYNCS = (OBJECT_SYNCS, CLUSTER_OBJECT_SYNCS)
+EDGE_LABEL = "node-role.kubernetes.io/edge"
+
+
+class Cluster:
+    """A module: runs the informers of `resources`."""
+
+    name = "informers"
+
+    def __init__(self, api: KubeApi, resources: tuple[Resource, ...], clock: Clock = SYSTEM) -> None:
+        self._informers = {resource: Informer(api, resource, clock=clock) for resource in resources}
+
+    def __getitem__(self, resource: Resource) -> Informer:
+        return self._informers[resource]
+
+    def by_kind(self) -> dict[tuple[str, str], Informer]:
+        """Informers by (apiVersion, kind)."""
+        return {(r.api_version, r.kind): informer for r, informer in self._informers.items()}
+
+    @property
+    def synced(self) -> bool:
+        """Whether every kind has been listed."""
+        return all(informer.synced for informer in self._informers.values())
+
+    async def wait_synced(self) -> None:
+        """Wait until every kind has been listed."""
+        for informer in self._informers.values():
+            await informer.wait_synced()
+
+    async def run(self) -> None:
+        """Follow the server until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for informer in self._informers.values():
+                group.create_task(guard(informer.name, informer.run()), name=informer.name)

@@ -1,0 +1,1 @@
+"""Devices: from the API to the nodes, and what they report back."""

@@ -1,0 +1,1 @@
+"""Repairs the difference between the API and what nodes have acknowledged."""

@@ -1,0 +1,94 @@
+"""SyncController: compares what each node acknowledged with the API, and sends what differs.
+
+Receives: the tracker's entries and the informers' objects. Sends: pushes through CloudHub, which
+drops what is on its way already. Runs when a node connects and for every connected node each 5 s.
+Facts: KubeEdge `cloud/pkg/synccontroller` (docs/reference/protocol.md). Other than there, a device is
+sent as devicecontroller does, because a node would not hand it to its mapper otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from edgelab.cloudcore.cloudhub.delivery import of_missing, of_object, version_of
+from edgelab.cloudcore.cloudhub.tracker import Entry, SyncTracker
+from edgelab.cloudcore.cluster import Cluster
+from edgelab.cloudcore.interfaces import Courier
+from edgelab.daemon.clock import SYSTEM, Clock
+from edgelab.kube.informer import DELETED
+from edgelab.kube.interface import Obj
+from edgelab.kube.resources import NODES
+
+log = logging.getLogger("edgelab.cloudcore.sync")
+
+PERIOD_SECONDS = 5.0
+DEVICE_GROUP = "devices.kubeedge.io/"
+
+
+class SyncController:
+    """A module."""
+
+    name = "synccontroller"
+
+    def __init__(
+        self,
+        tracker: SyncTracker,
+        cluster: Cluster,
+        courier: Courier,
+        connected: Callable[[], Iterable[str]],
+        *,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        self._tracker = tracker
+        self._informers = cluster.by_kind()
+        self._nodes = cluster[NODES]
+        self._courier = courier
+        self._connected = connected
+        self._clock = clock
+        self.device_gone: Callable[[str, str, str], None] = lambda node, namespace, name: None
+
+    def start(self) -> None:
+        """Forget nodes that are gone, now and later. Call once nodes and records have been listed."""
+        for node in self._tracker.nodes():
+            if ("", node) not in self._nodes.store:
+                log.info("node %s is gone; its records are deleted", node)
+                self._tracker.forget_node(node)
+        self._nodes.add_handler(self._node_changed)
+
+    async def run(self) -> None:
+        """Compare each 5 s until cancelled."""
+        while True:
+            await self._clock.sleep(PERIOD_SECONDS)
+            for node in list(self._connected()):
+                self.reconcile(node)
+
+    def reconcile(self, node: str) -> None:
+        """Send the node what it has in an older version, or has although it is gone."""
+        for uid, entry in list(self._tracker.entries(node).items()):
+            informer = self._informers.get((entry.api_version, entry.kind))
+            if entry.gone or informer is None or not informer.synced:
+                continue
+            obj = informer.store.get((entry.namespace, entry.name))
+            if obj is None or obj["metadata"].get("uid") != uid:
+                self._remove(node, uid, entry)
+            elif version_of(obj) > entry.version:
+                self._courier.push(node, of_object(obj, "update", source=_source(entry)))
+
+    def _remove(self, node: str, uid: str, entry: Entry) -> None:
+        if entry.kind == "Device":
+            self.device_gone(node, entry.namespace, entry.name)
+        self._courier.push(
+            node,
+            of_missing(
+                entry.kind, entry.api_version, entry.namespace, entry.name, uid, source=_source(entry)
+            ),
+        )
+
+    def _node_changed(self, event: str, _old: Obj | None, node: Obj) -> None:
+        if event == DELETED:
+            self._tracker.forget_node(node["metadata"]["name"])
+
+
+def _source(entry: Entry) -> str:
+    return "devicecontroller" if entry.api_version.startswith(DEVICE_GROUP) else "edgecontroller"

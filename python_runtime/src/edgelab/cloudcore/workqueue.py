@@ -1,0 +1,98 @@
+"""A queue of keys: each is worked on by one worker at a time, repeats merge, failures come back later."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Hashable, Iterator
+from typing import Generic, TypeVar
+
+from edgelab.daemon import backoff
+from edgelab.daemon.clock import SYSTEM, Clock
+from edgelab.daemon.errors import Unreachable
+from edgelab.objects.status import ApiError
+
+log = logging.getLogger("edgelab.cloudcore.workqueue")
+
+K = TypeVar("K", bound=Hashable)
+
+FIRST_DELAY, LONGEST_DELAY = 0.2, 60.0
+
+
+class WorkQueue(Generic[K]):
+    """A module. `add` never blocks; the queue is bounded by the number of distinct keys.
+
+    `process(key)` that raises ApiError or Unreachable is repeated with growing delays, for ever.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        process: Callable[[K], Awaitable[None]],
+        *,
+        workers: int = 4,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        self.name = name
+        self._process = process
+        self._workers = workers
+        self._clock = clock
+        self._ready: dict[K, None] = {}
+        self._running: set[K] = set()
+        self._again: set[K] = set()
+        self._delays: dict[K, Iterator[float]] = {}
+        self._wake = asyncio.Event()
+        self._timers: set[asyncio.TimerHandle] = set()
+
+    def __len__(self) -> int:
+        return len(self._ready) + len(self._running)
+
+    def add(self, key: K) -> None:
+        """Have `key` processed soon (once more, if it is being processed now)."""
+        if key in self._running:
+            self._again.add(key)
+            return
+        self._ready[key] = None
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(self._workers):
+                    group.create_task(self._work(), name=f"{self.name}/{number}")
+        finally:
+            for timer in self._timers:
+                timer.cancel()
+
+    async def _work(self) -> None:
+        while True:
+            while not self._ready:
+                self._wake.clear()
+                await self._wake.wait()
+            key = next(iter(self._ready))
+            del self._ready[key]
+            self._running.add(key)
+            try:
+                await self._process(key)
+                self._delays.pop(key, None)
+            except (ApiError, Unreachable) as error:
+                self._later(key, error)
+            finally:
+                self._running.discard(key)
+                if key in self._again:
+                    self._again.discard(key)
+                    self.add(key)
+
+    def _later(self, key: K, error: Exception) -> None:
+        if key not in self._delays:
+            log.warning("%s: %s: %s; trying again", self.name, key, error)
+            self._delays[key] = backoff.delays(FIRST_DELAY, LONGEST_DELAY, floor=0.5)
+        timer: asyncio.TimerHandle
+
+        def due() -> None:
+            self._timers.discard(timer)
+            self.add(key)
+
+        timer = asyncio.get_running_loop().call_later(next(self._delays[key]), due)
+        self._timers.add(timer)
