@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 STATE = ""
 """Stands for the device's state among the names of its properties, none of which is empty."""
 
-CONFIRMED_WITHIN = 5.0
+CONFIRMED_WITHIN = 3.0
 """Seconds; a CloudCore that cannot write the value says nothing."""
 
 LONGEST_WAIT = 60.0

@@ -109,9 +109,10 @@ async def open_connection(endpoint: Endpoint) -> AsyncIterator[Connection]:
     sock = await _dial(endpoint)
     links: list[_Link] = []
 
-    def link(*arguments: Any, **options: Any) -> _Link:
-        links.append(_Link(*arguments, **options))
-        return links[-1]
+    class Link(_Link):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            links.append(self)
 
     try:
         websocket = await connect(
@@ -132,7 +133,7 @@ async def open_connection(endpoint: Endpoint) -> AsyncIterator[Connection]:
             max_size=None,
             user_agent_header=None,
             proxy=None,
-            create_connection=link,
+            create_connection=Link,
         )
     except ssl.SSLError as error:
         sock.close()
@@ -144,7 +145,7 @@ async def open_connection(endpoint: Endpoint) -> AsyncIterator[Connection]:
         sock.close()
         if links and links[0].alert is not None:
             raise distrusted(links[0].alert, endpoint) from error
-        raise Unreachable(f"{endpoint.server}: {error or type(error).__name__}") from error
+        raise Unreachable(f"{endpoint.server}: {_unanswered(error, endpoint)}") from error
     try:
         yield Connection(websocket, endpoint.write_timeout)
     finally:
@@ -231,6 +232,16 @@ def _refused(error: InvalidStatus) -> str:
     response = error.response
     text = (response.body or b"").decode(errors="replace").strip().split("\n")[0]
     return f"CloudCore refused the connection: HTTP {response.status_code} {text}".rstrip()
+
+
+def _unanswered(error: Exception, endpoint: Endpoint) -> str:
+    if isinstance(error.__cause__, EOFError):
+        # asyncio's TLS servers close without the alert that says why.
+        return (
+            "CloudCore closed the connection without an answer; "
+            f"it may not accept {endpoint.cert_file} (made by another cluster?)"
+        )
+    return str(error) or type(error).__name__
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,59 @@
+"""EdgeCore's memory is a promise: what the resident process loads, and how big it is."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.component.edgecore.mqtt_client import mqtt_client
+from tests.edgecore.cloud_peer import Pki, cloud_peer, configuration, confirm_twins
+from tests.edgecore.processes import edgecore, mosquitto
+
+FORBIDDEN = ("cryptography", "aiohttp", "kubernetes", "typer", "rich", "amqtt", "grpc/", "edgelab/kube/")
+CEILING_MIB = 45
+
+
+def resident(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Rss:"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError("no Rss")
+
+
+async def test_the_process_without_edged_stays_small(tmp_path: Path) -> None:
+    pki = Pki.create(tmp_path)
+    async with mosquitto(tmp_path) as broker, cloud_peer(pki) as cloud:
+        cloud.answers.append(confirm_twins)
+        bus = {"enable": True, "mqttServerExternal": f"tcp://127.0.0.1:{broker}"}
+        config = configuration(tmp_path, cloud.port, eventBus=bus)
+        async with edgecore(config) as process, mqtt_client(broker) as client:
+            await process.wait_for_line("connected to MQTT broker")
+            await cloud.wait_for(lambda m: m.route.operation == "keepalive")
+            added = [{"id": f"default/d{n}", "name": f"d{n}"} for n in range(20)]
+            content = {"added_devices": added, "removed_devices": None}
+            await cloud.push("update", "membership", content, source="devicecontroller", group="twin")
+            for value in range(20):
+                for n in range(20):
+                    client.update(f"default/d{n}", temperature=str(value))
+                await asyncio.sleep(0.02)
+            await cloud.wait_for(lambda m: b'"19"' in bytes(m.content))
+            maps = Path(f"/proc/{process.pid}/maps").read_text()
+            for name in FORBIDDEN:
+                assert name not in maps, f"{name} is loaded"
+            size = resident(process.pid)
+            print(f"resident: {size:.1f} MiB")
+            assert size < CEILING_MIB
+
+
+@pytest.mark.parametrize("name", ["cryptography", "aiohttp", "kubernetes", "typer", "rich", "edgelab.kube"])
+async def test_no_enabled_module_imports_what_is_too_heavy_for_a_node(name: str) -> None:
+    import sys
+
+    code = (
+        "import sys, edgelab.edgecore.app, edgelab.edgecore.edgehub.hub, edgelab.edgecore.devicetwin.module,"
+        "edgelab.edgecore.eventbus.bus\n"
+        f"sys.exit(any(m == {name!r} or m.startswith({name!r} + '.') for m in sys.modules))"
+    )
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+    assert await child.wait() == 0
