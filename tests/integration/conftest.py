@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.integration import footprint
 from tests.integration.lab import Lab
 
 REUSE = os.environ.get("EDGELAB_REUSE") == "1"
@@ -20,8 +21,14 @@ REUSE = os.environ.get("EDGELAB_REUSE") == "1"
 def lab() -> Iterator[Lab]:
     """The running lab, everything deployed."""
     lab = Lab()
-    if not (REUSE and (lab.state / "lab.json").exists()):
-        lab.run("make", "up", deadline=900)
+    if REUSE and (lab.state / "lab.json").exists():
+        yield lab
+        return
+    lab.run("make", "down", check=False, deadline=120)
+    before = footprint.take(lab.mark)
+    lab.run("make", "up", deadline=900)
     yield lab
     if not REUSE:
         lab.run("make", "down", deadline=120)
+        left = footprint.added(before, footprint.take(lab.mark))
+        assert not left, f"make down left behind: {left}"

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from nspawn_lab import definition
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
 
@@ -36,6 +38,7 @@ class Lab:
     def __init__(self, checkout: Path = CHECKOUT) -> None:
         self.checkout = checkout
         self.state = checkout / ".lab"
+        self.mark = definition.Lab(self.state).mark
 
     @property
     def info(self) -> dict[str, Any]:

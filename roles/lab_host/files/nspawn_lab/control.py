@@ -201,7 +201,11 @@ def leader(lab: Lab, host: Host) -> int:
 
 def enter(lab: Lab, host: Host, command: list[str]) -> int:
     """Runs `command` inside the host, also with its plug pulled; its exit status."""
+    # The caller's capabilities come along, and the clock is the machine's: nothing in a host may set it.
     namespaces = [
+        "setpriv",
+        "--bounding-set=-sys_time",
+        "--inh-caps=-sys_time",
         "nsenter",
         f"--target={leader(lab, host)}",
         "--mount",
@@ -213,7 +217,7 @@ def enter(lab: Lab, host: Host, command: list[str]) -> int:
     ]
     path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return subprocess.run(
-        [*namespaces, "--root", "--wd=/root", "env", "-i", path, "HOME=/root", *command], check=False
+        [*namespaces, "env", "-i", "-C", "/root", path, "HOME=/root", *command], check=False
     ).returncode
 
 
