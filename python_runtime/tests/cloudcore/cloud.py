@@ -1,0 +1,249 @@
+"""A whole CloudCore on free ports against an API in memory, and an edge node that speaks to it over TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from tests.kube.fake_api import FakeApi
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from edgelab.cloudcore import app
+from edgelab.cloudcore.cloudhub.pki import Pki, SecretStore, TokenKeeper, prepare
+from edgelab.cloudcore.cloudhub.tls import bind
+from edgelab.daemon.clock import SYSTEM
+from edgelab.daemon.tasks import run_modules
+from edgelab.identity import enrol
+from edgelab.kube.interface import Obj, PatchType, Resource
+from edgelab.kube.resources import DEVICE_STATUSES, NODES, PODS, SECRETS, SERVICE_ACCOUNTS
+from edgelab.objects.patch import merge_patch, strategic_merge_patch
+from edgelab.protocol import message as wire
+from edgelab.protocol.message import Message
+from edgelab.settings.cloudcore import CloudCore
+
+PROJECT = "e632aba927ea4ac2b575ec1603d56f10"
+EDGE_LABELS = {"node-role.kubernetes.io/edge": "", "kubernetes.io/hostname": "edge1"}
+
+
+class Api(FakeApi):
+    """The API in memory, with what CloudCore uses besides: JSON text as a patch, tokens, DeviceStatus."""
+
+    async def create(
+        self, resource: Resource, obj: Obj, namespace: str | None = None, *, subresource: str | None = None
+    ) -> Obj:
+        if resource is SERVICE_ACCOUNTS and subresource == "token":
+            return {**obj, "status": {"token": "signed", "expirationTimestamp": "2027-01-01T00:00:00Z"}}
+        return await super().create(resource, obj, namespace)
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        patch: Any,
+        namespace: str | None = None,
+        *,
+        patch_type: PatchType = PatchType.MERGE,
+        subresource: str | None = None,
+    ) -> Obj:
+        if isinstance(patch, bytes):
+            patch = msgspec.json.decode(patch)
+        if resource is DEVICE_STATUSES:
+            self._note("patch", resource, name, subresource)
+            return self._store(
+                "MODIFIED", resource, merge_patch(await self.get(resource, name, namespace), patch)
+            )
+        if patch_type is PatchType.STRATEGIC:
+            present = await self.get(resource, name, namespace)
+            patch = strategic_merge_patch(present, patch, None)
+            patch_type = PatchType.MERGE
+        return await super().patch(
+            resource, name, patch, namespace, patch_type=patch_type, subresource=subresource
+        )
+
+
+@dataclass
+class Cloud:
+    """A running CloudCore."""
+
+    api: Api
+    settings: CloudCore
+    pki: Pki
+    sockets: app.Sockets
+    directory: Path
+    tasks: asyncio.Task[None] | None = None
+
+    @property
+    def https(self) -> str:
+        assert self.sockets.bootstrap is not None
+        return f"https://127.0.0.1:{self.sockets.bootstrap.getsockname()[1]}"
+
+    @property
+    def port(self) -> int:
+        return int(self.sockets.nodes.getsockname()[1])
+
+    async def token(self) -> str:
+        secret = await SecretStore(self.api, "kubeedge").read("tokensecret")
+        assert secret is not None
+        return secret["tokendata"].decode()
+
+    def request(self, node: str = "edge1") -> enrol.Request:
+        files = self.directory / node
+        return enrol.Request(self.https, node, files / "ca.crt", files / "edge.crt", files / "edge.key")
+
+    async def join(self, node: str = "edge1") -> Edge:
+        """Enrol (once) and connect."""
+        request = self.request(node)
+        if not request.cert_file.exists():
+            await asyncio.to_thread(enrol.enrol, request, await self.token())
+        return await self.dial(node)
+
+    async def dial(
+        self, node: str = "edge1", *, as_node: str = "", headers: dict[str, str] | None = None
+    ) -> Edge:
+        edge = Edge(as_node or node)
+        await edge.connect(self.request(node), self.port, headers or {})
+        return edge
+
+    async def node(self, name: str = "edge1", **labels: str) -> Obj:
+        labels = {**EDGE_LABELS, **labels}
+        return await self.api.create(NODES, {"metadata": {"name": name, "labels": labels}, "spec": {}})
+
+    async def pod(self, name: str = "web", node: str = "edge1", **spec: Any) -> Obj:
+        body = {
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {"nodeName": node, "containers": [{"name": "c", "image": "i"}], **spec},
+        }
+        return await self.api.create(PODS, body, "default")
+
+    async def secret(self, name: str, **data: str) -> Obj:
+        return await self.api.create(SECRETS, {"metadata": {"name": name}, "data": data}, "default")
+
+
+@dataclass
+class Edge:
+    """An edge node as far as the wire shows it."""
+
+    name: str
+    acknowledging: bool = True
+    received: list[Message] = field(default_factory=list)
+    connection: ClientConnection | None = None
+    _reader: asyncio.Task[None] | None = None
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def connect(self, files: enrol.Request, port: int, headers: dict[str, str]) -> None:
+        context = ssl.create_default_context(cafile=str(files.ca_file))
+        context.load_cert_chain(files.cert_file, files.key_file)
+        self.connection = await connect(
+            f"wss://127.0.0.1:{port}/{PROJECT}/{self.name}/events",
+            ssl=context,
+            additional_headers={
+                "Node_id": self.name,
+                "Project_id": PROJECT,
+                "Connectionuse": "msg",
+                **headers,
+            },
+            compression=None,
+            ping_interval=None,
+            user_agent_header="Go-http-client/1.1",
+        )
+        self._reader = asyncio.create_task(self._read(), name=f"edge/{self.name}")
+
+    async def close(self) -> None:
+        if self.connection is not None:
+            await self.connection.close()
+        if self._reader is not None:
+            await asyncio.wait([self._reader])
+
+    async def send(self, message: Message) -> None:
+        assert self.connection is not None
+        await self.connection.send(wire.encode(message), text=True)
+
+    async def ask(self, resource: str, operation: str, content: Any = None, source: str = "edged") -> Message:
+        """Send a request and wait for its answer."""
+        group = "resource" if source == "twin" else "meta"
+        request = wire.new(
+            source=source, group=group, operation=operation, resource=resource, content=content
+        )
+        await self.send(request)
+        return await self.wait(lambda message: message.parent_id == request.id)
+
+    async def wait(self, wanted: Callable[[Message], bool], seconds: float = 5.0) -> Message:
+        """The first message (also of those that came earlier) that fits."""
+        async with asyncio.timeout(seconds):
+            while True:
+                self._arrived.clear()
+                found = next((message for message in self.received if wanted(message)), None)
+                if found is not None:
+                    return found
+                await self._arrived.wait()
+
+    async def pushed(self, resource: str, operation: str, seconds: float = 5.0) -> Message:
+        return await self.wait(lambda m: about(m) == (operation, resource) and not m.parent_id, seconds)
+
+    async def acknowledge(self, message: Message) -> None:
+        reply = wire.reply(message, "OK")
+        await self.send(reply)
+
+    async def closed(self, seconds: float = 5.0) -> None:
+        assert self._reader is not None
+        async with asyncio.timeout(seconds):
+            await asyncio.wait([self._reader])
+
+    async def _read(self) -> None:
+        assert self.connection is not None
+        with contextlib.suppress(ConnectionClosed):
+            async for frame in self.connection:
+                assert isinstance(frame, str), "hub messages travel as text"
+                message = wire.decode(frame)
+                self.received.append(message)
+                versioned = message.header.resourceversion or about(message)[0] == "delete"
+                if self.acknowledging and versioned:
+                    await self.acknowledge(message)
+                self._arrived.set()
+
+
+def about(message: Message) -> tuple[str, str]:
+    return message.route.operation, message.route.resource
+
+
+async def eventually(check: Callable[[], bool], seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not check():
+            await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def running(directory: Path, api: Api | None = None, **changes: Any) -> AsyncIterator[Cloud]:
+    """CloudCore until the block ends; `changes` are fields of modules.cloudHub."""
+    api = api or Api()
+    settings = CloudCore()
+    hub = settings.modules.cloudHub
+    for name in ("tlsCAFile", "tlsCAKeyFile", "tlsCertFile", "tlsPrivateKeyFile"):
+        setattr(hub, name, str(directory / name))
+    hub.advertiseAddress = ["127.0.0.1"]
+    for name, value in changes.items():
+        setattr(hub, name, value)
+    secrets = SecretStore(api, "kubeedge")
+    pki = await prepare(secrets, hub)
+    keeper = TokenKeeper(secrets, pki.ca, hub.tokenRefreshDuration)
+    await keeper.renew()
+    sockets = app.Sockets(*(bind("127.0.0.1", 0, "test") for _ in range(3)))
+    modules = [keeper, *app.build(settings, api, pki, sockets, kube_ca=b"kube ca", clock=SYSTEM)]
+    task = asyncio.create_task(run_modules(modules), name="cloudcore")
+    cloud = Cloud(api, settings, pki, sockets, directory, task)
+    try:
+        yield cloud
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        for sock in (sockets.nodes, sockets.bootstrap, sockets.monitor):
+            if sock is not None:
+                sock.close()
