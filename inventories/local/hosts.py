@@ -27,7 +27,12 @@ def inventory() -> dict[str, object]:
         state = {"hosts": dict.fromkeys(DEFAULT_HOSTS)}
     names = list(state["hosts"])
     return {
-        "all": {"children": ["cloud", "edge"]},
+        "all": {
+            "children": ["cloud", "edge"],
+            # Here and not in group_vars: what is relative to the checkout is known here for every host,
+            # localhost included, and from whichever folder the playbook runs.
+            "vars": {"edgelab_state_dir": str(STATE), "edgelab_cache_dir": str(CHECKOUT / ".cache")},
+        },
         "cloud": {"hosts": [name for name in names if name.startswith("cloud")]},
         "edge": {"hosts": [name for name in names if name.startswith("edge")]},
         "_meta": {
