@@ -27,7 +27,8 @@ class FakeApi:
         self.watchers: dict[Resource, set[asyncio.Queue[WatchEvent]]] = {}
         self.calls: list[tuple[str, str, str]] = []
         """verb, plural[/subresource], name of every write."""
-        self.fail_next: list[Exception] = []
+        self.refuse: tuple[str, str, Exception] | None = None
+        """Verb, plural[/subresource] and the error that it is answered with."""
         self.log: dict[Resource, list[WatchEvent]] = {}
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Obj:
@@ -143,11 +144,8 @@ class FakeApi:
         )
         if policy:
             metadata["finalizers"] = [*metadata.get("finalizers", []), policy]
-        grace = (
-            options.get("gracePeriodSeconds", 30 if obj["spec"].get("nodeName") else 0)
-            if resource.kind == "Pod"
-            else 0
-        )
+        grace = _grace(obj) if resource.kind == "Pod" else 0
+        grace = options.get("gracePeriodSeconds", grace) if grace else 0
         held = metadata.get("finalizers") or (resource.kind == "Namespace" and obj["spec"].get("finalizers"))
         if grace or held:
             metadata.setdefault("deletionTimestamp", rfc3339(self.clock.now()))
@@ -170,9 +168,10 @@ class FakeApi:
     # How it works
 
     def _note(self, verb: str, resource: Resource, name: str, subresource: str | None) -> None:
-        if self.fail_next:
-            raise self.fail_next.pop(0)
-        self.calls.append((verb, "/".join(filter(None, (resource.plural, subresource))), name))
+        what = "/".join(filter(None, (resource.plural, subresource)))
+        if self.refuse is not None and self.refuse[:2] == (verb, what):
+            raise self.refuse[2]
+        self.calls.append((verb, what, name))
 
     def _find(self, resource: Resource, name: str, namespace: str | None) -> Obj:
         found = self.objects.get(resource, {}).get(((namespace or "") if resource.namespaced else "", name))
@@ -225,3 +224,9 @@ class FakeApi:
         pod["spec"]["nodeName"] = binding["target"]["name"]
         pod["status"]["conditions"] = [{"type": "PodScheduled", "status": "True"}]
         return self._store("MODIFIED", resource, pod)
+
+
+def _grace(pod: Obj) -> int:
+    """Seconds that a node has to end a pod; nothing waits for one that never ran or is over."""
+    bound, over = pod["spec"].get("nodeName"), pod["status"].get("phase") in ("Succeeded", "Failed")
+    return 30 if bound and not over else 0

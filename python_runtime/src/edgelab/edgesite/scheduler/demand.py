@@ -82,7 +82,7 @@ def demand(pod: Obj) -> Demand:
             asked = Counter()
         for name, value in (sidecars + asked).items():
             peak[name] = max(peak[name], value)
-    needed = {name: max(total[name], peak[name]) for name in total.keys() | peak.keys()}
+    needed = {name: max(total[name], peak[name]) for name in {**total, **peak}}
     for name, value in (spec.get("overhead") or {}).items():
         needed[name] = needed.get(name, 0) + amount(name, value)
     return Demand({name: value for name, value in needed.items() if value}, _ports(spec))
