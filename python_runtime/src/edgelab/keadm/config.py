@@ -85,12 +85,12 @@ def merge_file(component: Component, path: Path, overrides: dict[str, Any], *, c
 def load_program(component: Component) -> Any:
     """The `edgelab.settings.commandline.Program` of a daemon; only the one asked for is imported."""
     if component is Component.cloudcore:
-        from edgelab.settings import cloudcore
+        from edgelab.settings.cloudcore import PROGRAM as CLOUDCORE
 
-        return cloudcore.PROGRAM
-    from edgelab.settings import edgecore
+        return CLOUDCORE
+    from edgelab.settings.edgecore import PROGRAM as EDGECORE
 
-    return edgecore.PROGRAM
+    return EDGECORE
 
 
 def masked(value: Any) -> Any:
