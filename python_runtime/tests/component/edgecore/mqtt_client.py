@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -62,6 +63,9 @@ async def mqtt_client(port: int, **options: Any) -> AsyncIterator[MqttClient]:
             loop.call_soon_threadsafe(own.keep, (message.topic, payload, message.qos, message.retain))
 
     def on_connect(client: Client, *_: Any) -> None:
+        sock = client.socket()
+        assert isinstance(sock, socket.socket)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.subscribe([("$hw/events/#", 1), ("#", 1)])
 
     client.on_message = on_message

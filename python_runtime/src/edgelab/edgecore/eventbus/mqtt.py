@@ -146,6 +146,7 @@ class Mqtt:
             self._end("the connection was closed")
             return
         self._socket = sock
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._client.on_socket_close = self._on_socket_close
         self._client.on_socket_register_write = self._on_register_write
         self._client.on_socket_unregister_write = self._on_unregister_write
@@ -160,6 +161,10 @@ class Mqtt:
             self._socket = None
 
     def _readable(self) -> None:
+        if self._socket is not None:
+            # Mosquitto leaves Nagle's algorithm on: it holds back the next message until we acknowledge the
+            # last one, which Linux would delay by 40 ms. The option does not last, so it is set each time.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         self._check(self._client.loop_read())
         while isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() and not self._paused:
             self._check(self._client.loop_read())  # decrypted already, so the loop will not say so
