@@ -53,9 +53,8 @@ class TaintEvictionController:
         before = taints(old, ("NoExecute",)) if old else []
         if event_type == DELETED or before == taints(new, ("NoExecute",)):
             return
-        for pod in self._pods.all():
-            if pod["spec"].get("nodeName") == new["metadata"]["name"]:
-                self._queue.add_object(pod)
+        for pod in self._pods.on_node(new["metadata"]["name"]):
+            self._queue.add_object(pod)
 
     async def _reconcile(self, key: Key) -> float | None:
         pod = self._pods.get(key[1], key[0])

@@ -132,9 +132,7 @@ class NodeHealthController:
 
     async def _mark_pods(self, node: Obj) -> None:
         """Its pods may well be running, but nobody can say so: they get no traffic."""
-        for pod in self._pods.all():
-            if pod["spec"].get("nodeName") != node["metadata"]["name"]:
-                continue
+        for pod in self._pods.on_node(node["metadata"]["name"]):
             ready = condition(pod, "Ready")
             if ready is None or ready["status"] == "False":
                 continue

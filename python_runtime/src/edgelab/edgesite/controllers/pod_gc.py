@@ -55,9 +55,8 @@ class PodGarbageCollector:
         if event_type != DELETED:
             self._missing.pop(name, None)
             return
-        for pod in self._pods.all():
-            if pod["spec"].get("nodeName") == name:
-                self._queue.add_object(pod)
+        for pod in self._pods.on_node(name):
+            self._queue.add_object(pod)
 
     async def _reconcile(self, key: Key) -> float | None:
         pod = self._pods.get(key[1], key[0])

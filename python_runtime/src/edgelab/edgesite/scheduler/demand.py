@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import NamedTuple
 
 from edgelab.kube.interface import Obj
 from edgelab.objects import quantity
@@ -59,7 +60,8 @@ class Load:
         self.owners[owner] += sign
 
 
-def amount(name: str, value: Any) -> int:
+@lru_cache(maxsize=4096)
+def amount(name: str, value: str | int) -> int:
     """A quantity in the unit in which it is counted; what cannot be read counts nothing."""
     try:
         return quantity.milli(value) if name == "cpu" else quantity.whole(value)

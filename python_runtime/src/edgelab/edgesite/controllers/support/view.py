@@ -9,20 +9,51 @@ resourceVersions are compared as numbers, which holds for EdgeSite's store and f
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 
 from edgelab.kube.informer import DELETED, Handler, Informer, Key
 from edgelab.kube.interface import Obj
 from edgelab.objects.metadata import is_deleting, key_of
 
+Values = Callable[[Obj], Iterable[str]]
+
+
+class Index:
+    """Objects by a value that is read from them."""
+
+    def __init__(self, values: Values) -> None:
+        self._values = values
+        self._entries: defaultdict[str, dict[Key, Obj]] = defaultdict(dict)
+
+    def get(self, value: str) -> list[Obj]:
+        """The objects with this value."""
+        return list(self._entries[value].values()) if value in self._entries else []
+
+    def put(self, key: Key, obj: Obj) -> None:
+        """Enter an object."""
+        for value in self._values(obj):
+            self._entries[value][key] = obj
+
+    def drop(self, key: Key, obj: Obj) -> None:
+        """Take an object out."""
+        for value in self._values(obj):
+            entries = self._entries.get(value)
+            if entries is not None:
+                entries.pop(key, None)
+                if not entries:
+                    del self._entries[value]
+
 
 class View:
-    """Objects of one kind by key, by owner and by namespace. What it returns is read only."""
+    """Objects of one kind by key and by what they are indexed by. What it returns is read only."""
 
     def __init__(self, informer: Informer) -> None:
         self.informer = informer
         self._objects: dict[Key, Obj] = {}
-        self._by_owner: defaultdict[str, dict[Key, Obj]] = defaultdict(dict)
-        self._by_namespace: defaultdict[str, dict[Key, Obj]] = defaultdict(dict)
+        self._by_owner = Index(_owners)
+        self._by_namespace = Index(_namespace)
+        self._by_node = Index(_node)
+        self._indexes = (self._by_owner, self._by_namespace, self._by_node)
         self._deleted: set[str] = set()
         """uids that we deleted and that the watch still has to report as gone."""
         informer.add_handler(self._on_event)
@@ -45,17 +76,21 @@ class View:
 
     def owned(self, uid: str) -> list[Obj]:
         """Objects with an owner reference to this uid."""
-        return list(self._by_owner[uid].values()) if uid in self._by_owner else []
+        return self._by_owner.get(uid)
 
     def claimable(self, owner: Obj) -> list[Obj]:
         """Objects that `owner` owns, and those in its namespace that nobody owns."""
-        orphans = self._by_owner.get("", {})
         namespace = owner["metadata"]["namespace"]
-        return self.owned(owner["metadata"]["uid"]) + [o for k, o in orphans.items() if k[0] == namespace]
+        orphans = [obj for obj in self._by_owner.get("") if obj["metadata"].get("namespace") == namespace]
+        return self.owned(owner["metadata"]["uid"]) + orphans
 
     def in_namespace(self, namespace: str) -> list[Obj]:
         """Objects of one namespace."""
-        return list(self._by_namespace[namespace].values()) if namespace in self._by_namespace else []
+        return self._by_namespace.get(namespace)
+
+    def on_node(self, node: str) -> list[Obj]:
+        """Pods that are bound to a node."""
+        return self._by_node.get(node)
 
     def wrote(self, obj: Obj) -> None:
         """Take in the answer of a write, unless the watch is already past it."""
@@ -85,18 +120,16 @@ class View:
     def _put(self, key: Key, obj: Obj) -> None:
         self._drop(key)
         self._objects[key] = obj
-        self._by_namespace[key[0]][key] = obj
-        for uid in _owners(obj):
-            self._by_owner[uid][key] = obj
+        for index in self._indexes:
+            index.put(key, obj)
 
     def _drop(self, key: Key, uid: str | None = None) -> None:
         obj = self._objects.get(key)
         if obj is None or (uid is not None and obj["metadata"].get("uid", "") != uid):
             return
         del self._objects[key]
-        _unlink(self._by_namespace, key[0], key)
-        for owner in _owners(obj):
-            _unlink(self._by_owner, owner, key)
+        for index in self._indexes:
+            index.drop(key, obj)
 
 
 def _owners(obj: Obj) -> list[str]:
@@ -104,12 +137,13 @@ def _owners(obj: Obj) -> list[str]:
     return [reference["uid"] for reference in obj["metadata"].get("ownerReferences") or ()] or [""]
 
 
-def _unlink(index: dict[str, dict[Key, Obj]], value: str, key: Key) -> None:
-    entries = index.get(value)
-    if entries is not None:
-        entries.pop(key, None)
-        if not entries:
-            del index[value]
+def _namespace(obj: Obj) -> tuple[str, ...]:
+    return (obj["metadata"].get("namespace", ""),)
+
+
+def _node(obj: Obj) -> tuple[str, ...]:
+    name = (obj.get("spec") or {}).get("nodeName")
+    return (name,) if isinstance(name, str) and name else ()
 
 
 def _version(obj: Obj) -> int:

@@ -117,7 +117,8 @@ class WorkQueue:
         try:
             again = await self._reconcile(key)
         except (ApiError, Unreachable) as error:
-            expected = isinstance(error, ApiError) and error.code == 409
+            # Changed or deleted in between: the next pass sees it.
+            expected = isinstance(error, ApiError) and error.code in (404, 409)
             log.log(
                 logging.DEBUG if expected else logging.WARNING, "%s %s: %s", self.name, "/".join(key), error
             )
