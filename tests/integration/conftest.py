@@ -7,12 +7,13 @@ nothing and end with nothing.
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from tests.integration import footprint
-from tests.integration.lab import Lab
+from tests.integration.lab import CHECKOUT, Lab
 
 REUSE = os.environ.get("EDGELAB_REUSE") == "1"
 
@@ -32,3 +33,11 @@ def lab() -> Iterator[Lab]:
         lab.run("make", "down", deadline=120)
         left = footprint.added(before, footprint.take(lab.mark))
         assert not left, f"make down left behind: {left}"
+
+
+@pytest.fixture(scope="session")
+def rootfs() -> None:
+    """The cached root file system, built by the same playbook that `make up` uses."""
+    if not (CHECKOUT / ".cache" / "rootfs").is_dir():
+        subprocess.run(["make", "lab-up"], cwd=CHECKOUT, check=True)
+        subprocess.run(["make", "down"], cwd=CHECKOUT, check=True)

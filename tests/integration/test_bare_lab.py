@@ -21,6 +21,13 @@ from tests.integration import footprint
 from tests.integration.lab import CHECKOUT, eventually
 
 CAP_SYS_TIME = 25
+ROOT_FILE_SYSTEMS = CHECKOUT / ".cache" / "rootfs"
+
+
+def newest_rootfs() -> Path:
+    """The root file system that was built last."""
+    built = ROOT_FILE_SYSTEMS.glob("*[0-9a-f]")
+    return max((path for path in built if path.is_dir()), key=lambda path: path.stat().st_mtime)
 
 
 class BareLab:
@@ -43,10 +50,7 @@ class BareLab:
         return done
 
     def up(self) -> bool:
-        newest = max(
-            (CHECKOUT / ".cache" / "rootfs").glob("[0-9a-f]*[0-9a-f]"), key=lambda p: p.stat().st_mtime
-        )
-        done = self.command("up", "--hosts", "cloud,edge1", "--rootfs", str(newest))
+        done = self.command("up", "--hosts", "cloud,edge1", "--rootfs", str(newest_rootfs()))
         changed: bool = json.loads(done.stdout)["changed"]
         return changed
 
@@ -55,13 +59,6 @@ class BareLab:
 
     def inside(self, host: str, *words: str, check: bool = True) -> str:
         return self.command("exec", host, "--", *words, check=check).stdout.strip()
-
-
-@pytest.fixture(scope="module")
-def rootfs() -> None:
-    """The cached root file system, built by the same playbook that `make up` uses."""
-    if not list((CHECKOUT / ".cache" / "rootfs").glob("[0-9a-f]*[0-9a-f]")):
-        subprocess.run(["make", "lab-up"], cwd=CHECKOUT, check=True)
 
 
 @pytest.fixture
