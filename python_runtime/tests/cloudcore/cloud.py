@@ -23,13 +23,21 @@ from edgelab.daemon.tasks import run_modules
 from edgelab.identity import enrol
 from edgelab.kube.interface import Obj, PatchType, Resource
 from edgelab.kube.resources import DEVICE_STATUSES, NODES, PODS, SECRETS, SERVICE_ACCOUNTS
-from edgelab.objects.patch import merge_patch, strategic_merge_patch
+from edgelab.objects.patch import FieldPatch, merge_patch, strategic_merge_patch
 from edgelab.protocol import message as wire
 from edgelab.protocol.message import Message
 from edgelab.settings.cloudcore import CloudCore
 
 PROJECT = "e632aba927ea4ac2b575ec1603d56f10"
 EDGE_LABELS = {"node-role.kubernetes.io/edge": "", "kubernetes.io/hostname": "edge1"}
+
+
+class Statuses:
+    """How lists in statuses merge."""
+
+    def patch_field(self, name: str) -> FieldPatch:
+        key = {"conditions": "type", "addresses": "type", "podIPs": "ip"}.get(name, "")
+        return FieldPatch(frozenset({"merge"} if key else ()), key, self)
 
 
 class Api(FakeApi):
@@ -39,7 +47,8 @@ class Api(FakeApi):
         self, resource: Resource, obj: Obj, namespace: str | None = None, *, subresource: str | None = None
     ) -> Obj:
         if resource is SERVICE_ACCOUNTS and subresource == "token":
-            return {**obj, "status": {"token": "signed", "expirationTimestamp": "2027-01-01T00:00:00Z"}}
+            status = {"token": "signed", "expirationTimestamp": "2027-01-01T00:00:00Z"}
+            return {**obj, "metadata": {**obj["metadata"], "uid": "of-the-account"}, "status": status}
         return await super().create(resource, obj, namespace)
 
     async def patch(
@@ -61,7 +70,7 @@ class Api(FakeApi):
             )
         if patch_type is PatchType.STRATEGIC:
             present = await self.get(resource, name, namespace)
-            patch = strategic_merge_patch(present, patch, None)
+            patch = strategic_merge_patch(present, patch, Statuses())
             patch_type = PatchType.MERGE
         return await super().patch(
             resource, name, patch, namespace, patch_type=patch_type, subresource=subresource
@@ -97,17 +106,29 @@ class Cloud:
         files = self.directory / node
         return enrol.Request(self.https, node, files / "ca.crt", files / "edge.crt", files / "edge.key")
 
-    async def join(self, node: str = "edge1") -> Edge:
-        """Enrol (once) and connect."""
+    async def enrol(self, node: str = "edge1") -> None:
+        """Get the node its certificate, once."""
         request = self.request(node)
         if not request.cert_file.exists():
             await asyncio.to_thread(enrol.enrol, request, await self.token())
-        return await self.dial(node)
+
+    async def join(
+        self, node: str = "edge1", *, acknowledging: bool = True, headers: dict[str, str] | None = None
+    ) -> Edge:
+        """Enrol and connect."""
+        await self.enrol(node)
+        return await self.dial(node, acknowledging=acknowledging, headers=headers)
 
     async def dial(
-        self, node: str = "edge1", *, as_node: str = "", headers: dict[str, str] | None = None
+        self,
+        node: str = "edge1",
+        *,
+        as_node: str = "",
+        acknowledging: bool = True,
+        headers: dict[str, str] | None = None,
     ) -> Edge:
-        edge = Edge(as_node or node)
+        """Connect with the certificate of `node`, claiming to be `as_node`."""
+        edge = Edge(as_node or node, acknowledging)
         await edge.connect(self.request(node), self.port, headers or {})
         return edge
 
@@ -132,6 +153,7 @@ class Edge:
 
     name: str
     acknowledging: bool = True
+    """Whether every versioned message and every delete is answered with OK."""
     received: list[Message] = field(default_factory=list)
     connection: ClientConnection | None = None
     _reader: asyncio.Task[None] | None = None

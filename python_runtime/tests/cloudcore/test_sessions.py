@@ -76,15 +76,10 @@ async def test_one_message_at_a_time_without_a_window_and_more_with_one(cloud: C
         await cloud.node(name)
         for number in range(3):
             await cloud.pod(f"{name}-{number}", name)
-    slow = await cloud.join("edge1")
-    slow.acknowledging = False
-    await slow.wait(lambda m: m.route.operation in ("insert", "update"))
-    await asyncio.sleep(0.1)
-    assert len(slow.received) == 1
-    await cloud.join("edge2")
-    wide = await cloud.dial("edge2", headers={"edgelab-window": "16"})
-    wide.acknowledging = False
+    slow = await cloud.join("edge1", acknowledging=False)
+    wide = await cloud.join("edge2", acknowledging=False, headers={"edgelab-window": "16"})
     await eventually(lambda: len(wide.received) >= 4)
+    assert len(slow.received) == 1
     await slow.close()
     await wide.close()
 

@@ -34,6 +34,10 @@ class Courier(Protocol):
         """Whether the node has had a session since this process started."""
         ...
 
+    def holders(self, uid: str) -> list[str]:
+        """The nodes that have the object, in whatever version."""
+        ...
+
     def disconnect(self, node: str, reason: str) -> None:
         """End the node's session."""
         ...

@@ -1,8 +1,8 @@
-"""What is sent to an edge node, and whether the node has to acknowledge it. No I/O.
+"""An object on its way to an edge node, which has to acknowledge it. No I/O.
 
 Facts: KubeEdge `cloud/pkg/cloudhub/dispatcher/message_dispatcher.go` (docs/reference/protocol.md).
-The original looks for words anywhere in the resource, so that a pod named `membership-x` loses
-reliable delivery; here the resource is read by its parts.
+The original decides by words in the resource whether a message is delivered reliably, so that a pod
+named `membership-x` is not; here the sender decides, by the way it sends (`Courier`).
 """
 
 from __future__ import annotations
@@ -12,26 +12,10 @@ from typing import Any
 
 from edgelab.protocol import message as wire
 from edgelab.protocol.message import Message
-from edgelab.protocol.resource import build, parse
+from edgelab.protocol.resource import build
 
 RESPONSE = "response"
 DELETE = "delete"
-OK = "OK"
-
-UNACKNOWLEDGED_TYPES = frozenset(
-    {
-        "podlist",
-        "serviceaccounttoken",
-        "membership",
-        "twin",
-        "lease",
-        "nodepatch",
-        "podpatch",
-        "podstatus",
-        "nodestatus",
-        "certificatesigningrequest",
-    }
-)
 
 
 @dataclass(slots=True)
@@ -108,20 +92,3 @@ def version_of(obj: dict[str, Any]) -> int:
     """The object's resourceVersion; 0 for one that has none or no number."""
     text = obj["metadata"].get("resourceVersion", "")
     return int(text) if text.isdecimal() else 0
-
-
-def needs_ack(message: Message) -> bool:
-    """Whether the node has to acknowledge `message` (in edge form, without `node/<name>/`)."""
-    route = message.route
-    if route.group != "resource" or route.operation == "applicationResponse":
-        return False
-    if route.resource == "k8s/ca.crt" or route.source in ("taskmanager", "nodeupgradejobcontroller"):
-        return False
-    kind = parse(route.resource).type
-    if kind in UNACKNOWLEDGED_TYPES or route.resource in UNACKNOWLEDGED_TYPES:
-        return False
-    if route.operation == RESPONSE and bytes(message.content[:1]) != b"{":
-        return False
-    if route.source == "edgecontroller" and kind == "node":
-        return route.operation == "update"
-    return not (route.source == "edgecontroller" and kind == "pod" and route.operation == RESPONSE)

@@ -107,6 +107,10 @@ class CloudHub:
         """Whether the node has had a session since this process started."""
         return node in self._known
 
+    def holders(self, uid: str) -> list[str]:
+        """The nodes that have the object, in whatever version."""
+        return self._tracker.holders(uid)
+
     def disconnect(self, node: str, reason: str) -> None:
         """End the node's session."""
         self._known.discard(node)

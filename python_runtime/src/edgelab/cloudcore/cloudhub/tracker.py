@@ -98,6 +98,10 @@ class SyncTracker:
         entry = self.entries(node).get(uid)
         return None if entry is None or entry.gone else entry.version
 
+    def holders(self, uid: str) -> list[str]:
+        """The nodes that have the object, in whatever version."""
+        return [n for n, entries in self._nodes.items() if uid in entries and not entries[uid].gone]
+
     def ensure(self, node: str, delivery: Delivery) -> bool:
         """Whether the delivery's ObjectSync is there; if not, it is made and `ready` called then."""
         key = Key(node, delivery.uid)

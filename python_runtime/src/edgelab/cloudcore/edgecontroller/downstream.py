@@ -87,8 +87,8 @@ class Downstream:
 
     def _configuration_changed(self, event: str, _old: Obj | None, obj: Obj) -> None:
         operation = INSERT if event == ADDED else DELETE if event == DELETED else UPDATE
-        namespace, name = key_of(obj)
-        for node in self._index.nodes_using(Reference(obj["kind"], namespace, name)):
+        users = self._index.nodes_using(Reference(obj["kind"], *key_of(obj)))
+        for node in users.union(self._courier.holders(obj["metadata"].get("uid", ""))):
             if self.is_edge(node):
                 self._courier.push(node, of_object(obj, operation))
 
