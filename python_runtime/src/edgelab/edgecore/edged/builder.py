@@ -1,0 +1,204 @@
+"""From a Pod to what the runtime is asked for (kubelet `kuberuntime_{sandbox,container}.go`)."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgelab.cri.api import runtime_pb2 as pb
+from edgelab.edgecore.edged import cgroups, env, names, podspec, resolver, security, volumes
+from edgelab.edgecore.edged.fields import PodFacts
+from edgelab.edgecore.edged.problems import ContainerProblem, config_error
+from edgelab.edgecore.interfaces import Meta
+
+Obj = dict[str, Any]
+
+PROTOCOLS = {"TCP": pb.TCP, "UDP": pb.UDP, "SCTP": pb.SCTP}
+PROPAGATION = {
+    "HostToContainer": pb.PROPAGATION_HOST_TO_CONTAINER,
+    "Bidirectional": pb.PROPAGATION_BIDIRECTIONAL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """What building needs to know of the node; `memory` in bytes, `cfs_period` in microseconds."""
+
+    name: str
+    root: Path
+    log_root: Path
+    cgroup_driver: str = "cgroupfs"
+    cgroup_root: str = ""
+    cgroups_per_qos: bool = True
+    cluster_dns: list[str] = field(default_factory=list)
+    cluster_domain: str = "cluster.local"
+    resolv_conf: str = "/etc/resolv.conf"
+    memory: int = 0
+    cfs_quota: bool = True
+    cfs_period: int = cgroups.PERIOD
+    seccomp_default: bool = False
+
+
+def log_directory(pod: Obj, node: NodeSettings) -> Path:
+    """Where the runtime writes the logs of the pod's containers."""
+    metadata = pod["metadata"]
+    return node.log_root / f"{metadata['namespace']}_{metadata['name']}_{metadata['uid']}"
+
+
+def cgroup_parent(pod: Obj, node: NodeSettings) -> str:
+    """The pod's control group; empty when the runtime shall choose."""
+    return cgroups.parent(pod, node.cgroup_driver, node.cgroup_root) if node.cgroups_per_qos else ""
+
+
+def sandbox_config(pod: Obj, attempt: int, node: NodeSettings) -> pb.PodSandboxConfig:
+    """The sandbox of a pod."""
+    metadata = pod["metadata"]
+    config = pb.PodSandboxConfig(
+        metadata=pb.PodSandboxMetadata(
+            name=metadata["name"], uid=metadata["uid"], namespace=metadata["namespace"], attempt=attempt
+        ),
+        hostname=resolver.hostname(pod, node.name),
+        log_directory=str(log_directory(pod, node)),
+        dns_config=resolver.dns_config(pod, node.cluster_dns, node.cluster_domain, node.resolv_conf),
+        port_mappings=[] if podspec.host_network(pod) else _ports(pod),
+        labels=names.pod_labels(pod),
+        annotations=names.pod_annotations(pod),
+        linux=pb.LinuxPodSandboxConfig(
+            cgroup_parent=cgroup_parent(pod, node),
+            security_context=security.sandbox_context(pod),
+            sysctls=_sysctls(pod),
+        ),
+    )
+    if podspec.host_network(pod):
+        config.hostname = ""  # the node's own UTS namespace
+    return config
+
+
+async def container_config(
+    pod: Obj,
+    container: Obj,
+    *,
+    restarts: int,
+    image: pb.Image,
+    paths: dict[str, Path],
+    facts: PodFacts,
+    node: NodeSettings,
+    meta: Meta,
+) -> pb.ContainerConfig:
+    """One container. Raises ContainerProblem when the pod asks for what is not there."""
+    values = await env.environment(pod, container, meta, facts)
+    name = container["name"]
+    return pb.ContainerConfig(
+        metadata=pb.ContainerMetadata(name=name, attempt=restarts),
+        image=pb.ImageSpec(image=image.id, user_specified_image=container.get("image", "")),
+        command=[env.expand(text, values) for text in container.get("command") or []],
+        args=[env.expand(text, values) for text in container.get("args") or []],
+        working_dir=container.get("workingDir") or "",
+        envs=[pb.KeyValue(key=key, value=value) for key, value in values.items()],
+        mounts=_mounts(pod, container, values, paths=paths, facts=facts, node=node),
+        labels=names.container_labels(pod, container),
+        annotations=names.container_annotations(pod, container, restarts),
+        log_path=f"{name}/{restarts}.log",
+        stdin=bool(container.get("stdin")),
+        stdin_once=bool(container.get("stdinOnce")),
+        tty=bool(container.get("tty")),
+        linux=pb.LinuxContainerConfig(
+            resources=cgroups.resources(
+                pod, container, node_memory=node.memory, quota=node.cfs_quota, period=node.cfs_period
+            ),
+            security_context=security.container_context(
+                pod, container, image, seccomp_default=node.seccomp_default
+            ),
+        ),
+    )
+
+
+def _ports(pod: Obj) -> list[pb.PortMapping]:
+    return [
+        pb.PortMapping(
+            protocol=PROTOCOLS.get(port.get("protocol") or "TCP", pb.TCP),
+            container_port=int(port["containerPort"]),
+            host_port=int(port.get("hostPort") or 0),
+            host_ip=port.get("hostIP") or "",
+        )
+        for container in podspec.all_containers(pod)
+        for port in container.get("ports") or []
+    ]
+
+
+def _sysctls(pod: Obj) -> dict[str, str]:
+    context = pod["spec"].get("securityContext") or {}
+    return {item["name"]: item["value"] for item in context.get("sysctls") or []}
+
+
+def _mounts(
+    pod: Obj,
+    container: Obj,
+    values: dict[str, str],
+    *,
+    paths: dict[str, Path],
+    facts: PodFacts,
+    node: NodeSettings,
+) -> list[pb.Mount]:
+    mounts = [_volume_mount(pod, mount, values, paths) for mount in container.get("volumeMounts") or []]
+    taken = {mount.container_path.rstrip("/") for mount in mounts}
+    base = node.root / "pods" / pod["metadata"]["uid"]
+    if "/etc/hosts" not in taken and (facts.pod_ips or podspec.host_network(pod)):
+        hosts = base / "etc-hosts"
+        base.mkdir(parents=True, exist_ok=True, mode=0o750)
+        hosts.write_text(resolver.hosts_file(pod, facts.pod_ips, node.name))
+        hosts.chmod(0o644)
+        mounts.append(pb.Mount(container_path="/etc/hosts", host_path=str(hosts)))
+    mounts.append(_message_mount(container, base))
+    return mounts
+
+
+def _message_mount(container: Obj, base: Path) -> pb.Mount:
+    path = container.get("terminationMessagePath") or "/dev/termination-log"
+    directory = base / "containers" / container["name"]
+    directory.mkdir(parents=True, exist_ok=True, mode=0o750)
+    file = directory / secrets.token_hex(4)
+    file.touch()
+    file.chmod(0o666)  # the container's process may be anybody
+    return pb.Mount(container_path=path, host_path=str(file))
+
+
+def _volume_mount(pod: Obj, mount: Obj, values: dict[str, str], paths: dict[str, Path]) -> pb.Mount:
+    name = mount["name"]
+    if name not in paths:
+        raise config_error(f"the pod has no volume {name!r} to mount at {mount['mountPath']}")
+    path = paths[name]
+    inner = mount.get("subPath") or ""
+    if mount.get("subPathExpr"):
+        inner = env.expand(mount["subPathExpr"], values)
+    if inner:
+        try:
+            path = volumes.sub_path(path, inner)
+        except (ValueError, OSError) as error:
+            raise config_error(f"failed to prepare subPath for volumeMount {name!r}: {error}") from None
+    _make_host_path(pod, name, path)
+    target = mount["mountPath"]
+    return pb.Mount(
+        container_path=target if target.startswith("/") else f"/{target}",
+        host_path=str(path),
+        readonly=bool(mount.get("readOnly")),
+        propagation=PROPAGATION.get(mount.get("mountPropagation") or "", pb.PROPAGATION_PRIVATE),
+    )
+
+
+def _make_host_path(pod: Obj, name: str, path: Path) -> None:
+    """A hostPath without a type is made as a directory, as runtimes do for the kubelet."""
+    volume = next(v for v in pod["spec"].get("volumes") or [] if v["name"] == name)
+    if "hostPath" in volume and not (volume["hostPath"] or {}).get("type") and not path.exists():
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(parents=True)
+
+
+def problem_of(error: Exception) -> ContainerProblem:
+    """Any failure while a container is prepared, as its waiting state."""
+    if isinstance(error, ContainerProblem):
+        return error
+    return ContainerProblem("CreateContainerError", str(error))

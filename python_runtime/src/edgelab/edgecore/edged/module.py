@@ -1,0 +1,267 @@
+"""edged: the module that turns stored pods into running containers and tells the cloud how they are.
+
+Receives: pods, ConfigMaps, secrets and the Node from MetaManager (`PodConsumer`). Sends: the Node, its
+status and lease, pod statuses and deletions through MetaManager; calls to the container runtime.
+Stores: files of volumes below rootDirectory; everything else is read back from the runtime's labels,
+so containers outlive a restart of EdgeCore untouched. Without the cloud pods run on and restart;
+without the runtime the node reports NotReady with the reason and edged tries again each second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any, NoReturn
+
+from edgelab.cri.errors import CriError, RuntimeUnreachable
+from edgelab.cri.runtime import Runtime
+from edgelab.daemon.clock import Clock
+from edgelab.daemon.tasks import Supervisor
+from edgelab.edgecore.edged import names, podspec, state
+from edgelab.edgecore.edged.builder import NodeSettings
+from edgelab.edgecore.edged.ending import Hand, end_containers
+from edgelab.edgecore.edged.images import Images
+from edgelab.edgecore.edged.node import NodeView
+from edgelab.edgecore.edged.pleg import Pleg
+from edgelab.edgecore.edged.probes import Prober
+from edgelab.edgecore.edged.registration import NodeReporter
+from edgelab.edgecore.edged.reports import Reports
+from edgelab.edgecore.edged.restarts import Backoff
+from edgelab.edgecore.edged.server import ReadOnlyServer
+from edgelab.edgecore.edged.volumes import Volumes
+from edgelab.edgecore.edged.worker import Kit, PodWorker, erase
+from edgelab.edgecore.interfaces import Meta
+from edgelab.settings.durations import seconds
+from edgelab.settings.edgecore import Edged as Settings
+
+log = logging.getLogger(__name__)
+Obj = dict[str, Any]
+
+STALE = 180.0
+"""Seconds without a listing of the runtime after which edged calls itself unhealthy (kubelet: 3 min)."""
+
+ORPHANS_FIRST, ORPHANS_PERIOD = 10.0, 60.0
+"""Seconds until what belongs to no pod is looked for, first and from then on."""
+
+ORPHAN_GRACE = 30
+"""Seconds that an orphan's containers get: its description, and with it its own grace, is gone."""
+
+
+class Edged:
+    """The module; `interfaces.PodConsumer` for MetaManager."""
+
+    name = "edged"
+
+    def __init__(
+        self, settings: Settings, meta: Meta, node_name: str, clock: Clock, *, database_dir: Path
+    ) -> None:
+        config = settings.tailoredKubeletConfig
+        self._meta = meta
+        self._clock = clock
+        self._node = node_name
+        self._database_dir = database_dir
+        self._runtime = Runtime(
+            config.containerRuntimeEndpoint,
+            config.imageServiceEndpoint,
+            deadline=seconds(config.runtimeRequestTimeout),
+        )
+        self._workers: dict[str, PodWorker] = {}
+        self._tasks = Supervisor("edged")
+        self._started = False
+        self._pleg = Pleg(self._runtime, clock, self._runtime_changed)
+        self._view = NodeView(settings, node_name, clock)
+        self._not_ready = "container runtime was not asked yet"
+        self._reporter = NodeReporter(settings, self._view, meta, clock, lambda: self._not_ready)
+        self._kit = self._make_kit(settings)
+        self.server = ReadOnlyServer(config.address, config.readOnlyPort, self._pods_shown, self._health)
+        self._serves = config.readOnlyPort != 0
+
+    def _make_kit(self, settings: Settings) -> Kit:
+        config, clock, meta = settings.tailoredKubeletConfig, self._clock, self._meta
+        root = Path(settings.rootDirectory)
+        parallel = 1 if config.serializeImagePulls else config.maxParallelImagePulls or 4
+        return Kit(
+            runtime=self._runtime,
+            meta=meta,
+            clock=clock,
+            node=NodeSettings(
+                name=self._node,
+                root=root,
+                log_root=Path(config.podLogsDir),
+                cgroup_driver=config.cgroupDriver,
+                cgroup_root=config.cgroupRoot,
+                cgroups_per_qos=config.cgroupsPerQOS,
+                cluster_dns=config.clusterDNS,
+                cluster_domain=config.clusterDomain,
+                resolv_conf=config.resolvConf,
+                memory=self._view.machine.memory,
+                cfs_quota=config.cpuCFSQuota,
+                cfs_period=int(seconds(config.cpuCFSQuotaPeriod) * 1_000_000),
+                seccomp_default=settings.seccompDefault or config.seccompDefault,
+            ),
+            volumes=Volumes(root, meta),
+            images=Images(self._runtime, meta, clock, parallel=parallel),
+            prober=Prober(self._runtime, clock, self._wake),
+            reports=Reports(meta, clock),
+            crashes=Backoff(clock),
+            host_ip=self._view.address,
+            allocatable=self._view.allocatable(),
+            resync=max(1.0, seconds(config.syncFrequency)),
+        )
+
+    # PodConsumer
+
+    def pod_changed(self, pod: Obj) -> None:
+        """A pod was stored or changed."""
+        if not self._started:
+            return  # run() reads all pods from the store
+        spec_node = (pod.get("spec") or {}).get("nodeName")
+        if spec_node not in (None, "", self._node) or not names.uid(pod):
+            return
+        self._displace(pod)
+        worker = self._workers.get(names.uid(pod))
+        if worker is not None:
+            worker.update(pod)
+        elif (pod.get("spec") or {}).get("containers"):
+            worker = self._workers[names.uid(pod)] = PodWorker(self._kit, pod)
+            self._tasks.spawn(self._work(worker), f"pod/{names.key(pod)}")
+
+    def pod_removed(self, namespace: str, name: str, uid: str) -> None:
+        """A pod is gone from the API; an empty uid means whatever carries the name."""
+        for worker in self._workers.values():
+            metadata = worker.pod["metadata"]
+            same = metadata.get("namespace") == namespace and metadata["name"] == name
+            if worker.uid == uid or (same and not uid):
+                worker.remove()
+
+    def config_changed(self, kind: str, namespace: str, name: str) -> None:
+        """A `configmap` or `secret` changed: the pods that use it look again."""
+        for worker in self._workers.values():
+            pod = worker.pod
+            if pod["metadata"].get("namespace") == namespace and (kind, name) in podspec.references(pod):
+                worker.wake()
+
+    def node_changed(self, node: Obj) -> None:
+        """The stored Node changed; NodeReporter reads it from the store."""
+
+    def connection_changed(self, connected: bool) -> None:
+        """The cloud came or went (`Hub.on_connection`)."""
+        if connected:
+            self._reporter.connected()
+            self._kit.reports.connected()
+            for worker in self._workers.values():
+                if worker.ending:
+                    worker.wake()
+
+    # Module
+
+    async def run(self) -> None:
+        """Adopt what runs, then work until cancelled. Containers are left as they are. Raises Fatal."""
+        await self._greet_runtime()
+        try:
+            async with asyncio.TaskGroup() as group:
+                if self._serves:
+                    group.create_task(self.server.run(), name="edged/server")
+                await self._pleg.relist()
+                self._started = True
+                for pod in self._meta.pods():
+                    self.pod_changed(pod)
+                group.create_task(self._pleg.run(), name="edged/pleg")
+                group.create_task(self._kit.reports.run(), name="edged/pod-statuses")
+                group.create_task(self._reporter.run(), name="edged/node")
+                group.create_task(self._watch_runtime(), name="edged/runtime")
+                group.create_task(self._clean_up(), name="edged/orphans")
+        finally:
+            await self._tasks.close()
+            await self._kit.prober.close()
+            self._runtime.close()
+
+    async def _work(self, worker: PodWorker) -> None:
+        await worker.run()
+        if self._workers.get(worker.uid) is worker:
+            del self._workers[worker.uid]
+
+    def _displace(self, pod: Obj) -> None:
+        """Another uid under the same name: the older pod was deleted while nobody told this node."""
+        for worker in self._workers.values():
+            metadata = worker.pod["metadata"]
+            same = metadata["name"] == pod["metadata"]["name"]
+            same = same and metadata.get("namespace") == pod["metadata"].get("namespace")
+            if same and worker.uid != names.uid(pod) and not worker.removed:
+                worker.remove()
+
+    def _wake(self, uid: str) -> None:
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.wake()
+
+    def _runtime_changed(self, uid: str) -> None:
+        self._wake(uid)
+
+    # Runtime
+
+    async def _greet_runtime(self) -> None:
+        """Say once, at the start, how the runtime is; a missing one is waited for."""
+        await self._ask_runtime()
+        if self._not_ready:
+            log.error("%s", self._not_ready)
+        else:
+            log.info("container runtime %s is ready", self._view.runtime)
+
+    async def _watch_runtime(self) -> NoReturn:
+        while True:
+            await self._clock.sleep(5.0)
+            before = self._not_ready
+            await self._ask_runtime()
+            if self._not_ready != before:
+                log.warning("%s", self._not_ready or "the container runtime is ready again")
+                self._reporter.changed()
+
+    async def _ask_runtime(self) -> None:
+        try:
+            if not self._view.runtime:
+                version = await self._runtime.version()
+                self._view.runtime = f"{version.runtime_name}://{version.runtime_version}"
+            self._not_ready = (await self._runtime.readiness()).problem
+        except RuntimeUnreachable as error:
+            self._not_ready, self._view.runtime = str(error), ""
+        except CriError as error:
+            unserved = error.code == "UNIMPLEMENTED"
+            text = "it does not serve CRI v1 (is the cri plugin disabled in containerd's config?)"
+            self._not_ready = f"the container runtime refuses: {text if unserved else error.message}"
+
+    # Orphans
+
+    async def _clean_up(self) -> NoReturn:
+        await self._clock.sleep(ORPHANS_FIRST)
+        while True:
+            for uid in (self._pleg.uids | self._kit.volumes.known()) - set(self._workers):
+                try:
+                    await self._remove_orphan(uid)
+                except (RuntimeUnreachable, CriError, OSError, ExceptionGroup) as error:
+                    log.warning("what is left of pod %s could not be removed yet: %s", uid, error)
+            await self._clock.sleep(ORPHANS_PERIOD)
+
+    async def _remove_orphan(self, uid: str) -> None:
+        found = await state.read_pod(self._runtime, uid)
+        if uid in self._workers:
+            return  # it came while we looked
+        if found.sandboxes or found.containers:
+            log.info("pod %s/%s (%s) is no pod of this node: removed", found.namespace, found.name, uid)
+            nobody = {"metadata": {"name": found.name, "namespace": found.namespace}, "spec": {}}
+            await end_containers(Hand(self._runtime, self._clock), nobody, found.running(), ORPHAN_GRACE)
+            await erase(self._kit, found)
+        await self._kit.volumes.remove(uid)
+
+    # Read-only server
+
+    def _pods_shown(self) -> list[Obj]:
+        reports = self._kit.reports
+        return [{**worker.pod, "status": reports.last(worker.pod)} for worker in self._workers.values()]
+
+    def _health(self) -> str:
+        listed = self._pleg.listed_at
+        if listed is None or self._clock.monotonic() - listed > STALE:
+            return self._pleg.problem or "the container runtime has not been listed for three minutes"
+        return ""

@@ -1,0 +1,133 @@
+"""securityContext as the runtime understands it (kubelet `kuberuntime/security_context.go`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgelab.cri.api import runtime_pb2 as pb
+from edgelab.edgecore.edged.problems import config_error
+
+Obj = dict[str, Any]
+
+MASKED = (
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+)
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+def namespaces(pod: Obj) -> pb.NamespaceOption:
+    """Which of the node's namespaces the pod shares."""
+    spec = pod["spec"]
+    pid = pb.CONTAINER
+    if spec.get("hostPID"):
+        pid = pb.NODE
+    elif spec.get("shareProcessNamespace"):
+        pid = pb.POD
+    return pb.NamespaceOption(
+        network=pb.NODE if spec.get("hostNetwork") else pb.POD,
+        pid=pid,
+        ipc=pb.NODE if spec.get("hostIPC") else pb.POD,
+    )
+
+
+def sandbox_context(pod: Obj) -> pb.LinuxSandboxSecurityContext:
+    """The sandbox's part of the pod's securityContext."""
+    context = pod["spec"].get("securityContext") or {}
+    containers = [*(pod["spec"].get("initContainers") or []), *(pod["spec"].get("containers") or [])]
+    result = pb.LinuxSandboxSecurityContext(
+        namespace_options=namespaces(pod),
+        privileged=any((c.get("securityContext") or {}).get("privileged") for c in containers),
+        # The sandbox's own process needs no more than the runtime's default (`seccomp.go`).
+        seccomp=pb.SecurityProfile(profile_type=pb.SecurityProfile.RuntimeDefault),
+        supplemental_groups=_groups(context),
+        selinux_options=_selinux(context.get("seLinuxOptions")),
+    )
+    if context.get("runAsUser") is not None:
+        result.run_as_user.value = context["runAsUser"]
+        if context.get("runAsGroup") is not None:
+            result.run_as_group.value = context["runAsGroup"]
+    return result
+
+
+def container_context(
+    pod: Obj, container: Obj, image: pb.Image, *, seccomp_default: bool
+) -> pb.LinuxContainerSecurityContext:
+    """One container's securityContext over the pod's. Raises ContainerProblem if it must not be root."""
+    shared, own = pod["spec"].get("securityContext") or {}, container.get("securityContext") or {}
+    merged = {**shared, **own}
+    capabilities = own.get("capabilities") or {}
+    unmasked = own.get("procMount") == "Unmasked"
+    result = pb.LinuxContainerSecurityContext(
+        capabilities=pb.Capability(
+            add_capabilities=capabilities.get("add") or [], drop_capabilities=capabilities.get("drop") or []
+        ),
+        privileged=bool(own.get("privileged")),
+        namespace_options=namespaces(pod),
+        readonly_rootfs=bool(own.get("readOnlyRootFilesystem")),
+        no_new_privs=own.get("allowPrivilegeEscalation") is False,
+        supplemental_groups=_groups(shared),
+        selinux_options=_selinux(merged.get("seLinuxOptions")),
+        seccomp=_profile(merged.get("seccompProfile"), default=seccomp_default),
+        masked_paths=() if unmasked else MASKED,
+        readonly_paths=() if unmasked else READ_ONLY,
+    )
+    _set_user(result, container, merged, image)
+    return result
+
+
+def _set_user(result: pb.LinuxContainerSecurityContext, container: Obj, merged: Obj, image: pb.Image) -> None:
+    user = merged.get("runAsUser")
+    named = image.username
+    if user is None and not named:
+        user = image.uid.value if image.HasField("uid") else 0
+    if merged.get("runAsNonRoot"):
+        if named and user is None:
+            raise config_error(
+                f"container has runAsNonRoot and image has non-numeric user ({named}), cannot verify user is "
+                f"non-root (container: {container['name']})"
+            )
+        if user == 0:
+            what = "container's runAsUser breaks non-root policy"
+            if merged.get("runAsUser") is None:
+                what = "container has runAsNonRoot and image will run as root"
+            raise config_error(f"{what} (container: {container['name']})")
+    if user is not None:
+        result.run_as_user.value = int(user)
+    else:
+        result.run_as_username = named
+    if merged.get("runAsGroup") is not None:
+        result.run_as_group.value = int(merged["runAsGroup"])
+
+
+def _groups(context: Obj) -> list[int]:
+    groups = [int(group) for group in context.get("supplementalGroups") or []]
+    return groups if context.get("fsGroup") is None else [*groups, int(context["fsGroup"])]
+
+
+def _selinux(options: Obj | None) -> pb.SELinuxOption | None:
+    if not options:
+        return None
+    return pb.SELinuxOption(**{name: options.get(name, "") for name in ("user", "role", "type", "level")})
+
+
+def _profile(profile: Obj | None, *, default: bool) -> pb.SecurityProfile:
+    kinds = pb.SecurityProfile
+    match (profile or {}).get("type"):
+        case "Localhost":
+            path = f"/var/lib/kubelet/seccomp/{(profile or {}).get('localhostProfile', '')}"
+            return pb.SecurityProfile(profile_type=kinds.Localhost, localhost_ref=path)
+        case "RuntimeDefault":
+            return pb.SecurityProfile(profile_type=kinds.RuntimeDefault)
+        case None if default:
+            return pb.SecurityProfile(profile_type=kinds.RuntimeDefault)
+    return pb.SecurityProfile(profile_type=kinds.Unconfined)
