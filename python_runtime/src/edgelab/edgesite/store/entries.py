@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from edgelab.objects.selectors import field_value
+
 
 class Key(NamedTuple):
     """Where an object lives: its resource (`apps/deployments`), namespace (may be empty) and name."""
@@ -34,13 +36,14 @@ def labels_of(data: bytes) -> dict[str, str]:
 class Entry:
     """One version of one object: its revision and its JSON."""
 
-    __slots__ = ("_labels", "data", "key", "revision")
+    __slots__ = ("_fields", "_labels", "data", "key", "revision")
 
     def __init__(self, key: Key, revision: int, data: bytes) -> None:
         self.key = key
         self.revision = revision
         self.data = data
         self._labels: dict[str, str] | None = None
+        self._fields: dict[str, str] | None = None
 
     @property
     def labels(self) -> dict[str, str]:
@@ -48,6 +51,19 @@ class Entry:
         if self._labels is None:
             self._labels = labels_of(self.data)
         return self._labels
+
+    def field(self, path: str) -> str:
+        """A scalar of the object by its dotted path, as text; kept once it was asked for."""
+        if path == "metadata.name":
+            return self.key.name
+        if path == "metadata.namespace":
+            return self.key.namespace
+        if self._fields is None:
+            self._fields = {}
+        found = self._fields.get(path)
+        if found is None:
+            found = self._fields[path] = field_value(msgspec.json.decode(self.data), path)
+        return found
 
 
 class Event:

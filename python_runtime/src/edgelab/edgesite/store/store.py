@@ -59,6 +59,7 @@ class Store:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="edgesite-store")
         self._state: State = {}
         self._pending: list[_Write] = []
+        self._flying: list[_Write] = []
         self._head: dict[Key, Event] = {}
         self._wake = asyncio.Event()
         self._watches: dict[str, set[Watch]] = {}
@@ -91,6 +92,20 @@ class Store:
             entries = spaces.get(space, {})
             for name in sorted(entries):
                 yield entries[name]
+
+    def heads(self, bucket: str) -> Iterator[Entry]:
+        """The objects of a resource including writes that are not yet committed."""
+        for entry in self.entries(bucket):
+            if entry.key not in self._head:
+                yield entry
+        for key, event in list(self._head.items()):
+            if key.bucket == bucket and not event.deleted:
+                yield event.entry
+
+    async def settled(self) -> None:
+        """Wait until everything written so far is durable."""
+        if self._pending or self._head:
+            await asyncio.wait([write.done for write in (*self._flying, *self._pending)])
 
     def changed_at(self, bucket: str) -> int:
         """The revision of the last change of a resource since the start (0 for none)."""
@@ -134,7 +149,8 @@ class Store:
             await self._wake.wait()
             self._wake.clear()
             while self._pending:
-                batch, self._pending = self._pending, []
+                batch = self._flying = self._pending
+                self._pending = []
                 rows = [write.row for write in batch]
                 try:
                     await self._on_thread(partial(self._disk.commit, rows))
@@ -142,6 +158,7 @@ class Store:
                     self._refuse(batch, error)
                 else:
                     self._publish(batch)
+                self._flying = []
 
     def _refuse(self, batch: list[_Write], error: sqlite3.Error) -> None:
         log.error("the disk refused %d writes: %s", len(batch), error)

@@ -46,13 +46,19 @@ class Watch:
         if fitting:
             self._wake.set()
 
-    async def events(self) -> list[Event]:
-        """Everything that has arrived, waiting until there is something. Raises Overrun."""
+    async def events(self, patience: float | None = None) -> list[Event]:
+        """Everything that has arrived, waiting until there is something; empty when `patience` seconds
+        bring nothing. Raises Overrun.
+        """
         while not self._events:
             if self._overrun:
                 raise Overrun
             self._wake.clear()
-            await self._wake.wait()
+            try:
+                async with asyncio.timeout(patience):
+                    await self._wake.wait()
+            except TimeoutError:
+                return []
         events = list(self._events)
         self._events.clear()
         self._bytes = 0

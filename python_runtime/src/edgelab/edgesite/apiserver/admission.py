@@ -1,0 +1,199 @@
+"""Admission: what kube-apiserver's default plugins do that an edge site needs.
+
+NamespaceLifecycle, ServiceAccount, DefaultTolerationSeconds, Priority; addresses of Services; the
+identity behind a certificate request.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from edgelab.edgesite.apiserver import codec
+from edgelab.edgesite.apiserver.context import Context
+from edgelab.edgesite.apiserver.invalid import bad, invalid
+from edgelab.edgesite.apiserver.kinds import Kind
+from edgelab.edgesite.store import Key, Store
+from edgelab.objects.status import ApiError, not_found
+
+Obj = dict[str, Any]
+
+PROTECTED = ("default", "kube-system", "kube-public", "kube-node-lease")
+SYSTEM_PRIORITIES = {"system-node-critical": 2000001000, "system-cluster-critical": 2000000000}
+NODE_PORTS = range(30000, 32768)
+TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+
+
+class DefaultAdmission:
+    """Decides on the newest state of the store."""
+
+    def __init__(self, store: Store, service_network: ipaddress.IPv4Network) -> None:
+        self._store = store
+        self._network = service_network
+
+    def create(self, kind: Kind, obj: Obj, context: Context) -> None:
+        """Check the namespace and complete pods, services and certificate requests."""
+        if kind.resource.namespaced:
+            self._namespace(kind, obj)
+        if kind.group == "" and kind.name == "Pod":
+            self._pod(obj)
+        elif kind.group == "" and kind.name == "Service":
+            self._service(obj)
+        elif kind.name == "CertificateSigningRequest":
+            obj.setdefault("spec", {}).update(_requester(context))
+
+    def update(self, kind: Kind, new: Obj, old: Obj, context: Context) -> None:
+        """Services may need addresses that they had not."""
+        if kind.group == "" and kind.name == "Service" and not new["metadata"].get("deletionTimestamp"):
+            self._service(new, old)
+
+    def delete(self, kind: Kind, obj: Obj, context: Context) -> None:
+        """The namespaces that the system needs stay."""
+        name = obj["metadata"]["name"]
+        if kind.group == "" and kind.name == "Namespace" and name in PROTECTED:
+            details = {"name": name, "kind": "namespaces"}
+            raise ApiError(
+                403, f'namespaces "{name}" is forbidden: this namespace may not be deleted', details=details
+            )
+
+    def _namespace(self, kind: Kind, obj: Obj) -> None:
+        name = obj["metadata"]["namespace"]
+        entry = self._store.head(Key("namespaces", "", name))
+        if entry is None:
+            raise not_found("namespaces", name)
+        if codec.decode(entry.data)["metadata"].get("deletionTimestamp"):
+            raise _terminating(kind, obj, name)
+
+    def _pod(self, pod: Obj) -> None:
+        spec, namespace = pod["spec"], pod["metadata"]["namespace"]
+        account = spec.setdefault("serviceAccountName", "default")
+        spec["serviceAccount"] = account
+        if account != "default" and self._store.head(Key("serviceaccounts", namespace, account)) is None:
+            name = pod["metadata"].get("name") or ""
+            raise ApiError(
+                403,
+                f'pods "{name}" is forbidden: error looking up service account {namespace}/{account}:'
+                f' serviceaccount "{account}" not found',
+                details={"name": name, "kind": "pods"},
+            )
+        self._priority(pod)
+        tolerations = spec.get("tolerations") or []
+        for key in TOLERATED:
+            if not any(_tolerates(item, key) for item in tolerations):
+                extra = {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+                tolerations = [*tolerations, extra]
+        spec["tolerations"] = tolerations
+
+    def _priority(self, pod: Obj) -> None:
+        spec = pod["spec"]
+        name = spec.get("priorityClassName") or ""
+        priority, preemption = SYSTEM_PRIORITIES.get(name, 0), "PreemptLowerPriority"
+        if name and name not in SYSTEM_PRIORITIES:
+            entry = self._store.head(Key("scheduling.k8s.io/priorityclasses", "", name))
+            if entry is None:
+                pod_name = pod["metadata"].get("name") or ""
+                text = f'pods "{pod_name}" is forbidden: no PriorityClass with name {name} was found'
+                raise ApiError(403, text, details={"name": pod_name, "kind": "pods"})
+            found = codec.decode(entry.data)
+            priority, preemption = found["value"], found.get("preemptionPolicy", preemption)
+        spec["priority"] = priority
+        spec.setdefault("preemptionPolicy", preemption)
+
+    def _service(self, service: Obj, old: Obj | None = None) -> None:
+        spec = service["spec"]
+        others = self._others(service)
+        if spec["type"] == "ExternalName":
+            spec.pop("clusterIP", None)
+            spec.pop("clusterIPs", None)
+        elif not spec.get("clusterIP"):
+            spec["clusterIP"] = self._free_address({other.get("clusterIP") for other in others})
+            spec["clusterIPs"] = [spec["clusterIP"]]
+        else:
+            self._check_address(service, others, old)
+            spec.setdefault("clusterIPs", [spec["clusterIP"]])
+        if spec["type"] in ("NodePort", "LoadBalancer"):
+            self._node_ports(service, others)
+
+    def _others(self, service: Obj) -> list[Obj]:
+        own = Key("services", service["metadata"]["namespace"], service["metadata"].get("name") or "")
+        entries = self._store.heads("services")
+        return [codec.decode(entry.data)["spec"] for entry in entries if entry.key != own]
+
+    def _free_address(self, used: set[Any]) -> str:
+        hosts = self._network.hosts()
+        next(hosts)  # the first one is the API server's own service
+        for address in hosts:
+            if str(address) not in used:
+                return str(address)
+        raise ApiError(500, f"failed to allocate a serviceIP: range {self._network} is full")
+
+    def _check_address(self, service: Obj, others: list[Obj], old: Obj | None) -> None:
+        address = service["spec"]["clusterIP"]
+        if address == "None" or (old is not None and (old.get("spec") or {}).get("clusterIP") == address):
+            return
+        problem = ""
+        try:
+            if ipaddress.ip_address(address) not in self._network:
+                problem = f"the provided IP ({address}) is not in the valid range ({self._network})"
+        except ValueError:
+            problem = "must be empty, 'None', or a valid IP address"
+        if any(other.get("clusterIP") == address for other in others):
+            problem = "provided IP is already allocated"
+        if problem:
+            name = service["metadata"].get("name") or ""
+            raise invalid(
+                "Service",
+                "",
+                name,
+                [bad("spec.clusterIPs", [address], f"failed to allocate IP {address}: {problem}")],
+            )
+
+    def _node_ports(self, service: Obj, others: list[Obj]) -> None:
+        used = {port.get("nodePort") for other in others for port in other.get("ports") or ()}
+        for position, port in enumerate(service["spec"].get("ports") or ()):
+            wanted = port.get("nodePort")
+            if not wanted:
+                port["nodePort"] = next(number for number in NODE_PORTS if number not in used)
+            elif wanted in used or wanted not in NODE_PORTS:
+                text = (
+                    "provided port is already allocated"
+                    if wanted in used
+                    else "provided port is not in the valid range. The range of valid ports is 30000-32767"
+                )
+                name = service["metadata"].get("name") or ""
+                raise invalid("Service", "", name, [bad(f"spec.ports[{position}].nodePort", wanted, text)])
+            used.add(port["nodePort"])
+
+
+def _tolerates(toleration: Obj, key: str) -> bool:
+    matches = toleration.get("key") == key or (
+        not toleration.get("key") and toleration.get("operator") == "Exists"
+    )
+    return bool(matches and toleration.get("effect") in (None, "", "NoExecute"))
+
+
+def _terminating(kind: Kind, obj: Obj, namespace: str) -> ApiError:
+    name = obj["metadata"].get("name") or ""
+    message = f"namespace {namespace} is being terminated"
+    details = {
+        "name": name,
+        **({"group": kind.group} if kind.group else {}),
+        "kind": kind.plural,
+        "causes": [{"reason": "NamespaceTerminating", "message": message, "field": "metadata.namespace"}],
+    }
+    return ApiError(
+        403,
+        f'{kind.qualified} "{name}" is forbidden: unable to create new content in namespace {namespace}'
+        " because it is being terminated",
+        details=details,
+    )
+
+
+def _requester(context: Context) -> Obj:
+    user = context.user
+    found: Obj = {"username": user.name, "groups": list(user.groups)}
+    if user.uid:
+        found["uid"] = user.uid
+    if user.extra:
+        found["extra"] = {key: list(values) for key, values in user.extra}
+    return found

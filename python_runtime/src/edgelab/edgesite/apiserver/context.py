@@ -1,0 +1,42 @@
+"""Who asks, and how: what a request carries besides its object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from edgelab.edgesite.apiserver.kinds import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An authenticated identity."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+class Target(NamedTuple):
+    """What a request is about: an object, or one of its subresources."""
+
+    kind: Kind
+    namespace: str
+    name: str
+    subresource: str = ""
+
+
+ADMIN = User("system:admin", ("system:masters", "system:authenticated"))
+
+
+@dataclass(slots=True)
+class Context:
+    """Options of a write. `field_validation` is Ignore, Warn or Strict; `warnings` goes into the answer."""
+
+    user: User = ADMIN
+    dry_run: bool = False
+    field_manager: str = ""
+    field_validation: str = "Warn"
+    force: bool = False
+    warnings: list[str] = field(default_factory=list)

@@ -1,0 +1,101 @@
+"""What a DELETE does: at once, with grace, or when the finalizers allow (`registry/rest/delete.go`)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from enum import Enum
+from typing import Any
+
+from edgelab.daemon.clock import parse_rfc3339, rfc3339
+from edgelab.edgesite.apiserver.kinds import Kind
+
+Obj = dict[str, Any]
+
+FOREGROUND = "foregroundDeletion"
+ORPHAN = "orphan"
+
+
+class Deletion(Enum):
+    """The outcomes besides a changed object."""
+
+    NOW = "now"
+    UNCHANGED = "unchanged"
+
+
+def plan(kind: Kind, old: Obj, options: Obj, now: dt.datetime) -> Obj | Deletion:
+    """NOW, UNCHANGED, or the object as it waits for its end."""
+    new = {**old, "metadata": dict(old["metadata"])}
+    metadata = new["metadata"]
+    finalizers = _finalizers(metadata.get("finalizers") or [], options)
+    if finalizers:
+        metadata["finalizers"] = finalizers
+    else:
+        metadata.pop("finalizers", None)
+    grace = _grace(kind, old, options.get("gracePeriodSeconds"))
+    held = bool(finalizers) or _is_held(kind, old)
+    if not held and grace == 0:
+        return Deletion.NOW
+    if metadata.get("deletionTimestamp"):
+        left = metadata.get("deletionGracePeriodSeconds") or 0
+        if grace >= left:
+            return new if new != old else Deletion.UNCHANGED
+        begun = parse_rfc3339(metadata["deletionTimestamp"]) - dt.timedelta(seconds=left)
+        metadata["deletionTimestamp"] = rfc3339(max(begun, now) + dt.timedelta(seconds=grace))
+    else:
+        metadata["deletionTimestamp"] = rfc3339(now + dt.timedelta(seconds=grace))
+        if metadata.get("generation"):
+            metadata["generation"] += 1
+    metadata["deletionGracePeriodSeconds"] = grace
+    if kind.name == "Namespace" and not kind.group:
+        new["status"] = {**(new.get("status") or {}), "phase": "Terminating"}
+    if kind.name == "CustomResourceDefinition":
+        new["status"] = _terminating(new.get("status") or {}, now)
+    return new
+
+
+def _finalizers(present: list[str], options: Obj) -> list[str]:
+    """Propagation is remembered as a finalizer for the garbage collector."""
+    policy = options.get("propagationPolicy")
+    if options.get("orphanDependents") is not None and not policy:
+        policy = "Orphan" if options["orphanDependents"] else "Background"
+    if not policy:
+        return present
+    kept = [item for item in present if item not in (FOREGROUND, ORPHAN)]
+    extra = {"Foreground": [FOREGROUND], "Orphan": [ORPHAN]}.get(policy, [])
+    return kept + extra
+
+
+def _is_held(kind: Kind, obj: Obj) -> bool:
+    return kind.name == "Namespace" and not kind.group and bool((obj.get("spec") or {}).get("finalizers"))
+
+
+def _grace(kind: Kind, obj: Obj, asked: int | None) -> int:
+    """Seconds a pod has to stop; nothing to stop where none runs."""
+    if kind.name != "Pod" or kind.group:
+        return 0
+    spec = obj.get("spec") or {}
+    if not spec.get("nodeName") or (obj.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+        return 0
+    if asked is not None:
+        return max(0, asked)
+    return int(spec.get("terminationGracePeriodSeconds", 30))
+
+
+def finished(kind: Kind, obj: Obj) -> bool:
+    """Whether an object that is being deleted has nothing left to wait for."""
+    metadata = obj["metadata"]
+    if not metadata.get("deletionTimestamp") or metadata.get("finalizers") or _is_held(kind, obj):
+        return False
+    return not metadata.get("deletionGracePeriodSeconds")
+
+
+def _terminating(status: Obj, now: dt.datetime) -> Obj:
+    condition = {
+        "type": "Terminating",
+        "status": "True",
+        "lastTransitionTime": rfc3339(now),
+        "reason": "InstanceDeletionPending",
+        "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+    }
+    others = [item for item in status.get("conditions") or () if item["type"] != "Terminating"]
+    return {**status, "conditions": [*others, condition]}

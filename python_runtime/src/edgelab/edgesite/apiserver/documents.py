@@ -1,0 +1,110 @@
+"""Everything that is no resource: discovery, health, version, OpenAPI, the token issuer's keys."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from edgelab.edgesite.apiserver import codec, discovery
+from edgelab.edgesite.apiserver.accept import Wanted
+from edgelab.edgesite.apiserver.kinds import Kinds
+from edgelab.edgesite.apiserver.openapi import OpenApi
+from edgelab.edgesite.apiserver.tokens import ISSUER, Tokens
+from edgelab.objects.status import ApiError
+
+Obj = dict[str, Any]
+
+AGGREGATED_TYPE = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+HEALTH = ("/healthz", "/livez", "/readyz")
+
+
+class Documents:
+    """Answers GET requests; unknown paths are 404."""
+
+    def __init__(self, kinds: Kinds, openapi: OpenApi, tokens: Tokens, address: str, version: str) -> None:
+        self._kinds = kinds
+        self._openapi = openapi
+        self._tokens = tokens
+        self._address = address
+        self._version = version
+
+    def answer(self, request: web.Request, wanted: Wanted) -> web.Response:
+        """The document at a path. Raises ApiError 404 or 405."""
+        if request.method not in ("GET", "HEAD"):
+            raise ApiError(405, "the server does not allow this method on the requested resource")
+        path = request.path.rstrip("/") or "/"
+        if path.startswith(HEALTH):
+            return self._health(path, verbose="verbose" in request.query)
+        if path.startswith("/openapi"):
+            return self._openapi.answer(path, request.headers.get("Accept", ""))
+        if path in ("/api", "/apis") and wanted.form == "APIGroupDiscoveryList":
+            body = codec.encode(discovery.aggregated(self._kinds, core=path == "/api"))
+            return web.Response(body=body, headers={"Content-Type": AGGREGATED_TYPE})
+        answers: dict[str, Callable[[], Obj]] = {
+            "/": self._index,
+            "/api": lambda: discovery.core_versions(self._address),
+            "/apis": lambda: discovery.group_list(self._kinds),
+            "/version": self._about,
+            "/openid/v1/jwks": self._tokens.key_set,
+            "/.well-known/openid-configuration": self._issuer,
+        }
+        if path in answers:
+            return web.Response(body=codec.encode(answers[path]()), content_type="application/json")
+        return self._discovered(path)
+
+    def _discovered(self, path: str) -> web.Response:
+        parts = path.strip("/").split("/")
+        groups = self._kinds.groups()
+        found: Obj | None = None
+        if parts[0] == "api" and len(parts) == 2 and parts[1] in groups[""]:
+            found = discovery.resource_list(self._kinds, "", parts[1])
+        elif parts[0] == "apis" and len(parts) == 2 and parts[1] in groups:
+            found = discovery.group(parts[1], groups[parts[1]])
+        elif parts[0] == "apis" and len(parts) == 3 and parts[2] in groups.get(parts[1], ()):
+            found = discovery.resource_list(self._kinds, parts[1], parts[2])
+        if found is None:
+            return web.Response(text="404 page not found\n", status=404)
+        return web.Response(body=codec.encode(found), content_type="application/json")
+
+    @staticmethod
+    def _health(path: str, *, verbose: bool) -> web.Response:
+        text = f"[+]ping ok\n[+]store ok\n{path.strip('/')} check passed\n" if verbose else "ok"
+        return web.Response(text=text)
+
+    def _index(self) -> Obj:
+        groups = [
+            f"/apis/{name}" + (f"/{version}" if version else "")
+            for name, versions in self._kinds.groups().items()
+            if name
+            for version in ("", *versions)
+        ]
+        paths = ["/api", "/api/v1", "/apis", *groups, *HEALTH, "/openapi/v2", "/openapi/v3", "/version"]
+        return {"paths": sorted(paths)}
+
+    def _about(self) -> Obj:
+        major, minor, _ = self._version.split(".")
+        machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+        return {
+            "major": major,
+            "minor": minor,
+            "gitVersion": f"v{self._version}+edgesite",
+            "gitCommit": "",
+            "gitTreeState": "clean",
+            "buildDate": "1970-01-01T00:00:00Z",
+            "goVersion": "",
+            "compiler": platform.python_implementation(),
+            "platform": f"linux/{machine}",
+        }
+
+    @staticmethod
+    def _issuer() -> Obj:
+        return {
+            "issuer": ISSUER,
+            "jwks_uri": f"{ISSUER}/openid/v1/jwks",
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+        }

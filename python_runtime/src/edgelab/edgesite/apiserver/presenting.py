@@ -1,0 +1,144 @@
+"""How objects and lists are shown: as they are stored, as Tables, or as metadata only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgelab.daemon.clock import Clock
+from edgelab.edgesite.apiserver import codec
+from edgelab.edgesite.apiserver.accept import Wanted
+from edgelab.edgesite.apiserver.kinds import Kind
+from edgelab.edgesite.apiserver.reads import Change, Page
+from edgelab.edgesite.apiserver.strategies import strategy_for
+from edgelab.edgesite.apiserver.tables import table_for
+
+Obj = dict[str, Any]
+
+
+class Presenter:
+    """Encodes answers."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    @staticmethod
+    def returns_deleted(kind: Kind) -> bool:
+        """Whether a DELETE answers with the object instead of a Status."""
+        return strategy_for(kind.group, kind.name).returns_deleted and kind.custom is None
+
+    def one(self, kind: Kind, data: bytes, wanted: Wanted, query: Mapping[str, str]) -> bytes:
+        """One object."""
+        if wanted.form == "Table":
+            obj = codec.decode(data)
+            if obj.get("kind") != kind.name:
+                return data
+            table = self._table(kind, [obj], query)
+            table["metadata"] = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+            return codec.encode(table)
+        if wanted.form == "PartialObjectMetadata":
+            return codec.encode(partial(codec.decode(data)))
+        return data
+
+    def many(self, kind: Kind, page: Page, wanted: Wanted, query: Mapping[str, str]) -> bytes:
+        """A list."""
+        metadata: Obj = {"resourceVersion": str(page.revision)}
+        if page.next:
+            metadata["continue"] = page.next
+        if page.remaining is not None:
+            metadata["remainingItemCount"] = page.remaining
+        if wanted.form == "Table":
+            objects = [codec.decode(codec.convert(entry.data, kind)) for entry in page.entries]
+            return codec.encode({**self._table(kind, objects, query), "metadata": metadata})
+        if wanted.form == "PartialObjectMetadataList":
+            head: Obj = {
+                "kind": "PartialObjectMetadataList",
+                "apiVersion": "meta.k8s.io/v1",
+                "metadata": metadata,
+            }
+            items = [partial(codec.decode(codec.convert(entry.data, kind))) for entry in page.entries]
+            return codec.encode({**head, "items": items})
+        start = {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata}
+        if codec.needs_conversion(kind):
+            items_data = b",".join(codec.convert(entry.data, kind) for entry in page.entries)
+        else:
+            items_data = b",".join([entry.data for entry in page.entries])
+        return codec.encode(start)[:-1] + b',"items":[' + items_data + b"]}"
+
+    def _table(
+        self, kind: Kind, objects: list[Obj], query: Mapping[str, str], *, columns: bool = True
+    ) -> Obj:
+        table = table_for(kind)
+        include = query.get("includeObject", "Metadata")
+        now = self._clock.now()
+        rows = []
+        for obj in objects:
+            row = table.row(obj, now)
+            if include != "None":
+                row["object"] = obj if include == "Object" else partial(obj)
+            rows.append(row)
+        definitions = table.definitions if columns else []
+        return {
+            "kind": "Table",
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": {},
+            "columnDefinitions": definitions,
+            "rows": rows,
+        }
+
+    def watcher(self, kind: Kind, wanted: Wanted) -> Lines:
+        """The encoder for one watch."""
+        return Lines(self, kind, wanted)
+
+    def table_frame(self, kind: Kind, change: Change, *, columns: bool) -> bytes:
+        """A watch's line with a Table of one row."""
+        assert change.entry is not None
+        obj = codec.decode(codec.convert(change.entry.data, kind))
+        table = self._table(kind, [obj], {}, columns=columns)
+        table["metadata"] = {"resourceVersion": obj["metadata"]["resourceVersion"]}
+        return codec.encode({"type": change.type, "object": table}) + b"\n"
+
+
+class Lines:
+    """Turns changes into lines; a Table brings its columns only with the first one."""
+
+    def __init__(self, presenter: Presenter, kind: Kind, wanted: Wanted) -> None:
+        self._presenter = presenter
+        self._kind = kind
+        self._form = wanted.form
+        self._columns = True
+
+    def line(self, change: Change) -> bytes:
+        """One change."""
+        if self._form == "Table":
+            columns, self._columns = self._columns, False
+            return self._presenter.table_frame(self._kind, change, columns=columns)
+        if self._form == "PartialObjectMetadata":
+            assert change.entry is not None
+            obj = partial(codec.decode(codec.convert(change.entry.data, self._kind)))
+            return codec.encode({"type": change.type, "object": obj}) + b"\n"
+        return change.frame(self._kind)
+
+    def bookmark(self, plain: bytes) -> bytes:
+        """A bookmark in the form of the watch."""
+        if self._form not in ("Table", "PartialObjectMetadata"):
+            return plain
+        event = codec.decode(plain)
+        if self._form == "Table":
+            metadata = event["object"]["metadata"]
+            row = {"cells": [], "object": partial(event["object"])}
+            event["object"] = {
+                "kind": "Table",
+                "apiVersion": "meta.k8s.io/v1",
+                "metadata": {"resourceVersion": metadata["resourceVersion"]},
+                "columnDefinitions": [],
+                "rows": [row],
+            }
+        else:
+            event["object"] = partial(event["object"])
+        return codec.encode(event) + b"\n"
+
+
+def partial(obj: Obj) -> Obj:
+    """PartialObjectMetadata of an object."""
+    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}

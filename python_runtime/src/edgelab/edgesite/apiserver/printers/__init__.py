@@ -1,0 +1,15 @@
+"""How each kind is printed."""
+
+from __future__ import annotations
+
+from edgelab.edgesite.apiserver.printers import config, core, workloads
+from edgelab.edgesite.apiserver.printers.base import GENERIC, Printer
+
+PRINTERS: dict[tuple[str, str], Printer] = {
+    ("", ""): GENERIC,
+    **core.PRINTERS,
+    **workloads.PRINTERS,
+    **config.PRINTERS,
+}
+
+__all__ = ["PRINTERS", "Printer"]

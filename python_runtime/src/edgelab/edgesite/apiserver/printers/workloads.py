@@ -1,0 +1,164 @@
+"""Deployments and what else makes pods."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from edgelab.daemon.clock import parse_rfc3339
+from edgelab.edgesite.apiserver.printers.base import NONE, Printer, columns, created, duration, joined, pairs
+from edgelab.objects.selectors import format_labels
+
+Obj = dict[str, Any]
+
+IMAGES = ("+Containers", "+Images", "+Selector")
+
+
+def _images(obj: Obj, selector: str | None = None) -> list[str]:
+    spec = obj.get("spec") or {}
+    pod = ((spec.get("template") or {}).get("spec")) or {}
+    containers = pod.get("containers") or []
+    chosen = format_labels(spec.get("selector")) if selector is None else selector
+    return [
+        ",".join(item.get("name", "") for item in containers),
+        ",".join(item.get("image", "") for item in containers),
+        chosen,
+    ]
+
+
+def _number(obj: Obj, field: str) -> int:
+    return int((obj.get("status") or {}).get(field) or 0)
+
+
+def _wanted(obj: Obj) -> int:
+    return int((obj.get("spec") or {}).get("replicas") or 0)
+
+
+def deployment(obj: Obj, now: dt.datetime) -> list[Any]:
+    """A Deployment's row."""
+    return [
+        obj["metadata"]["name"],
+        f"{_number(obj, 'readyReplicas')}/{_wanted(obj)}",
+        _number(obj, "updatedReplicas"),
+        _number(obj, "availableReplicas"),
+        created(obj, now),
+        *_images(obj),
+    ]
+
+
+def replica_set(obj: Obj, now: dt.datetime) -> list[Any]:
+    """A ReplicaSet's row."""
+    numbers = [_wanted(obj), _number(obj, "replicas"), _number(obj, "readyReplicas")]
+    return [obj["metadata"]["name"], *numbers, created(obj, now), *_images(obj)]
+
+
+def replication_controller(obj: Obj, now: dt.datetime) -> list[Any]:
+    """A ReplicationController's row."""
+    numbers = [_wanted(obj), _number(obj, "replicas"), _number(obj, "readyReplicas")]
+    images = _images(obj, pairs((obj.get("spec") or {}).get("selector")))
+    return [obj["metadata"]["name"], *numbers, created(obj, now), *images]
+
+
+def daemon_set(obj: Obj, now: dt.datetime) -> list[Any]:
+    """A DaemonSet's row."""
+    fields = (
+        "desiredNumberScheduled",
+        "currentNumberScheduled",
+        "numberReady",
+        "updatedNumberScheduled",
+        "numberAvailable",
+    )
+    selector = (((obj.get("spec") or {}).get("template") or {}).get("spec") or {}).get("nodeSelector")
+    numbers = [_number(obj, field) for field in fields]
+    return [obj["metadata"]["name"], *numbers, pairs(selector), created(obj, now), *_images(obj)]
+
+
+def stateful_set(obj: Obj, now: dt.datetime) -> list[Any]:
+    """A StatefulSet's row."""
+    ready = f"{_number(obj, 'readyReplicas')}/{_wanted(obj)}"
+    return [obj["metadata"]["name"], ready, created(obj, now), *_images(obj)[:2]]
+
+
+def job(obj: Obj, now: dt.datetime) -> list[Any]:
+    """A Job's row."""
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    wanted = spec.get("completions")
+    parallel = spec.get("parallelism") or 1
+    total = str(wanted) if wanted is not None else f"1 of {parallel}" if parallel > 1 else "1"
+    held = {item["type"] for item in status.get("conditions") or () if item.get("status") == "True"}
+    states = (
+        ("Complete", "Complete"),
+        ("Failed", "Failed"),
+        ("Suspended", "Suspended"),
+        ("FailureTarget", "FailureTarget"),
+    )
+    state = next((name for kind, name in states if kind in held), "Running")
+    if obj["metadata"].get("deletionTimestamp"):
+        state = "Terminating"
+    length = ""
+    if status.get("startTime"):
+        end = parse_rfc3339(status["completionTime"]) if status.get("completionTime") else now
+        length = duration(end - parse_rfc3339(status["startTime"]))
+    done = f"{_number(obj, 'succeeded')}/{total}"
+    return [obj["metadata"]["name"], state, done, length, created(obj, now), *_images(obj)]
+
+
+def cron_job(obj: Obj, now: dt.datetime) -> list[Any]:
+    """A CronJob's row."""
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    last = status.get("lastScheduleTime")
+    inner = {"spec": (spec.get("jobTemplate") or {}).get("spec") or {}}
+    return [
+        obj["metadata"]["name"],
+        spec.get("schedule", ""),
+        spec.get("timeZone") or NONE,
+        "True" if spec.get("suspend") else "False",
+        len(status.get("active") or ()),
+        Printer.age(last, now) if last else NONE,
+        created(obj, now),
+        *_images(inner, format_labels(inner["spec"].get("selector"))),
+    ]
+
+
+def disruption_budget(obj: Obj, now: dt.datetime) -> list[Any]:
+    """A PodDisruptionBudget's row."""
+    spec = obj.get("spec") or {}
+    limits = [spec.get(field, "N/A") for field in ("minAvailable", "maxUnavailable")]
+    return [obj["metadata"]["name"], *limits, _number(obj, "disruptionsAllowed"), created(obj, now)]
+
+
+def autoscaler(obj: Obj, now: dt.datetime) -> list[Any]:
+    """A HorizontalPodAutoscaler's row."""
+    spec = obj.get("spec") or {}
+    target = spec.get("scaleTargetRef") or {}
+    metrics = joined(item.get("type", "") for item in spec.get("metrics") or ())
+    replicas = [spec.get("minReplicas", "<unset>"), spec.get("maxReplicas"), _number(obj, "currentReplicas")]
+    reference = f"{target.get('kind', '')}/{target.get('name', '')}"
+    return [obj["metadata"]["name"], reference, metrics, *replicas, created(obj, now)]
+
+
+NUMBERS = ("Desired:integer", "Current:integer", "Ready:integer")
+PRINTERS = {
+    ("apps", "Deployment"): Printer(
+        columns("Name", "Ready", "Up-to-date:integer", "Available:integer", "Age", *IMAGES), deployment
+    ),
+    ("apps", "ReplicaSet"): Printer(columns("Name", *NUMBERS, "Age", *IMAGES), replica_set),
+    ("", "ReplicationController"): Printer(columns("Name", *NUMBERS, "Age", *IMAGES), replication_controller),
+    ("apps", "DaemonSet"): Printer(
+        columns("Name", *NUMBERS, "Up-to-date:integer", "Available:integer", "Node Selector", "Age", *IMAGES),
+        daemon_set,
+    ),
+    ("apps", "StatefulSet"): Printer(columns("Name", "Ready", "Age", *IMAGES[:2]), stateful_set),
+    ("batch", "Job"): Printer(columns("Name", "Status", "Completions", "Duration", "Age", *IMAGES), job),
+    ("batch", "CronJob"): Printer(
+        columns("Name", "Schedule", "Timezone", "Suspend", "Active:integer", "Last Schedule", "Age", *IMAGES),
+        cron_job,
+    ),
+    ("policy", "PodDisruptionBudget"): Printer(
+        columns("Name", "Min Available", "Max Unavailable", "Allowed Disruptions:integer", "Age"),
+        disruption_budget,
+    ),
+    ("autoscaling", "HorizontalPodAutoscaler"): Printer(
+        columns("Name", "Reference", "Targets", "MinPods", "MaxPods", "Replicas:integer", "Age"), autoscaler
+    ),
+}

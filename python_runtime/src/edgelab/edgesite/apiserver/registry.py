@@ -1,0 +1,301 @@
+"""The verbs that write: create, update, patch, delete, on any kind.
+
+Each is a read-modify-write against the newest version with no await in between, so it cannot
+conflict with another one; the await is for the disk. Objects go in as dicts and come out as entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from edgelab.daemon.clock import Clock
+from edgelab.edgesite.apiserver import codec, objectmeta
+from edgelab.edgesite.apiserver.context import Context
+from edgelab.edgesite.apiserver.deletion import Deletion, finished, plan
+from edgelab.edgesite.apiserver.invalid import Cause, bad, invalid
+from edgelab.edgesite.apiserver.kinds import Kind, Kinds
+from edgelab.edgesite.apiserver.strategies import strategy_for
+from edgelab.edgesite.apiserver.structural import validate as validate_structural
+from edgelab.edgesite.store import Entry, Key, Store
+from edgelab.objects.patch.json import same
+from edgelab.objects.status import ApiError, already_exists, conflict, not_found
+
+Obj = dict[str, Any]
+Change = Callable[[Obj], Obj]
+
+MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+
+
+class Admission(Protocol):
+    """What may change or refuse an object between decoding and validation."""
+
+    def create(self, kind: Kind, obj: Obj, context: Context) -> None:
+        """Look at a new object (with defaults)."""
+        ...
+
+    def update(self, kind: Kind, new: Obj, old: Obj, context: Context) -> None:
+        """Look at a changed object."""
+        ...
+
+    def delete(self, kind: Kind, obj: Obj, context: Context) -> None:
+        """Look at an object that is to be deleted."""
+        ...
+
+
+class Registry:
+    """Objects of all kinds in one store. Everything raises ApiError."""
+
+    def __init__(self, store: Store, kinds: Kinds, admission: Admission, clock: Clock) -> None:
+        self.store = store
+        self.kinds = kinds
+        self._admission = admission
+        self._clock = clock
+
+    @staticmethod
+    def key(kind: Kind, namespace: str, name: str) -> Key:
+        """Where an object is stored."""
+        return Key(kind.bucket, namespace if kind.resource.namespaced else "", name)
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Entry:
+        """The committed version."""
+        entry = self.store.get(self.key(kind, namespace, name))
+        if entry is None:
+            raise not_found(kind.plural, name, kind.group)
+        return entry
+
+    def current(self, kind: Kind, namespace: str, name: str) -> Obj:
+        """The newest version, decoded, in the version of `kind`."""
+        entry = self.store.head(self.key(kind, namespace, name))
+        if entry is None:
+            raise not_found(kind.plural, name, kind.group)
+        return codec.decode(codec.convert(entry.data, kind))
+
+    def create(
+        self, kind: Kind, namespace: str, body: Any, context: Context, *, managed: list[Obj] | None = None
+    ) -> Awaitable[Entry]:
+        """Create an object of a served kind; `managed` is its managedFields if it is applied."""
+        obj = codec.conform(kind, codec.check_type(kind, body, self.kinds), self.kinds, context)
+        strategy = strategy_for(kind.group, kind.name)
+        counted = kind.custom is not None or strategy.has_generation
+        objectmeta.prepare_new(obj, kind, namespace, self._clock, counted=counted)
+        if managed:
+            obj["metadata"]["managedFields"] = managed
+        if kind.custom is None:
+            strategy.default(obj)
+            strategy.on_create(obj)
+        if "status" in kind.subresources and not strategy.keeps_status_on_create:
+            obj.pop("status", None)
+            if kind.custom is None:
+                obj["status"] = {}
+        self._admission.create(kind, obj, context)
+        self._check(kind, obj, objectmeta.validate(obj, kind) + self._problems(kind, obj))
+        key = self.key(kind, namespace, obj["metadata"]["name"])
+        if self.store.head(key) is not None:
+            raise already_exists(kind.plural, key.name, kind.group)
+        return self._put(kind, key, obj, context)
+
+    def _problems(self, kind: Kind, obj: Obj) -> list[Cause]:
+        if kind.custom is None:
+            return strategy_for(kind.group, kind.name).validate(obj)
+        if kind.schema is None:
+            return []
+        return validate_structural(obj, kind.schema) + _bad_replicas(kind, obj)
+
+    def _check(self, kind: Kind, obj: Obj, causes: list[Cause]) -> None:
+        if causes:
+            raise invalid(kind.name, kind.group, obj["metadata"].get("name") or "", causes)
+
+    def update(
+        self, kind: Kind, namespace: str, name: str, body: Any, context: Context, *, subresource: str = ""
+    ) -> Awaitable[Entry]:
+        """Replace an object (or what its subresource covers)."""
+        obj = codec.check_type(kind, body, self.kinds)
+        given = obj["metadata"].setdefault("name", name)
+        if given != name:
+            raise ApiError(
+                400, f"the name of the object ({given}) does not match the name on the URL ({name})"
+            )
+        objectmeta.check_namespace(obj["metadata"], kind, namespace)
+        absent = self.store.head(self.key(kind, namespace, name)) is None
+        if absent and strategy_for(kind.group, kind.name).creates_on_update and not subresource:
+            return self.create(kind, namespace, body, context)
+        if kind.custom is not None and not obj["metadata"].get("resourceVersion"):
+            self.current(kind, namespace, name)
+            text = "must be specified for an update"
+            raise invalid(kind.name, kind.group, name, [bad("metadata.resourceVersion", 0, text)])
+        return self.change(kind, namespace, name, lambda old: obj, context, subresource=subresource)
+
+    def change(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        change: Change,
+        context: Context,
+        *,
+        subresource: str = "",
+    ) -> Awaitable[Entry]:
+        """Put in place what `change` makes of the present object."""
+        key = self.key(kind, namespace, name)
+        old = self.current(kind, namespace, name)
+        new = codec.check_type(kind, change(old), self.kinds)
+        self._preconditions(kind, key, new["metadata"], old)
+        new = codec.conform(kind, new, self.kinds, context)
+        new = _limit(kind, new, old, subresource)
+        objectmeta.carry_over(new, old)
+        strategy = strategy_for(kind.group, kind.name)
+        if kind.custom is None:
+            strategy.default(new)
+            if not subresource:
+                strategy.on_update(new, old)
+        self._admission.update(kind, new, old, context)
+        causes = objectmeta.validate_update(new, old)
+        if kind.custom is None and not subresource:
+            causes += strategy.validate_update(new, old)
+        causes += objectmeta.validate(new, kind)
+        if subresource != "finalize":
+            causes += self._problems(kind, new)
+        self._check(kind, new, causes)
+        return self._replace(kind, key, new, old, context)
+
+    def _preconditions(self, kind: Kind, key: Key, metadata: Obj, old: Obj) -> None:
+        theirs, uid = old["metadata"], metadata.get("uid")
+        if uid and uid != theirs["uid"]:
+            raise conflict(kind.plural, key.name, _wrong_uid(kind, key, uid, theirs["uid"]), kind.group)
+        version = metadata.get("resourceVersion")
+        if version and version != "0" and version != theirs["resourceVersion"]:
+            raise conflict(kind.plural, key.name, MODIFIED, kind.group)
+
+    async def _replace(self, kind: Kind, key: Key, new: Obj, old: Obj, context: Context) -> Entry:
+        if finished(kind, new):
+            return await self._remove(kind, key, new, context)
+        entry = self.store.head(key)
+        if entry is not None and same(new, old):
+            return await self._settled(key, entry)
+        counted = kind.custom is not None or strategy_for(kind.group, kind.name).has_generation
+        if counted and _content(kind, new) != _content(kind, old):
+            new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
+        return await self._put(kind, key, new, context)
+
+    async def _settled(self, key: Key, entry: Entry) -> Entry:
+        """A change that changes nothing still answers only with what is durable."""
+        if self.store.get(key) is not entry:
+            await self.store.settled()
+        return entry
+
+    def _put(self, kind: Kind, key: Key, obj: Obj, context: Context) -> Awaitable[Entry]:
+        stored = codec.to_storage(obj, kind)
+        if context.dry_run:
+            if self.store.head(key) is None:
+                stored["metadata"].pop("resourceVersion", None)
+            return _ready(Entry(key, self.store.revision, codec.encode(stored)))
+
+        def encode(revision: int) -> bytes:
+            stored["metadata"]["resourceVersion"] = str(revision)
+            return codec.encode(stored)
+
+        return self.store.put(key, encode)
+
+    def _remove(self, kind: Kind, key: Key, obj: Obj, context: Context) -> Awaitable[Entry]:
+        stored = codec.to_storage(obj, kind)
+        if context.dry_run:
+            return _ready(Entry(key, self.store.revision, codec.encode(stored)))
+
+        def encode(revision: int) -> bytes:
+            stored["metadata"]["resourceVersion"] = str(revision)
+            return codec.encode(stored)
+
+        return self.store.delete(key, encode)
+
+    async def delete(
+        self, kind: Kind, namespace: str, name: str, options: Obj, context: Context
+    ) -> tuple[Entry, bool]:
+        """Delete or begin to; the object as it is now, and whether it is gone."""
+        key = self.key(kind, namespace, name)
+        old = self.current(kind, namespace, name)
+        self._delete_preconditions(kind, key, options.get("preconditions") or {}, old)
+        self._admission.delete(kind, old, context)
+        step = plan(kind, old, options, self._clock.now())
+        if step is Deletion.NOW:
+            return await self._remove(kind, key, old, context), True
+        if step is Deletion.UNCHANGED:
+            entry = self.store.head(key)
+            assert entry is not None
+            return await self._settled(key, entry), False
+        return await self._put(kind, key, step, context), False
+
+    def _delete_preconditions(self, kind: Kind, key: Key, wanted: Obj, old: Obj) -> None:
+        uid, version = wanted.get("uid"), wanted.get("resourceVersion")
+        if uid and uid != old["metadata"]["uid"]:
+            found = old["metadata"]["uid"]
+            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
+            raise conflict(kind.plural, key.name, why, kind.group)
+        if version and version != old["metadata"]["resourceVersion"]:
+            why = (
+                f"Precondition failed: ResourceVersion in precondition: {version},"
+                f" ResourceVersion in object meta: {old['metadata']['resourceVersion']}"
+            )
+            raise conflict(kind.plural, key.name, why, kind.group)
+
+
+async def _ready(entry: Entry) -> Entry:
+    return entry
+
+
+def _wrong_uid(kind: Kind, key: Key, wanted: str, found: str) -> str:
+    path = "/".join(filter(None, ("/registry", kind.group, kind.plural, key.namespace, key.name)))
+    return (
+        f"StorageError: invalid object, Code: 4, Key: {path}, ResourceVersion: 0, AdditionalErrorMsg:"
+        f" Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
+    )
+
+
+def _limit(kind: Kind, new: Obj, old: Obj, subresource: str) -> Obj:
+    """What an update may touch: everything but the status, or only what the subresource covers."""
+    if not subresource:
+        if "status" in kind.subresources:
+            new = {key: value for key, value in new.items() if key != "status"}
+            if "status" in old:
+                new["status"] = old["status"]
+        return new
+    if subresource == "status":
+        result = {**old, "metadata": new["metadata"] if kind.custom is None else dict(old["metadata"])}
+        if "status" in new:
+            result["status"] = new["status"]
+        else:
+            result.pop("status", None)
+        return result
+    if subresource == "finalize":
+        return {**old, "metadata": dict(old["metadata"]), "spec": new.get("spec") or {}}
+    if subresource == "approval":
+        conditions = (new.get("status") or {}).get("conditions") or []
+        return {
+            **old,
+            "metadata": dict(old["metadata"]),
+            "status": {**(old.get("status") or {}), "conditions": conditions},
+        }
+    return new
+
+
+def _content(kind: Kind, obj: Obj) -> Obj:
+    """What a generation counts."""
+    left_out = (
+        {"metadata", "status"} if kind.custom is None or "status" in kind.subresources else {"metadata"}
+    )
+    return {key: value for key, value in obj.items() if key not in left_out}
+
+
+def _bad_replicas(kind: Kind, obj: Obj) -> list[Cause]:
+    """The scale subresource wants its fields to be whole and not negative."""
+    scale = kind.custom.scale if kind.custom is not None else None
+    path = (scale or {}).get("specReplicasPath", "")
+    node: Any = obj
+    for part in filter(None, path.split(".")):
+        node = node.get(part) if isinstance(node, dict) else None
+    if isinstance(node, str):
+        text = f"{path} accessor error: {node} is of the type string, expected int64"
+        return [bad(path, 0, text)]
+    if isinstance(node, int) and node < 0:
+        return [bad(path, node, "should be a non-negative integer")]
+    return []

@@ -1,0 +1,67 @@
+"""A request's path and query, as kube-apiserver reads them (`apiserver/pkg/endpoints/request`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgelab.objects.status import ApiError
+
+VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+TRUE = ("1", "true", "True", "t", "T", "TRUE")
+
+
+@dataclass(frozen=True, slots=True)
+class ResourcePath:
+    """`/api[s/<group>]/<version>[/namespaces/<namespace>]/<plural>[/<name>[/<subresource>]]`."""
+
+    group: str
+    version: str
+    namespace: str
+    plural: str
+    name: str
+    subresource: str
+    rest: str = ""
+
+
+def parse_path(path: str) -> ResourcePath | None:
+    """The resource that a path names, or None for any other path."""
+    parts = [part for part in path.split("/") if part]
+    if not parts or parts[0] not in ("api", "apis"):
+        return None
+    start = 1 if parts[0] == "api" else 2
+    if len(parts) <= start + 1:
+        return None
+    group = "" if parts[0] == "api" else parts[1]
+    version, parts = parts[start], parts[start + 1 :]
+    namespace = ""
+    if parts[0] == "namespaces" and len(parts) > 2 and parts[2] not in ("status", "finalize"):
+        namespace, parts = parts[1], parts[2:]
+    plural, name, subresource = (*parts[:3], "", "", "")[:3]
+    return ResourcePath(group, version, namespace, plural, name, subresource, "/".join(parts[3:]))
+
+
+def flag(query: Mapping[str, str], name: str) -> bool:
+    """A boolean query parameter."""
+    return query.get(name, "") in TRUE
+
+
+def number(query: Mapping[str, str], name: str, default: int = 0) -> int:
+    """A numeric query parameter. Raises ApiError 400."""
+    text = query.get(name, "")
+    if not text:
+        return default
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ApiError(400, f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
+
+
+def verb_of(method: str, path: ResourcePath, query: Mapping[str, str]) -> str:
+    """The RBAC verb of a request."""
+    verb = VERBS.get(method, method.lower())
+    if path.name:
+        return verb
+    if verb == "get":
+        return "watch" if flag(query, "watch") else "list"
+    return "deletecollection" if verb == "delete" else verb

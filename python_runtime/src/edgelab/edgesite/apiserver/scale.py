@@ -1,0 +1,61 @@
+"""The scale subresource (autoscaling/v1 Scale) of workloads and custom resources."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgelab.edgesite.apiserver.kinds import Kind
+from edgelab.objects.selectors import format_labels
+
+Obj = dict[str, Any]
+
+BUILTIN = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
+
+
+def _paths(kind: Kind) -> dict[str, str]:
+    if kind.custom is not None and kind.custom.scale is not None:
+        return kind.custom.scale
+    return BUILTIN
+
+
+def _dig(obj: Obj, path: str) -> Any:
+    node: Any = obj
+    for part in filter(None, path.split(".")):
+        node = node.get(part) if isinstance(node, dict) else None
+    return node
+
+
+def read(kind: Kind, obj: Obj) -> Obj:
+    """The Scale of an object."""
+    paths, metadata = _paths(kind), obj["metadata"]
+    status: Obj = {"replicas": int(_dig(obj, paths.get("statusReplicasPath", "")) or 0)}
+    if kind.custom is None:
+        selector = (obj.get("spec") or {}).get("selector")
+        status["selector"] = format_labels(
+            selector if kind.name != "ReplicationController" else {"matchLabels": selector}
+        )
+    elif path := paths.get("labelSelectorPath"):
+        status["selector"] = _dig(obj, path) or ""
+    kept = {
+        key: metadata[key]
+        for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+        if key in metadata
+    }
+    spec = {"replicas": int(_dig(obj, paths["specReplicasPath"]) or 0)}
+    return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": kept, "spec": spec, "status": status}
+
+
+def write(kind: Kind, obj: Obj, scale: Obj) -> Obj:
+    """The object with the replicas of a Scale."""
+    replicas = (scale.get("spec") or {}).get("replicas", 0)
+    new = {**obj, "metadata": dict(obj["metadata"])}
+    version = (scale.get("metadata") or {}).get("resourceVersion")
+    if version:
+        new["metadata"]["resourceVersion"] = version
+    node = new
+    *parents, last = filter(None, _paths(kind)["specReplicasPath"].split("."))
+    for part in parents:
+        node[part] = dict(node.get(part) or {})
+        node = node[part]
+    node[last] = replicas
+    return new

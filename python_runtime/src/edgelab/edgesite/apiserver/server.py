@@ -1,0 +1,167 @@
+"""The HTTPS server: who asks, may they, and which handler answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from typing import Any
+
+from aiohttp import web
+
+from edgelab.daemon.errors import Fatal
+from edgelab.edgesite.apiserver import codec
+from edgelab.edgesite.apiserver.accept import Wanted, parse
+from edgelab.edgesite.apiserver.authentication import Authenticator
+from edgelab.edgesite.apiserver.authorization import Attributes, Authorizer
+from edgelab.edgesite.apiserver.context import User
+from edgelab.edgesite.apiserver.documents import Documents
+from edgelab.edgesite.apiserver.handlers import ResourceHandler, respond
+from edgelab.edgesite.apiserver.kinds import Kinds
+from edgelab.edgesite.apiserver.request import ResourcePath, parse_path, verb_of
+from edgelab.edgesite.store.store import StoreFailed
+from edgelab.objects.status import ApiError
+
+log = logging.getLogger("edgesite.apiserver")
+
+MAX_BODY = 3 << 20
+NOT_FOUND = "the server could not find the requested resource"
+GRACE_SECONDS = 2.0
+
+
+class ApiServer:
+    """Serves until cancelled. Raises Fatal when the port is taken."""
+
+    name = "apiserver"
+
+    def __init__(
+        self,
+        handler: ResourceHandler,
+        documents: Documents,
+        kinds: Kinds,
+        *,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+    ) -> None:
+        self._handler = handler
+        self._documents = documents
+        self._kinds = kinds
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
+        """Listen; gives the port (for port 0 the one that was chosen)."""
+        app = web.Application(client_max_size=MAX_BODY)
+        app.router.add_route("*", "/{path:.*}", self._serve)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=GRACE_SECONDS,
+            keepalive_timeout=90,
+        )
+        await runner.setup()
+        self._runner = runner
+        try:
+            await web.TCPSite(runner, host, port, ssl_context=tls, backlog=512).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise Fatal(
+                f"cannot listen on {host}:{port}: {error.strerror or error}; stop what uses that port"
+                " or choose another one with --listen"
+            ) from error
+        return int(runner.addresses[0][1])
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            if self._runner is not None:
+                await self._runner.cleanup()
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._answer(request)
+        except ApiError as error:
+            return _failure(error)
+        except StoreFailed as error:
+            return _failure(ApiError(500, f"the store refused the write: {error}"))
+        except web.HTTPRequestEntityTooLarge:
+            return _failure(ApiError(413, f"limit is {MAX_BODY}"))
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:
+            log.exception("%s %s failed unexpectedly; this is a defect", request.method, request.path)
+            return _failure(ApiError(500, "an internal error occurred; see the server's log"))
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        user = self._user(request)
+        path = parse_path(request.path)
+        if path is None or not path.plural:
+            return self._document(request, user)
+        self._authorizer.check(user, _attributes(request, path))
+        wanted = parse(request.headers.get("Accept", ""))
+        kind = self._kinds.find(path.group, path.version, path.plural)
+        if kind is None or (path.namespace and not kind.resource.namespaced) or not self._fits(kind, path):
+            return self._unknown(path)
+        return await self._handler.serve(request, kind, path, user, wanted)
+
+    @staticmethod
+    def _fits(kind: Any, path: ResourcePath) -> bool:
+        """A namespaced object has a namespace in its path."""
+        return not path.name or bool(path.namespace) == kind.resource.namespaced
+
+    def _unknown(self, path: ResourcePath) -> web.Response:
+        if path.version not in self._kinds.groups().get(path.group, ()):
+            return web.Response(text="404 page not found\n", status=404)
+        raise ApiError(404, NOT_FOUND, details={})
+
+    def _user(self, request: web.Request) -> User:
+        transport = request.transport
+        certificate = transport.get_extra_info("peercert") if transport is not None else None
+        user = self._authenticator.user(certificate, request.headers.get("Authorization", ""))
+        name = request.headers.get("Impersonate-User")
+        return user if name is None else self._impersonated(request, user, name)
+
+    def _impersonated(self, request: web.Request, user: User, name: str) -> User:
+        groups = request.headers.getall("Impersonate-Group", [])
+        prefix = "system:serviceaccount:"
+        if name.startswith(prefix):
+            namespace, _, account = name.removeprefix(prefix).partition(":")
+            wanted = Attributes("impersonate", resource="serviceaccounts", namespace=namespace, name=account)
+            groups = groups or ["system:serviceaccounts", f"system:serviceaccounts:{namespace}"]
+        else:
+            wanted = Attributes("impersonate", resource="users", name=name)
+        self._authorizer.check(user, wanted)
+        for group in request.headers.getall("Impersonate-Group", []):
+            self._authorizer.check(user, Attributes("impersonate", resource="groups", name=group))
+        known = "system:unauthenticated" if name == "system:anonymous" else "system:authenticated"
+        return User(name, tuple(dict.fromkeys([*groups, known])))
+
+    def _document(self, request: web.Request, user: User) -> web.Response:
+        verb = {"GET": "get", "HEAD": "get", "POST": "post"}.get(request.method, request.method.lower())
+        self._authorizer.check(user, Attributes(verb, path=request.path))
+        header = request.headers.get("Accept", "")
+        wanted = Wanted() if request.path.startswith("/openapi") else parse(header)
+        return self._documents.answer(request, wanted)
+
+
+def _attributes(request: web.Request, path: ResourcePath) -> Attributes:
+    return Attributes(
+        verb_of(request.method, path, request.query),
+        path.group,
+        path.plural,
+        path.subresource,
+        path.name if path.plural == "namespaces" and path.name else path.namespace,
+        path.name,
+    )
+
+
+def _failure(error: ApiError) -> web.Response:
+    response = respond(codec.encode(error.status()), error.code)
+    seconds = (error.details or {}).get("retryAfterSeconds")
+    if seconds:
+        response.headers["Retry-After"] = str(seconds)
+    return response

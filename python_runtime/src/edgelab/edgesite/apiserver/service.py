@@ -1,0 +1,139 @@
+"""The API's verbs with their subresources, independent of HTTP."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from edgelab.daemon.clock import Clock, rfc3339
+from edgelab.edgesite.apiserver import codec, scale
+from edgelab.edgesite.apiserver.context import Context, Target
+from edgelab.edgesite.apiserver.kinds import Kind
+from edgelab.edgesite.apiserver.patching import Patcher
+from edgelab.edgesite.apiserver.reads import Reader
+from edgelab.edgesite.apiserver.registry import Change, Registry
+from edgelab.kube.interface import PatchType
+from edgelab.objects import metadata as meta
+from edgelab.objects.status import ApiError, conflict
+
+Obj = dict[str, Any]
+
+CREATED = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+IN_PLACE = ("status", "finalize", "approval", "ephemeralcontainers", "resize")
+
+
+class TokenIssuer(Protocol):
+    """Who signs tokens of service accounts."""
+
+    def request(self, account: Obj, body: Obj) -> Obj:
+        """The answer to a TokenRequest."""
+        ...
+
+
+class ApiService:
+    """Everything that can be done to objects; the callers (HTTP, LocalApi) have checked who may."""
+
+    def __init__(self, registry: Registry, reader: Reader, tokens: TokenIssuer, clock: Clock) -> None:
+        self.registry = registry
+        self.reader = reader
+        self.patcher = Patcher(registry, clock)
+        self._tokens = tokens
+        self._clock = clock
+
+    def _known(self, kind: Kind, subresource: str) -> None:
+        if subresource not in kind.subresources:
+            raise ApiError(404, "the server could not find the requested resource")
+
+    def read_sub(self, target: Target) -> bytes:
+        """A subresource, encoded."""
+        kind = target.kind
+        self._known(kind, target.subresource)
+        entry = self.registry.get(kind, target.namespace, target.name)
+        data = codec.convert(entry.data, kind)
+        if target.subresource == "scale":
+            return codec.encode(scale.read(kind, codec.decode(data)))
+        if target.subresource in IN_PLACE:
+            return data
+        raise ApiError(405, "the server does not allow this method on the requested resource")
+
+    async def update(self, target: Target, body: Any, context: Context) -> bytes:
+        """Replace an object or a subresource; the new object or subresource, encoded."""
+        if target.subresource:
+            self._known(target.kind, target.subresource)
+        if target.subresource == "scale":
+            return await self._scale(target, lambda old: body, context)
+        entry = await self.registry.update(
+            target.kind, target.namespace, target.name, body, context, subresource=target.subresource
+        )
+        return codec.convert(entry.data, target.kind)
+
+    async def patch(self, target: Target, body: Any, patch_type: PatchType, context: Context) -> bytes:
+        """Patch an object or a subresource; the new object or subresource, encoded."""
+        if target.subresource:
+            self._known(target.kind, target.subresource)
+        if target.subresource == "scale":
+            return await self._scale(
+                target, lambda old: self.patcher.patched(target.kind, old, body, patch_type), context
+            )
+        entry = await self.patcher.patch(target, body, patch_type, context)
+        return codec.convert(entry.data, target.kind)
+
+    async def _scale(self, target: Target, change: Change, context: Context) -> bytes:
+        kind = target.kind
+
+        def apply(old: Obj) -> Obj:
+            return scale.write(kind, old, change(scale.read(kind, old)))
+
+        entry = await self.registry.change(kind, target.namespace, target.name, apply, context)
+        return codec.encode(scale.read(kind, codec.decode(codec.convert(entry.data, kind))))
+
+    async def create_sub(self, target: Target, body: Obj, context: Context) -> Obj:
+        """POST to a subresource: binding, eviction, token."""
+        kind, namespace, name, subresource = target
+        self._known(kind, subresource)
+        if subresource == "binding":
+            return await self.bind(target, body, context)
+        if subresource == "eviction":
+            await self.registry.delete(kind, namespace, name, body.get("deleteOptions") or {}, context)
+            return dict(CREATED)
+        if subresource == "token":
+            account = codec.decode(self.registry.get(kind, namespace, name).data)
+            return self._tokens.request(account, body)
+        raise ApiError(405, "the server does not allow this method on the requested resource")
+
+    async def bind(self, target: Target, body: Obj, context: Context) -> Obj:
+        """Assign a pod to a node (`pkg/registry/core/pod/storage`)."""
+        name, node = target.name, (body.get("target") or {}).get("name") or ""
+        if not node:
+            raise ApiError(400, "target.name: Required value")
+        wanted = (body.get("metadata") or {}).get("uid")
+
+        def assign(old: Obj) -> Obj:
+            spec = old.get("spec") or {}
+            if wanted and wanted != old["metadata"]["uid"]:
+                raise conflict("pods/binding", name, "Precondition failed: UID in precondition differs")
+            if old["metadata"].get("deletionTimestamp"):
+                raise conflict(
+                    "pods/binding", name, f"pod {name} is being deleted, cannot be assigned to a host"
+                )
+            if spec.get("nodeName"):
+                raise conflict(
+                    "pods/binding", name, f'pod {name} is already assigned to node "{spec["nodeName"]}"'
+                )
+            new = {**old, "spec": {**spec, "nodeName": node}, "status": dict(old.get("status") or {})}
+            new["status"]["conditions"] = list(new["status"].get("conditions") or ())
+            now = rfc3339(self._clock.now())
+            condition = {
+                "type": "PodScheduled",
+                "status": "True",
+                "lastProbeTime": None,
+                "lastTransitionTime": now,
+            }
+            if new["metadata"].get("generation"):
+                condition["observedGeneration"] = new["metadata"]["generation"]
+            meta.set_condition(new, condition)
+            return new
+
+        await self.registry.change(
+            target.kind, target.namespace, name, assign, context, subresource="binding"
+        )
+        return dict(CREATED)

@@ -1,0 +1,172 @@
+"""EdgeSite: store, API server, controllers and scheduler in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import fcntl
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import yaml
+
+from edgelab.daemon.clock import SYSTEM, Clock
+from edgelab.daemon.errors import Fatal
+from edgelab.daemon.notify import notify, ready
+from edgelab.daemon.tasks import Module, run_modules
+from edgelab.edgesite import controllers, keys, scheduler
+from edgelab.edgesite.apiserver import builtin
+from edgelab.edgesite.apiserver.admission import DefaultAdmission
+from edgelab.edgesite.apiserver.authentication import Authenticator
+from edgelab.edgesite.apiserver.authorization import Authorizer
+from edgelab.edgesite.apiserver.bootstrap import bootstrap
+from edgelab.edgesite.apiserver.crds import CustomResources
+from edgelab.edgesite.apiserver.documents import Documents
+from edgelab.edgesite.apiserver.handlers import ResourceHandler
+from edgelab.edgesite.apiserver.kinds import Kinds
+from edgelab.edgesite.apiserver.local import LocalApi
+from edgelab.edgesite.apiserver.openapi import OpenApi
+from edgelab.edgesite.apiserver.presenting import Presenter
+from edgelab.edgesite.apiserver.reads import Reader
+from edgelab.edgesite.apiserver.registry import Registry
+from edgelab.edgesite.apiserver.reviews import Reviews
+from edgelab.edgesite.apiserver.schema import Catalogue
+from edgelab.edgesite.apiserver.server import ApiServer
+from edgelab.edgesite.apiserver.service import ApiService
+from edgelab.edgesite.apiserver.tokens import Tokens
+from edgelab.edgesite.settings import Settings
+from edgelab.edgesite.store import Store
+
+log = logging.getLogger("edgesite")
+
+
+class Site:
+    """The parts, wired. `start` listens, `modules` are what has to run, `stop` closes the store."""
+
+    def __init__(self, settings: Settings, clock: Clock = SYSTEM) -> None:
+        self._settings = settings
+        self._lock = _lock(settings)
+        tls = settings.data_dir / "tls"
+        local = [*settings.addresses, "127.0.0.1", str(settings.service_network[1])]
+        self.keys = keys.load_or_create(tls, list(dict.fromkeys(local)), clock)
+        self.store = Store(settings.data_dir, clock)
+        catalogue = Catalogue()
+        kinds = Kinds(catalogue, builtin.kinds(catalogue))
+        admission = DefaultAdmission(self.store, settings.service_network)
+        self.registry = Registry(self.store, kinds, admission, clock)
+        tokens = Tokens(self.keys.token_key, clock)
+        service = ApiService(self.registry, Reader(self.store), tokens, clock)
+        authenticator = Authenticator(self.store, tokens, clock)
+        authorizer = Authorizer(self.store)
+        reviews = Reviews(authenticator, authorizer)
+        handler = ResourceHandler(service, reviews, Presenter(clock), clock)
+        address = f"{settings.addresses[0]}:{settings.port}"
+        documents = Documents(kinds, OpenApi(kinds), tokens, address, catalogue.version)
+        self.api = LocalApi(service)
+        self._server = ApiServer(
+            handler, documents, kinds, authenticator=authenticator, authorizer=authorizer
+        )
+        self._custom = CustomResources(self.registry, clock)
+        self._clock = clock
+        self.port = settings.port
+
+    def modules(self) -> list[Module]:
+        """Everything that runs once the server listens."""
+        return [
+            self._server,
+            self._custom,
+            *controllers.build(self.api, self._clock),
+            *scheduler.build(self.api, self._clock),
+        ]
+
+    async def start(self) -> None:
+        """Fill an empty store, listen, write the kubeconfig. The store must be running. Raises Fatal."""
+        settings = self._settings
+        context = keys.server_context(settings.data_dir / "tls")
+        self.port = await self._server.start(settings.host, settings.port, context)
+        await bootstrap(self.registry, settings.service_network, settings.addresses, self.port)
+        if settings.kubeconfig is not None:
+            self._write_kubeconfig()
+
+    def _write_kubeconfig(self) -> None:
+        path = self._settings.kubeconfig
+        assert path is not None
+        text = kubeconfig(f"https://{self._settings.addresses[0]}:{self.port}", self.keys)
+        try:
+            if not path.exists() or path.read_text() != text or path.stat().st_mode & 0o077:
+                keys.write_private(path, text.encode())
+        except OSError as error:
+            raise Fatal(f"cannot write the kubeconfig {path}: {error.strerror}") from error
+
+    def stop(self) -> None:
+        """Close the store and release the data directory."""
+        self.store.close()
+        os.close(self._lock)
+
+
+def _lock(settings: Settings) -> int:
+    """One process for one data directory."""
+    directory = settings.data_dir
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise Fatal(f"cannot use the data directory {directory}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise Fatal(
+            f"the data directory {directory} is in use by another edgesite; stop that one first"
+        ) from error
+    return descriptor
+
+
+def kubeconfig(server: str, material: keys.Keys) -> str:
+    """The administrator's kubeconfig."""
+
+    def encoded(data: bytes) -> str:
+        return base64.b64encode(data).decode()
+
+    cluster = {"server": server, "certificate-authority-data": encoded(material.ca_pem)}
+    user = {
+        "client-certificate-data": encoded(material.admin.cert_pem),
+        "client-key-data": encoded(material.admin.key_pem),
+    }
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "edgesite", "cluster": cluster}],
+        "users": [{"name": "admin", "user": user}],
+        "contexts": [{"name": "edgesite", "context": {"cluster": "edgesite", "user": "admin"}}],
+        "current-context": "edgesite",
+    }
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+@asynccontextmanager
+async def running_store(store: Store) -> AsyncIterator[None]:
+    """Run the store while the body runs; its failure ends the body, and it is the last to stop."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(store.run(), name="store")
+        try:
+            yield
+        finally:
+            task.cancel()
+
+
+async def run(settings: Settings, clock: Clock = SYSTEM) -> None:
+    """Run EdgeSite until cancelled. Raises Fatal."""
+    site = Site(settings, clock)
+    try:
+        async with running_store(site.store):
+            notify(STATUS="starting")
+            await site.start()
+            modules = site.modules()
+            log.info("serving on %s:%d with %d modules", settings.host, site.port, len(modules))
+            ready(f"serving on {settings.host}:{site.port}")
+            await run_modules(modules)
+    finally:
+        site.stop()

@@ -1,0 +1,75 @@
+"""What `edgesite server` was told."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgelab.daemon.errors import Fatal
+
+SERVICE_NETWORK = "10.96.0.0/16"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`addresses` are where others reach the server; the first one goes into the kubeconfig."""
+
+    data_dir: Path
+    host: str
+    port: int
+    addresses: list[str]
+    kubeconfig: Path | None
+    service_network: ipaddress.IPv4Network
+    verbosity: int = 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    root = argparse.ArgumentParser(
+        prog="edgesite", allow_abbrev=False, description="A Kubernetes control plane in one process."
+    )
+    root.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = root.add_subparsers(dest="command", metavar="COMMAND")
+    server = commands.add_parser("server", help="run the control plane", allow_abbrev=False)
+    server.add_argument("--data-dir", type=Path, default=Path("/var/lib/edgesite"), metavar="DIR")
+    server.add_argument("--listen", default="0.0.0.0:6443", metavar="ADDR:PORT")
+    server.add_argument(
+        "--advertise-address",
+        action="append",
+        default=[],
+        metavar="IP",
+        help="address of this host; repeatable",
+    )
+    server.add_argument(
+        "--write-kubeconfig", type=Path, metavar="FILE", help="write the administrator's access"
+    )
+    server.add_argument("--service-cidr", default=SERVICE_NETWORK, metavar="CIDR")
+    server.add_argument("-v", type=int, default=0, metavar="LEVEL", help="log level; 4 and above is debug")
+    return root
+
+
+def from_arguments(arguments: argparse.Namespace) -> Settings:
+    """Check the command line. Raises Fatal."""
+    host, _, port = str(arguments.listen).rpartition(":")
+    if not port.isdecimal() or int(port) > 65535:
+        raise Fatal(f"--listen {arguments.listen}: give ADDRESS:PORT, for example 0.0.0.0:6443", code=2)
+    addresses = list(dict.fromkeys(arguments.advertise_address))
+    try:
+        for address in addresses:
+            ipaddress.ip_address(address)
+        network = ipaddress.IPv4Network(arguments.service_cidr)
+    except ValueError as error:
+        raise Fatal(f"{error}; give an IP address", code=2) from error
+    if not addresses:
+        addresses = ["127.0.0.1" if host in ("", "0.0.0.0", "::") else host]  # noqa: S104 - compared, not bound
+    return Settings(
+        data_dir=arguments.data_dir,
+        host=host.strip("[]") or "0.0.0.0",  # noqa: S104 - `--listen :6443` means every address
+        port=int(port),
+        addresses=addresses,
+        kubeconfig=arguments.write_kubeconfig,
+        service_network=network,
+        verbosity=arguments.v,
+    )
