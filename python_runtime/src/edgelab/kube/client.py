@@ -113,8 +113,11 @@ class HttpClient:
                 if response.status >= 400:
                     raise _failure(response.status, await response.read())
                 _keep_alive(response)
-                async for line in _lines(response.content):
-                    yield _event(line, resource)
+                try:
+                    async for line in _lines(response.content):
+                        yield _event(line, resource)
+                finally:
+                    _hang_up(response)
 
     async def create(
         self, resource: Resource, obj: Obj, namespace: str | None = None, *, subresource: str | None = None
@@ -302,6 +305,12 @@ def _keep_alive(response: aiohttp.ClientResponse) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    """End a watch that is not over: with TLS, a polite close would linger after its reader has gone."""
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()
 
 
 @contextmanager
