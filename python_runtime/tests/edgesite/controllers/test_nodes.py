@@ -75,6 +75,22 @@ async def test_an_edge_pod_that_tolerates_silence_is_not_ready_and_not_deleted(c
     assert (condition(stays, "Ready") or {})["status"] == "False"
 
 
+async def test_pods_of_a_node_that_is_heard_again_are_as_ready_as_before(cluster: Site) -> None:
+    for name, containers in (("up", "True"), ("down", "False")):
+        made = await running(cluster, name, FOR_EVER)
+        conditions = [*made["status"]["conditions"], {"type": "ContainersReady", "status": containers}]
+        patch = {"status": {"conditions": conditions}}
+        await cluster.api.patch(PODS, name, patch, "default", subresource="status")
+    cluster.alive.discard("edge")
+    await cluster.settle(60)
+    assert (condition(cluster.api.one(PODS, "up"), "Ready") or {})["status"] == "False"
+    conditions = [{"type": "Ready", "status": "True", "lastHeartbeatTime": cluster.stamp()}]
+    await cluster.api.patch(NODES, "edge", {"status": {"conditions": conditions}}, subresource="status")
+    await cluster.settle()
+    assert (condition(cluster.api.one(PODS, "up"), "Ready") or {})["status"] == "True"
+    assert (condition(cluster.api.one(PODS, "down"), "Ready") or {})["status"] == "False"
+
+
 async def test_a_pod_leaves_after_its_toleration_seconds(cluster: Site) -> None:
     await running(cluster, "leaves", {**FOR_EVER, "tolerationSeconds": 30})
     cluster.alive.discard("edge")

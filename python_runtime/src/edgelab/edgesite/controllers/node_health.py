@@ -1,8 +1,9 @@
 """Nodes that have fallen silent, and the taints that follow from conditions (pkg/controller/nodelifecycle).
 
 Every 5 s it compares when each node last renewed its lease or status, as this process saw it. After
-40 s of silence the node's conditions become Unknown and its pods not ready; nothing is deleted
-here. Taints follow conditions at once. After a start of EdgeSite every node has a full grace.
+40 s of silence the node's conditions become Unknown and its pods not ready until it is heard again;
+nothing is deleted here. Taints follow conditions at once. After a start of EdgeSite every node has a
+full grace.
 """
 
 from __future__ import annotations
@@ -98,8 +99,8 @@ class NodeHealthController:
             node = await self._declare_unknown(node)
         await self._taint(node)
         ready = condition(node, "Ready")
-        if ready is not None and ready["status"] != "True":
-            await self._mark_pods(node)
+        if ready is not None:
+            await self._mark_pods(node, "True" if ready["status"] == "True" else "False")
 
     async def _declare_unknown(self, node: Obj) -> Obj:
         changed = copy.deepcopy(node)
@@ -130,23 +131,28 @@ class NodeHealthController:
         }
         await self._cluster.patch(NODES, node, patch)
 
-    async def _mark_pods(self, node: Obj) -> None:
-        """Its pods may well be running, but nobody can say so: they get no traffic."""
+    async def _mark_pods(self, node: Obj, status: str) -> None:
+        """Pods of a silent node may well be running, but nobody can say so: they get no traffic.
+
+        When the node is heard again, those whose containers were ready are ready again at once; an
+        edge that found nothing changed meanwhile would not report them anew.
+        """
         for pod in self._pods.on_node(node["metadata"]["name"]):
             ready = condition(pod, "Ready")
-            if ready is None or ready["status"] == "False":
+            if ready is None or ready["status"] == status or (status == "True" and not _may_be_ready(pod)):
                 continue
             changed = copy.deepcopy(pod)
             for item in changed["status"]["conditions"]:
                 if item["type"] == "Ready":
-                    item |= {"status": "False", "lastTransitionTime": self._cluster.stamp()}
+                    item |= {"status": status, "lastTransitionTime": self._cluster.stamp()}
             try:
                 await self._cluster.update(PODS, changed, "status")
             except ApiError as error:
                 if error.code != 404:
                     raise
                 continue
-            await self._events.warning(pod, "NodeNotReady", "Node is not ready")
+            if status == "False":
+                await self._events.warning(pod, "NodeNotReady", "Node is not ready")
 
 
 class Heartbeats:
@@ -207,6 +213,13 @@ def _silence(kind: str, old: Obj | None, node: Obj, now: str) -> Obj:
         "reason": "NodeStatusUnknown",
         "message": "Kubelet stopped posting node status.",
     }
+
+
+def _may_be_ready(pod: Obj) -> bool:
+    """Whether only our mark keeps the pod from being ready: its own kubelet would call it so."""
+    containers = condition(pod, "ContainersReady") or {}
+    gated = bool(pod["spec"].get("readinessGates"))
+    return containers.get("status") == "True" and not gated and not is_deleting(pod)
 
 
 def _is_newer(pulse: Pulse, heartbeat: str, renewal: str) -> bool:
