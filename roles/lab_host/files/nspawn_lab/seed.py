@@ -52,6 +52,7 @@ def make_keys(lab: Lab, hosts: list[Host]) -> None:
 
 def prepare(root: Path, lab: Lab, host: Host) -> None:
     """Writes into `root`, the mounted disk of a host that never booted."""
+    _settle_folders(root / "etc")
     identity = hashlib.sha256(f"{lab.owner}/{host.name}".encode()).hexdigest()[:32]
     _write(root / "etc/machine-id", f"{identity}\n")
     _write(root / "etc/hostname", f"{host.name}\n")
@@ -64,6 +65,16 @@ def prepare(root: Path, lab: Lab, host: Host) -> None:
     _write(root / "etc/ssh/ssh_host_ed25519_key.pub", public)
     _write(root / "etc/ssh/sshd_config.d/lab.conf", "UseDNS no\nMaxStartups 100\nMaxSessions 100\n")
     _machine_access(root)
+
+
+def _settle_folders(top: Path) -> None:
+    """Copies the folders below `top` up to the host's own disk.
+
+    A daemon that watches a folder of the layer below goes on watching that one when the folder is copied up
+    later, and hears of nothing any more: containerd would never see its CNI configuration.
+    """
+    for folder, _, _ in os.walk(top):
+        os.chmod(folder, os.stat(folder).st_mode & 0o7777)
 
 
 def _machine_access(root: Path) -> None:
