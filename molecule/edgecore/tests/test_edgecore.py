@@ -38,7 +38,7 @@ Kubectl = Callable[..., str]
 @pytest.fixture(scope="module")
 def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
     """kubectl of this machine with the administrator's kubeconfig of host cloud."""
-    inventory = os.environ["MOLECULE_INVENTORY_FILE"]
+    inventory = str(Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent)
     cloud = testinfra.get_host("ansible://cloud", ansible_inventory=inventory)
     config = tmp_path_factory.mktemp("kube") / "config"
     config.write_text(cloud.file("/etc/edgelab/admin.kubeconfig").content_string, encoding="utf-8")
@@ -46,7 +46,7 @@ def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
     program = Path(sys.executable).with_name("kubectl")
 
     def run(*argv: str, stdin: str | None = None) -> str:
-        command = [program, f"--kubeconfig={config}", *argv]
+        command = [str(program), f"--kubeconfig={config}", *argv]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
