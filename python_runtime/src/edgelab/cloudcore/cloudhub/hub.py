@@ -154,7 +154,8 @@ class CloudHub:
             await self._hand_over("router", session.node, message)
         elif route.operation in TASK_OPERATIONS:
             await self._hand_over("taskmanager", session.node, message)
-        elif route.source not in OWN_SOURCES:
+        elif route.resource and route.source not in OWN_SOURCES:
+            # Go edges send one message without a route when they end.
             await self._hand_over(route.source, session.node, message)
 
     async def _hand_over(self, source: str, node: str, message: Message) -> None:

@@ -29,6 +29,8 @@ from edgelab.protocol import message as wire
 from edgelab.protocol.message import Message
 
 log = logging.getLogger("edgelab.cloudcore.websocket")
+library_log = logging.getLogger("edgelab.cloudcore.websockets")
+library_log.setLevel(logging.WARNING)  # it tells of every connection, and so does the hub
 
 MESSAGE_LIMIT = 64 << 20
 OPEN_SECONDS = 15.0
@@ -74,7 +76,7 @@ class NodeListener:
             close_timeout=CLOSE_SECONDS,
             max_size=MESSAGE_LIMIT,
             server_header=None,
-            logger=logging.getLogger("edgelab.websockets"),
+            logger=library_log,
         ) as server:
             self.listening.set()
             await server.wait_closed()
