@@ -77,7 +77,7 @@ class Site:
         return [
             self._server,
             self._custom,
-            *controllers.build(self.api, self._clock),
+            *controllers.build(self.api, self._clock, self.keys.ca_pem.decode()),
             *scheduler.build(self.api, self._clock),
         ]
 

@@ -148,6 +148,8 @@ class Replay:
             options = {key: step[key] for key in ("type", "accept") if key in step}
             status, body = await self.client.call(method, path, self.filled(step.get("body")), **options)
             wanted = [part.strip() for part in step.get("until", " == None").split("==")]
+            if isinstance(body, str) and status == 404:
+                break
             if "until" not in step or str(dig(body, wanted[0])) == wanted[1] or time.monotonic() > deadline:
                 break
             await asyncio.sleep(0.1)
