@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import random
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -27,6 +26,7 @@ class FakeApi:
         self.watchers: dict[Resource, set[asyncio.Queue[WatchEvent]]] = {}
         self.calls: list[tuple[str, str, str]] = []
         """verb, plural[/subresource], name of every write."""
+        self.named = 0
         self.refuse: tuple[str, str, Exception] | None = None
         """Verb, plural[/subresource] and the error that it is answered with."""
         self.log: dict[Resource, list[WatchEvent]] = {}
@@ -84,7 +84,8 @@ class FakeApi:
         if resource.namespaced:
             metadata["namespace"] = namespace or metadata["namespace"]
         if not metadata.get("name"):
-            metadata["name"] = metadata["generateName"] + "".join(random.choices("bcdfgh2456", k=5))
+            self.named += 1
+            metadata["name"] = f"{metadata['generateName']}{self.named:05}"
         key = (metadata.get("namespace", ""), metadata["name"])
         if key in self.objects.get(resource, {}):
             raise status.already_exists(resource.plural, metadata["name"], resource.group)

@@ -47,6 +47,10 @@ class Load:
     requests: Counter[str] = field(default_factory=Counter)
     ports: Counter[Port] = field(default_factory=Counter)
     pods: int = 0
+    members: dict[str, Obj] = field(default_factory=dict)
+    """The pods, by uid."""
+    guarded: dict[str, Obj] = field(default_factory=dict)
+    """Those of them that keep others away, by uid."""
     owners: Counter[str] = field(default_factory=Counter)
     """Pods by the uid of their controller."""
 

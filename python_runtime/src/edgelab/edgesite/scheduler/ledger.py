@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from edgelab.edgesite.scheduler.demand import Demand, Load, demand
+from edgelab.edgesite.scheduler.neighbours import guards_itself
 from edgelab.kube.interface import Obj
 from edgelab.objects.metadata import controller_of
 
@@ -20,19 +21,27 @@ class Ledger:
         """What is on a node."""
         return self._loads[node]
 
-    def put(self, pod: Obj, node: str) -> None:
-        """Count a pod on a node (again: with what it asks for now)."""
-        self.remove(pod)
+    def put(self, pod: Obj, node: str) -> bool:
+        """Count a pod on a node (again: with what it asks for now). True when it was not counted before."""
+        fresh = not self.remove(pod)
         entry = (node, demand(pod), owner_of(pod))
-        self._entries[pod["metadata"]["uid"]] = entry
-        self._loads[node].add(entry[1], entry[2])
+        uid, load = pod["metadata"]["uid"], self._loads[node]
+        self._entries[uid] = entry
+        load.add(entry[1], entry[2])
+        load.members[uid] = pod
+        if guards_itself(pod):
+            load.guarded[uid] = pod
+        return fresh
 
     def remove(self, pod: Obj) -> bool:
         """Stop counting a pod. False when it was not counted."""
-        entry = self._entries.pop(pod["metadata"]["uid"], None)
+        uid = pod["metadata"]["uid"]
+        entry = self._entries.pop(uid, None)
         if entry is None:
             return False
         node, asked, owner = entry
+        self._loads[node].members.pop(uid, None)
+        self._loads[node].guarded.pop(uid, None)
         self._loads[node].add(asked, owner, -1)
         if not self._loads[node].pods:
             del self._loads[node]

@@ -7,6 +7,8 @@ pod leaves a node. When the API is gone it waits with what it knows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from edgelab.edgesite.controllers.support.cluster import Cluster
 from edgelab.edgesite.controllers.support.pods import is_finished
 from edgelab.edgesite.controllers.support.recorder import Recorder
@@ -14,10 +16,11 @@ from edgelab.edgesite.controllers.support.workqueue import WorkQueue
 from edgelab.edgesite.scheduler.demand import allocatable, demand
 from edgelab.edgesite.scheduler.filters import Refusal, check, explain
 from edgelab.edgesite.scheduler.ledger import Ledger, owner_of
+from edgelab.edgesite.scheduler.neighbours import Neighbours, Place, cares
 from edgelab.edgesite.scheduler.scores import Candidate, best
 from edgelab.kube.informer import DELETED, Key
 from edgelab.kube.interface import Obj
-from edgelab.kube.resources import NODES, PODS
+from edgelab.kube.resources import NAMESPACES, NODES, PODS
 from edgelab.objects.metadata import condition, is_deleting, key_of, labels
 from edgelab.objects.status import ApiError
 
@@ -33,11 +36,12 @@ class Scheduler:
         self._cluster = cluster
         self._pods = cluster.view(PODS)
         self._nodes = cluster.view(NODES)
+        self._namespaces = cluster.view(NAMESPACES)
         self._ledger = Ledger()
         self._waiting: set[Key] = set()
         """Pods that fit nowhere."""
         self._events = Recorder(cluster.api, cluster.clock, NAME)
-        needs = [self._pods, self._nodes]
+        needs = [self._pods, self._nodes, self._namespaces]
         # One worker: each decision has to see the one before.
         self._queue = WorkQueue(NAME, self._schedule, cluster.clock, needs, workers=1)
         self._pods.add_handler(self._on_pod)
@@ -54,8 +58,10 @@ class Scheduler:
             if self._ledger.remove(new):
                 self._retry()
         elif node:
-            self._ledger.put(new, node)
+            fresh = self._ledger.put(new, node)
             self._waiting.discard(key_of(new))
+            if fresh or (old is not None and labels(old) != labels(new)):
+                self._retry(neighbours=True)
         elif _is_ours(new) and (old is None or _asks(old) != _asks(new)):
             self._queue.add_object(new)
 
@@ -63,9 +69,12 @@ class Scheduler:
         if event_type != DELETED and (old is None or _offers(old) != _offers(new)):
             self._retry()
 
-    def _retry(self) -> None:
+    def _retry(self, *, neighbours: bool = False) -> None:
+        """Look again at the pods that wait; with `neighbours` at those that a newcomer can help."""
         for key in self._waiting:
-            self._queue.add(key)
+            pod = self._pods.get(key[1], key[0])
+            if not neighbours or (pod is not None and cares(pod)):
+                self._queue.add(key)
 
     async def _schedule(self, key: Key) -> None:
         pod = self._pods.get(key[1], key[0])
@@ -82,16 +91,21 @@ class Scheduler:
 
     def _choose(self, pod: Obj) -> tuple[str | None, list[Refusal]]:
         asked, candidates, refusals = demand(pod), [], []
-        for node in self._nodes.all():
-            load = self._ledger.load(node["metadata"]["name"])
-            refusal = check(pod, asked, node, load)
+        places = [Place(node, self._ledger.load(node["metadata"]["name"])) for node in self._nodes.all()]
+        neighbours = Neighbours(pod, places, self._namespace_labels)
+        for node, load in places:
+            refusal = check(pod, asked, node, load) or neighbours.refusal(node)
             if refusal is None:
-                candidates.append(Candidate(node, load))
+                candidates.append(Candidate(node, load, neighbours.wish(node)))
             else:
                 refusals.append(refusal)
         if not candidates:
             return None, refusals
         return best(pod, asked, owner_of(pod), candidates)["metadata"]["name"], refusals
+
+    def _namespace_labels(self, name: str) -> Mapping[str, str]:
+        namespace = self._namespaces.get(name)
+        return labels(namespace) if namespace is not None else {}
 
     async def _bind(self, pod: Obj, node: str) -> None:
         metadata = pod["metadata"]

@@ -1,7 +1,8 @@
 """Which of the fitting nodes is best. No I/O; every score is between 0 and 100.
 
 A choice of kube-scheduler's default plugins with their weights: preferred node affinity 2, taints
-with PreferNoSchedule 3, replicas of the same controller apart 2, least allocated 1, balance 1.
+with PreferNoSchedule 3, replicas of the same controller apart 2, wishes about neighbours 2, least
+allocated 1, balance 1.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ class Candidate(NamedTuple):
 
     node: Obj
     load: Load
+    wish: float = 0.0
+    """What neighbours make of it, on a scale of their own."""
 
 
 def best(pod: Obj, asked: Demand, owner: str, candidates: Sequence[Candidate]) -> Obj:
@@ -28,8 +31,9 @@ def best(pod: Obj, asked: Demand, owner: str, candidates: Sequence[Candidate]) -
     preferred = _normal([float(preference(pod, c.node)) for c in candidates])
     tainted = _inverse([float(len(untolerated(pod, c.node, ("PreferNoSchedule",)))) for c in candidates])
     crowded = _inverse([float(c.load.owners[owner]) if owner else 0.0 for c in candidates])
+    wished = _spread([candidate.wish for candidate in candidates])
     scores = [
-        2 * preferred[i] + 3 * tainted[i] + 2 * crowded[i] + resources(asked, candidate)
+        2 * preferred[i] + 3 * tainted[i] + 2 * crowded[i] + 2 * wished[i] + resources(asked, candidate)
         for i, candidate in enumerate(candidates)
     ]
     ranked = sorted(
@@ -55,6 +59,11 @@ def resources(asked: Demand, candidate: Candidate) -> float:
 def _normal(values: list[float]) -> list[float]:
     top = max(values)
     return [MOST * value / top for value in values] if top else values
+
+
+def _spread(values: list[float]) -> list[float]:
+    low, high = min(values), max(values)
+    return [MOST * (value - low) / (high - low) if high > low else 0.0 for value in values]
 
 
 def _inverse(values: list[float]) -> list[float]:
