@@ -19,6 +19,7 @@ from edgelab.cloudcore import app
 from edgelab.cloudcore.cloudhub.pki import Pki, SecretStore, TokenKeeper, prepare
 from edgelab.cloudcore.cloudhub.tls import bind
 from edgelab.daemon.clock import SYSTEM
+from edgelab.daemon.errors import Unreachable
 from edgelab.daemon.tasks import run_modules
 from edgelab.identity import enrol
 from edgelab.kube.interface import Obj, PatchType, Resource
@@ -42,6 +43,14 @@ class Statuses:
 
 class Api(FakeApi):
     """The API in memory, with what CloudCore uses besides: JSON text as a patch, tokens, DeviceStatus."""
+
+    broken = ""
+    """Writes of this plural fail as if the server were gone."""
+
+    def _note(self, verb: str, resource: Resource, name: str, subresource: str | None) -> None:
+        if resource.plural == self.broken:
+            raise Unreachable("connection refused")
+        super()._note(verb, resource, name, subresource)
 
     async def create(
         self, resource: Resource, obj: Obj, namespace: str | None = None, *, subresource: str | None = None
