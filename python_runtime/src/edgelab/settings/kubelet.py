@@ -137,6 +137,12 @@ class TailoredKubeletConfig(msgspec.Struct):
     failCgroupV1: bool = False
     showHiddenMetricsForVersion: str = ""
 
+    @property
+    def image_endpoint(self) -> str:
+        """Where images are managed: the runtime's own socket unless another one is named."""
+        named = self.imageServiceEndpoint not in ("", CONTAINERD)
+        return self.imageServiceEndpoint if named else self.containerRuntimeEndpoint
+
 
 DURATIONS = (
     "syncFrequency",

@@ -4,7 +4,8 @@ Receives: pods, ConfigMaps, secrets and the Node from MetaManager (`PodConsumer`
 status and lease, pod statuses and deletions through MetaManager; calls to the container runtime.
 Stores: files of volumes below rootDirectory; everything else is read back from the runtime's labels,
 so containers outlive a restart of EdgeCore untouched. Without the cloud pods run on and restart;
-without the runtime the node reports NotReady with the reason and edged tries again each second.
+when the runtime goes away the node reports NotReady with the reason and edged tries again each second;
+at the start a missing runtime ends the process.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, NoReturn
 from edgelab.cri.errors import CriError, RuntimeUnreachable
 from edgelab.cri.runtime import Runtime
 from edgelab.daemon.clock import Clock
+from edgelab.daemon.errors import Fatal
 from edgelab.daemon.tasks import Supervisor
 from edgelab.edgecore.edged import names, podspec, state
 from edgelab.edgecore.edged.builder import NodeSettings
@@ -41,6 +43,9 @@ Obj = dict[str, Any]
 STALE = 180.0
 """Seconds without a listing of the runtime after which edged calls itself unhealthy (kubelet: 3 min)."""
 
+RUNTIME_WAIT = 10.0
+"""Seconds that the container runtime may take to answer when EdgeCore starts."""
+
 ORPHANS_FIRST, ORPHANS_PERIOD = 10.0, 60.0
 """Seconds until what belongs to no pod is looked for, first and from then on."""
 
@@ -63,7 +68,7 @@ class Edged:
         self._database_dir = database_dir
         self._runtime = Runtime(
             config.containerRuntimeEndpoint,
-            config.imageServiceEndpoint,
+            config.image_endpoint,
             deadline=seconds(config.runtimeRequestTimeout),
         )
         self._workers: dict[str, PodWorker] = {}
@@ -202,8 +207,14 @@ class Edged:
     # Runtime
 
     async def _greet_runtime(self) -> None:
-        """Say once, at the start, how the runtime is; a missing one is waited for."""
+        """Wait a moment for the runtime, which may be starting too. Raises Fatal when none comes."""
+        deadline = self._clock.monotonic() + RUNTIME_WAIT
         await self._ask_runtime()
+        while not self._view.runtime:
+            if self._clock.monotonic() >= deadline:
+                raise Fatal(self._not_ready)
+            await self._clock.sleep(0.5)
+            await self._ask_runtime()
         if self._not_ready:
             log.error("%s", self._not_ready)
         else:
