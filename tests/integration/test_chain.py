@@ -112,5 +112,5 @@ spec:
       env:
         - {name: PASSWORD, valueFrom: {secretKeyRef: {name: settings, key: password}}}
       volumeMounts:
-        - {name: site, mountPath: /var/www/html}
+        - {name: site, mountPath: /usr/share/nginx/html}
 """
