@@ -166,8 +166,8 @@ async def test_a_lease_follows_its_node(cluster: Site) -> None:
     assert not cluster.api.all(LEASES)
 
 
-async def test_custom_resources_are_owners_and_dependents_too(cluster: Site) -> None:
-    definition = {
+def definition() -> Obj:
+    return {
         "metadata": {"name": "gauges.lab.example.com"},
         "spec": {
             "group": "lab.example.com",
@@ -177,7 +177,21 @@ async def test_custom_resources_are_owners_and_dependents_too(cluster: Site) -> 
         },
         "status": {"conditions": [{"type": "Established", "status": "True"}]},
     }
-    await cluster.api.create(CRDS, definition)
+
+
+async def test_what_a_custom_resource_owned_goes_with_its_definition(cluster: Site) -> None:
+    await cluster.api.create(CRDS, definition())
+    gauge = await cluster.api.create(GAUGES, {"metadata": {"name": "g"}}, "default")
+    await config_map(cluster, "child", gauge)
+    await cluster.settle()
+    cluster.api.objects.pop(GAUGES)
+    await cluster.api.delete(CRDS, "gauges.lab.example.com")
+    await cluster.settle()
+    assert names(cluster) == set()
+
+
+async def test_custom_resources_are_owners_and_dependents_too(cluster: Site) -> None:
+    await cluster.api.create(CRDS, definition())
     gauge = await cluster.api.create(GAUGES, {"metadata": {"name": "g"}}, "default")
     await config_map(cluster, "child", gauge)
     await cluster.settle()

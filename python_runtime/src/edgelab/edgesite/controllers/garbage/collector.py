@@ -8,6 +8,7 @@ dependents whose owners are gone, owner references that point to nothing, and th
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Iterable
 
 from edgelab.daemon.tasks import Supervisor
@@ -28,6 +29,9 @@ from edgelab.kube.interface import Obj, PatchType, Resource
 from edgelab.kube.resources import CRDS, EVENTS
 from edgelab.objects.status import ApiError
 
+REMEMBERED = 4096
+"""So many deleted owners are known without asking."""
+
 
 class GarbageCollector:
     """A module; its queue holds identities, encoded as a kind and `namespace/name`."""
@@ -39,7 +43,8 @@ class GarbageCollector:
         self._graph = Graph()
         self._kinds: dict[tuple[str, str], Resource] = {}
         self._followed: dict[Resource, asyncio.Task[None]] = {}
-        self._informers: list[Informer] = []
+        self._gone: OrderedDict[str, None] = OrderedDict()
+        """uids that the API has reported as deleted; the oldest is forgotten first."""
         self._definitions: dict[str, Resource] = {}
         self._tasks = Supervisor(self.name)
         self._queue = WorkQueue(self.name, self._reconcile, cluster.clock)
@@ -72,16 +77,25 @@ class GarbageCollector:
             return
         if before is not None:
             del self._definitions[name]
-            self._kinds.pop((before.api_version, before.kind), None)
-            self._followed.pop(before).cancel()
+            self._forget(before)
         if resource is not None:
             self._definitions[name] = resource
             self._follow(resource)
+
+    def _forget(self, resource: Resource) -> None:
+        """A kind is gone, and with it every owner of this kind."""
+        self._kinds.pop((resource.api_version, resource.kind), None)
+        self._followed.pop(resource).cancel()
+        for item in self._graph.of(resource):
+            self._graph.remove(item.identity)
+            self._note_gone(item.uid)
+            self._add_all(self._graph.dependents(item.uid))
 
     def _on_object(self, resource: Resource, event_type: str, obj: Obj) -> None:
         item = item_of(resource, obj)
         if event_type == DELETED:
             gone = self._graph.remove(item.identity)
+            self._note_gone(item.uid)
             self._add_all(self._graph.dependents(gone.uid if gone else item.uid))
             self._add_owners(gone or item)
             return
@@ -95,6 +109,11 @@ class GarbageCollector:
         if item.waits_for_dependents or item.orphans_dependents:
             self._add(item)
             self._add_all(self._graph.dependents(item.uid))
+
+    def _note_gone(self, uid: str) -> None:
+        self._gone[uid] = None
+        if len(self._gone) > REMEMBERED:
+            self._gone.popitem(last=False)
 
     def _add_owners(self, item: Item) -> None:
         """An owner that waits for this item may be able to go on."""
@@ -159,10 +178,12 @@ class GarbageCollector:
             owner = self._graph.by_uid(uid)
             if owner is not None and owner.waits_for_dependents and reference.get("blockOwnerDeletion"):
                 waiting.add(uid)
-            elif owner is not None or await self._exists(reference, item.identity.namespace):
+            elif owner is not None:
                 solid.add(uid)
-            else:
+            elif uid in self._gone or not await self._exists(reference, item.identity.namespace):
                 dangling.add(uid)
+            else:
+                solid.add(uid)
         return solid, dangling, waiting
 
     async def _exists(self, reference: Obj, namespace: str) -> bool:

@@ -81,6 +81,10 @@ class Graph:
         """The item at a place."""
         return self._items.get(identity)
 
+    def of(self, resource: Resource) -> list[Item]:
+        """All items of a kind."""
+        return [item for identity, item in self._items.items() if identity.resource == resource]
+
     def by_uid(self, uid: str) -> Item | None:
         """The item with a uid."""
         return self._by_uid.get(uid)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from edgelab.edgesite.controllers.support.view import View
 from edgelab.kube import resources
 from edgelab.kube.interface import Obj, Resource
-from edgelab.objects.metadata import condition, is_deleting
+from edgelab.objects.metadata import condition
 
 JOBS = Resource("batch", "v1", "jobs", "Job")
 CRON_JOBS = Resource("batch", "v1", "cronjobs", "CronJob")
@@ -62,7 +62,7 @@ list is given. Custom resources are added as their definitions come and go."""
 def custom_resource(definition: Obj) -> Resource | None:
     """The kind that an established definition serves, in its storage version."""
     established = condition(definition, "Established")
-    if established is None or established["status"] != "True" or is_deleting(definition):
+    if established is None or established["status"] != "True":
         return None
     spec = definition["spec"]
     version = next((v["name"] for v in spec["versions"] if v.get("storage") and v.get("served", True)), None)
