@@ -235,3 +235,16 @@ async def test_nonsense_ends_the_session_of_its_sender_only(cloud: Cloud) -> Non
     await bad.closed()
     assert (await good.ask("k8s/ca.crt", "query")).value() == "kube ca"
     await good.close()
+
+
+async def test_a_node_that_joins_anew_gets_everything_again(cloud: Cloud) -> None:
+    await cloud.node()
+    edge = await cloud.join()
+    pod = await cloud.pod()
+    uid = pod["metadata"]["uid"]
+    await eventually(lambda: recorded(cloud.api, uid) == pod["metadata"]["resourceVersion"])
+    await edge.close()
+    cloud.request().cert_file.unlink()
+    again = await cloud.join()
+    await again.wait(lambda m: m.route.resource == "default/pod/web")
+    await again.close()

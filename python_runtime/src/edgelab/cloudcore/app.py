@@ -93,7 +93,18 @@ def build(
         running += _edge(settings, api, cluster, hub, starter, clock=clock)
     if modules.syncController.enable:
         running += _sync(cluster, tracker, hub, starter, clock=clock)
-    starter.serve(_listeners(settings, api, hub, pki, sockets, clock=clock))
+    starter.serve([_node_listener(settings, hub, pki, sockets, clock)])
+    if sockets.bootstrap is not None:
+        bootstrap = BootstrapServer(
+            api,
+            pki.ca,
+            sockets.bootstrap,
+            server_context(pki, client_certificate=ssl.CERT_OPTIONAL),
+            certificate_days=modules.cloudHub.edgeCertSigningDuration,
+            on_enrolled=tracker.distrust,
+            clock=clock,
+        )
+        starter.serve([bootstrap])
     running.append(Monitor(sockets.monitor, lambda: cluster.synced, lambda: _metrics(hub)))
     return running
 
@@ -145,11 +156,9 @@ def _sync(
     return [controller]
 
 
-def _listeners(
-    settings: CloudCore, api: KubeApi, hub: CloudHub, pki: Pki, sockets: Sockets, *, clock: Clock
-) -> list[Module]:
+def _node_listener(settings: CloudCore, hub: CloudHub, pki: Pki, sockets: Sockets, clock: Clock) -> Module:
     own = settings.modules.cloudHub
-    nodes = NodeListener(
+    return NodeListener(
         hub,
         sockets.nodes,
         server_context(pki, client_certificate=ssl.CERT_REQUIRED),
@@ -158,11 +167,6 @@ def _listeners(
         window=settings.edgelab.window,
         clock=clock,
     )
-    if sockets.bootstrap is None:
-        return [nodes]
-    tls = server_context(pki, client_certificate=ssl.CERT_OPTIONAL)
-    days = own.edgeCertSigningDuration
-    return [nodes, BootstrapServer(api, pki.ca, sockets.bootstrap, tls, certificate_days=days, clock=clock)]
 
 
 def api_configuration(settings: CloudCore) -> kubeconfig.Kubeconfig:

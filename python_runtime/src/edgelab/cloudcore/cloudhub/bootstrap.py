@@ -12,6 +12,7 @@ import logging
 import re
 import socket
 import ssl
+from collections.abc import Callable
 
 from aiohttp import web
 from cryptography import x509
@@ -34,7 +35,10 @@ LEGACY = ("kubeedge.io", "KubeEdge")
 
 
 class BootstrapServer:
-    """A module: serves on `sock` until cancelled."""
+    """A module: serves on `sock` until cancelled.
+
+    `on_enrolled(node)` is called when a node has joined by token: it may be a new machine of that name.
+    """
 
     name = "cloudhub/https"
 
@@ -46,6 +50,7 @@ class BootstrapServer:
         tls: ssl.SSLContext,
         *,
         certificate_days: int,
+        on_enrolled: Callable[[str], None],
         clock: Clock = SYSTEM,
     ) -> None:
         self._api = api
@@ -53,6 +58,7 @@ class BootstrapServer:
         self._sock = sock
         self._tls = tls
         self._days = certificate_days
+        self._on_enrolled = on_enrolled
         self._clock = clock
         self.listening = asyncio.Event()
 
@@ -104,6 +110,8 @@ class BootstrapServer:
         except (RequestError, ValueError) as error:
             return web.Response(status=500, text=str(error))
         log.info("node %s has a new certificate", node)
+        if "Authorization" in request.headers:
+            self._on_enrolled(node)
         return _der(der)
 
     def _refusal(self, request: web.Request, node: str) -> web.Response | None:

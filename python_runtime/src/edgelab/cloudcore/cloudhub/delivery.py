@@ -20,25 +20,54 @@ DELETE = "delete"
 
 @dataclass(slots=True)
 class Delivery:
-    """An object on its way to a node, and what its ObjectSync says of it."""
+    """An object on its way to a node, and what its ObjectSync says of it.
 
-    message: Message
+    The message is made when it is first asked for: most deliveries end at the comparison of versions.
+    """
+
+    operation: str
+    content: dict[str, Any]
+    source: str
     uid: str
     version: int
     kind: str
     api_version: str
     namespace: str
     name: str
+    parent_id: str = ""
+    address: str = ""
+    """The resource as a node wrote it in its request, where that differs from the object's own."""
+    _message: Message | None = None
+
+    @property
+    def message(self) -> Message:
+        """The hub message; always the same one."""
+        if self._message is None:
+            self._message = wire.new(
+                source=self.source,
+                group="resource",
+                operation=self.operation,
+                resource=self.resource,
+                content=self.content,
+                parent_id=self.parent_id,
+                resource_version=str(self.version) if self.version else "",
+            )
+        return self._message
+
+    @property
+    def resource(self) -> str:
+        """The object's address in edge form."""
+        return self.address or build(self.namespace, self.kind.lower(), self.name)
 
     @property
     def is_delete(self) -> bool:
         """Whether the object is to go away."""
-        return self.message.route.operation == DELETE
+        return self.operation == DELETE
 
     @property
     def is_response(self) -> bool:
         """Whether this answers a request of the node, besides bringing an object."""
-        return self.message.route.operation == RESPONSE
+        return self.operation == RESPONSE
 
 
 def of_object(
@@ -47,29 +76,22 @@ def of_object(
     *,
     source: str = "edgecontroller",
     parent_id: str = "",
-    resource: str = "",
+    address: str = "",
 ) -> Delivery:
     """The delivery of an API object (kind and apiVersion set)."""
     metadata = obj["metadata"]
-    namespace = metadata.get("namespace") or ""
-    kind = obj["kind"]
-    message = wire.new(
-        source=source,
-        group="resource",
-        operation=operation,
-        resource=resource or build(namespace, kind.lower(), metadata["name"]),
-        content=obj,
-        parent_id=parent_id,
-        resource_version=metadata.get("resourceVersion", ""),
-    )
     return Delivery(
-        message,
+        operation,
+        obj,
+        source,
         metadata.get("uid", ""),
         version_of(obj),
-        kind,
+        obj["kind"],
         obj["apiVersion"],
-        namespace,
+        metadata.get("namespace") or "",
         metadata["name"],
+        parent_id,
+        address,
     )
 
 
@@ -78,14 +100,7 @@ def of_missing(
 ) -> Delivery:
     """The delete of an object that is no longer there to be shown: only its identity is sent."""
     metadata = {"name": name, **({"namespace": namespace} if namespace else {}), "uid": uid}
-    message = wire.new(
-        source=source,
-        group="resource",
-        operation=DELETE,
-        resource=build(namespace, kind.lower(), name),
-        content={"metadata": metadata},
-    )
-    return Delivery(message, uid, 0, kind, api_version, namespace, name)
+    return Delivery(DELETE, {"metadata": metadata}, source, uid, 0, kind, api_version, namespace, name)
 
 
 def version_of(obj: dict[str, Any]) -> int:

@@ -136,7 +136,7 @@ class CloudHub:
         if recorded is not None and 0 < delivery.version <= recorded:
             return
         if not delivery.uid or not delivery.version:
-            log.warning("%s has no uid or numeric version and is not sent", delivery.message.route.resource)
+            log.warning("%s has no uid or numeric version and is not sent", delivery.resource)
             return
         if self._tracker.ensure(node, delivery):
             self._offer(node, delivery)
@@ -187,8 +187,8 @@ class CloudHub:
         delivery = session.outbox.refuse(message.parent_id, self._clock.monotonic())
         if delivery is not None:
             self.counts["refused"] += 1
-            what = delivery.message.route.resource
-            log.warning("node %s could not store %s: %s", session.node, what, bytes(message.content)[:200])
+            reason = bytes(message.content)[:200]
+            log.warning("node %s could not store %s: %s", session.node, delivery.resource, reason)
             session.wake.set()
 
     def _answer_ca(self, node: str, message: Message) -> None:

@@ -140,6 +140,13 @@ class SyncTracker:
             entry.gone = True
             self._queue.add(Key(node, uid))
 
+    def distrust(self, node: str) -> None:
+        """The node may have lost what it acknowledged: all of it counts as not acknowledged."""
+        for uid, entry in self.entries(node).items():
+            if not entry.gone:
+                entry.version = 0
+                self._queue.add(Key(node, uid))
+
     def forget_node(self, node: str) -> None:
         """The node is gone, and all its records with it."""
         for uid in list(self.entries(node)):

@@ -234,7 +234,7 @@ class Upstream:
             self._courier.send(node, answer(message, error_status(error)))
             return
         if resource.type in self._queries.acknowledged:
-            delivery = of_object(obj, "response", parent_id=message.id, resource=message.route.resource)
+            delivery = of_object(obj, "response", parent_id=message.id, address=message.route.resource)
             self._courier.push(node, delivery)
         else:
             self._courier.send(node, answer(message, obj))
