@@ -216,6 +216,8 @@ def announce_missing(settings: CloudCore) -> None:
     for name, consequence in NOT_BUILT.items():
         if getattr(settings.modules, name).enable:
             log.warning("modules.%s is enabled, but this release does not have it: %s", name, consequence)
+    if settings.featureGates.get("requireAuthorization"):
+        log.warning("featureGates.requireAuthorization is set, but this release does not have it")
     if settings.modules.cloudHub.authorization.enable:
         log.warning("modules.cloudHub.authorization is enabled, but this release has only its basic checks")
 

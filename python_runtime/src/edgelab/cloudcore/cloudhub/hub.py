@@ -89,7 +89,10 @@ class CloudHub:
         self.counts["connections"] += 1
         log.info("node %s connected", session.node)
         for listener in self.on_connect:
-            listener(session.node)
+            try:
+                listener(session.node)
+            except Exception:  # SyncController brings what a defect here keeps back
+                log.exception("not everything was prepared for node %s", session.node)
 
     def detach(self, session: Session) -> None:
         """A connection has ended; a newer one of the node is left alone."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import ipaddress
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -254,7 +255,8 @@ def _uncovered(certificate: x509.Certificate, addresses: list[str], names: list[
         return [*addresses, *names]
     known = {str(ip) for ip in found.get_values_for_type(x509.IPAddress)}
     known |= set(found.get_values_for_type(x509.DNSName))
-    return [name for name in (*addresses, *names) if name not in known]
+    wanted = [*(str(ipaddress.ip_address(address)) for address in addresses), *names]
+    return [name for name in wanted if name not in known]
 
 
 def _local_pair(cert: Path, key: Path, where: str) -> tuple[bytes, bytes] | None:
