@@ -7,13 +7,12 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-import msgspec
-import yaml
 from aiohttp import web
 
 from edgelab.daemon.clock import Clock
 from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.accept import Wanted
+from edgelab.edgesite.apiserver.bodies import Bodies, read_json, read_yaml
 from edgelab.edgesite.apiserver.context import Context, Target, User
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.presenting import Lines, Presenter
@@ -39,6 +38,7 @@ class ResourceHandler:
         self._service = service
         self._reviews = reviews
         self._presenter = presenter
+        self._bodies = Bodies(service.registry.kinds.catalogue)
         self._clock = clock
 
     async def serve(
@@ -62,7 +62,7 @@ class ResourceHandler:
     async def _review(self, request: web.Request, kind: Kind, path: ResourcePath, user: User) -> web.Response:
         if request.method != "POST" or path.name:
             raise ApiError(405, NOT_ALLOWED)
-        body = codec.check_type(kind, await read_body(request), self._service.registry.kinds)
+        body = codec.check_type(kind, await self._bodies.read(request), self._service.registry.kinds)
         if kind.name == "Binding":
             pods = self._service.registry.kinds.find("", "v1", "pods")
             assert pods is not None
@@ -83,7 +83,7 @@ class ResourceHandler:
             return self._get(request, kind, path, wanted)
         context = _context(request, user)
         if request.method == "PUT":
-            body = await read_body(request)
+            body = await self._bodies.read(request)
             data = await self._service.update(_target(kind, path), body, context)
             return respond(self._presenter.one(kind, data, wanted, request.query), 200, context)
         if request.method == "PATCH":
@@ -91,7 +91,7 @@ class ResourceHandler:
         if request.method == "DELETE" and not path.subresource:
             return await self._delete(request, kind, path, context, wanted)
         if request.method == "POST" and path.subresource:
-            body = await read_body(request)
+            body = await self._bodies.read(request)
             answer = await self._service.create_sub(_target(kind, path), body, context)
             return respond(codec.encode(answer), 201, context)
         raise ApiError(405, NOT_ALLOWED)
@@ -107,7 +107,7 @@ class ResourceHandler:
         self, request: web.Request, kind: Kind, path: ResourcePath, user: User, wanted: Wanted
     ) -> web.Response:
         context = _context(request, user)
-        body = await read_body(request)
+        body = await self._bodies.read(request)
         if kind.resource.namespaced and not path.namespace:
             raise ApiError(405, NOT_ALLOWED)
         entry = await self._service.registry.create(kind, path.namespace, body, context)
@@ -127,7 +127,7 @@ class ResourceHandler:
             )
         patch_type = PatchType(media)
         raw = await request.read()
-        body = _yaml(raw) if patch_type is PatchType.APPLY else _json(raw)
+        body = read_yaml(raw) if patch_type is PatchType.APPLY else read_json(raw)
         key = self._service.registry.key(kind, path.namespace, path.name)
         absent = self._service.registry.store.head(key) is None
         data = await self._service.patch(_target(kind, path), body, patch_type, context)
@@ -138,7 +138,7 @@ class ResourceHandler:
     async def _delete(
         self, request: web.Request, kind: Kind, path: ResourcePath, context: Context, wanted: Wanted
     ) -> web.Response:
-        options = await _delete_options(request)
+        options = await self._delete_options(request)
         context.dry_run = context.dry_run or bool(options.get("dryRun"))
         entry, gone = await self._service.registry.delete(kind, path.namespace, path.name, options, context)
         if not gone or self._presenter.returns_deleted(kind):
@@ -163,7 +163,7 @@ class ResourceHandler:
         self, request: web.Request, kind: Kind, path: ResourcePath, user: User, wanted: Wanted
     ) -> web.Response:
         where, context = _filter(request, kind), _context(request, user)
-        options = await _delete_options(request)
+        options = await self._delete_options(request)
         page = await self._service.reader.page(kind, path.namespace, where, ListOptions())
         registry = self._service.registry
         deletions = [
@@ -177,6 +177,16 @@ class ResourceHandler:
             ):
                 raise result
         return respond(self._presenter.many(kind, page, wanted, request.query), 200)
+
+    async def _delete_options(self, request: web.Request) -> Obj:
+        """DeleteOptions out of the body, or out of the query."""
+        options: Obj = (await self._bodies.read(request) or {}) if request.can_read_body else {}
+        query = request.query
+        if "gracePeriodSeconds" in query:
+            options.setdefault("gracePeriodSeconds", number(query, "gracePeriodSeconds"))
+        if "propagationPolicy" in query:
+            options.setdefault("propagationPolicy", query["propagationPolicy"])
+        return options
 
     async def _list(self, request: web.Request, kind: Kind, namespace: str, wanted: Wanted) -> web.Response:
         query = request.query
@@ -288,47 +298,6 @@ def _context(request: web.Request, user: User) -> Context:
         field_validation=validation or "Warn",
         force=flag(query, "force"),
     )
-
-
-def _json(raw: bytes) -> Any:
-    try:
-        return msgspec.json.decode(raw)
-    except msgspec.DecodeError as error:
-        raise ApiError(400, f"couldn't get version/kind; json parse error: {error}") from error
-
-
-def _yaml(raw: bytes) -> Any:
-    if raw.lstrip()[:1] == b"{":
-        return _json(raw)
-    try:
-        return yaml.load(raw, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe loaders
-    except yaml.YAMLError as error:
-        raise ApiError(400, f"error decoding YAML: {error}") from error
-
-
-async def read_body(request: web.Request) -> Any:
-    """The object in a request's body, JSON or YAML. Raises ApiError 400 or 415."""
-    raw = await request.read()
-    if request.content_type in ("application/yaml", "text/yaml"):
-        return _yaml(raw)
-    if request.content_type not in ("application/json", "application/octet-stream"):
-        raise ApiError(
-            415,
-            "the body of the request was in an unknown format - accepted media types include:"
-            " application/json, application/yaml",
-        )
-    return _json(raw)
-
-
-async def _delete_options(request: web.Request) -> Obj:
-    """DeleteOptions out of the body, or out of the query."""
-    options: Obj = (await read_body(request) or {}) if request.can_read_body else {}
-    query = request.query
-    if "gracePeriodSeconds" in query:
-        options.setdefault("gracePeriodSeconds", number(query, "gracePeriodSeconds"))
-    if "propagationPolicy" in query:
-        options.setdefault("propagationPolicy", query["propagationPolicy"])
-    return options
 
 
 def respond(data: bytes, status: int, context: Context | None = None) -> web.Response:

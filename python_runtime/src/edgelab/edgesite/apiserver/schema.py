@@ -129,6 +129,11 @@ class Catalogue:
         found: dict[str, Any] = json.loads(self._archive.read(name))
         return found
 
+    def protobuf(self) -> dict[str, dict[str, tuple[str, str, str]]]:
+        """Message -> number -> (JSON name, type, one | many | map | inline); not kept."""
+        found: dict[str, dict[str, tuple[str, str, str]]] = json.loads(self._archive.read("PROTOBUF"))
+        return found
+
     def _resolve(self, name: str) -> dict[str, Any]:
         found = self._types.get(name)
         if found is None:

@@ -1,0 +1,164 @@
+"""Who gets in and what they may do: tokens, roles, impersonation, reviews."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from tests.edgesite.apiserver.running import Client
+
+ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+
+
+async def account(client: Client, name: str) -> str:
+    body = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
+    assert (await client.call("POST", ACCOUNTS, body))[0] == 201
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    status, answer = await client.call("POST", f"{ACCOUNTS}/{name}/token", request)
+    assert status == 201
+    return str(answer["status"]["token"])
+
+
+async def grant(client: Client, user: str, *rules: dict[str, Any]) -> None:
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": "r"},
+        "rules": rules,
+    }
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "b"},
+        "roleRef": {"kind": "Role", "name": "r"},
+        "subjects": [{"kind": "ServiceAccount", "name": user, "namespace": "default"}],
+    }
+    namespace = f"{RBAC}/namespaces/default"
+    assert (await client.call("POST", f"{namespace}/roles", role))[0] == 201
+    assert (await client.call("POST", f"{namespace}/rolebindings", binding))[0] == 201
+
+
+async def test_strangers_see_the_version_and_nothing_else(client: Client) -> None:
+    assert (await client.call("GET", "/version", token=""))[0] == 200
+    assert await client.call("GET", "/healthz", token="") == (200, "ok")
+    status, answer = await client.call("GET", "/api/v1/namespaces/default/pods", token="")
+    assert status == 403
+    assert answer["message"] == (
+        'pods is forbidden: User "system:anonymous" cannot list resource "pods" in API group ""'
+        ' in the namespace "default"'
+    )
+    _, answer = await client.call("GET", "/metrics", token="")
+    assert answer["message"] == 'forbidden: User "system:anonymous" cannot get path "/metrics"'
+
+
+async def test_a_token_opens_what_its_roles_say(client: Client) -> None:
+    token = await account(client, "bob")
+    path = "/api/v1/namespaces/default/configmaps"
+    assert (await client.call("GET", path, token=token))[0] == 403
+    await grant(client, "bob", {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]})
+    assert (await client.call("GET", path, token=token))[0] == 200
+    assert (await client.call("GET", "/api/v1/configmaps", token=token))[0] == 403
+    assert (await client.call("DELETE", f"{path}/kube-root-ca.crt", token=token))[0] == 403
+    assert (await client.call("GET", "/api/v1/namespaces/kube-system/configmaps", token=token))[0] == 403
+
+
+async def test_a_wrong_or_orphaned_token_is_unauthorized(client: Client) -> None:
+    token = await account(client, "bob")
+    head, body, signature = token.split(".")
+    forged = f"{head}.{body}.{signature[:-4]}AAAA"
+    for wrong in ("nonsense", "a.b.c", forged):
+        status, answer = await client.call("GET", "/api", token=wrong)
+        assert (status, answer["message"]) == (401, "Unauthorized")
+    assert (await client.call("GET", "/api", token=token))[0] == 200
+    await client.call("DELETE", f"{ACCOUNTS}/bob")
+    assert (await client.call("GET", "/api", token=token))[0] == 401
+
+
+async def test_resource_names_narrow_a_rule(client: Client) -> None:
+    token = await account(client, "bob")
+    rule = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["mine"], "verbs": ["get"]}
+    await grant(client, "bob", rule)
+    path = "/api/v1/namespaces/default/configmaps"
+    assert (await client.call("GET", f"{path}/mine", token=token))[0] == 404
+    assert (await client.call("GET", f"{path}/yours", token=token))[0] == 403
+
+
+async def test_reviews_answer_for_others_and_for_oneself(client: Client) -> None:
+    await account(client, "bob")
+    await grant(client, "bob", {"apiGroups": ["apps"], "resources": ["*"], "verbs": ["*"]})
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": "system:serviceaccount:default:bob",
+            "resourceAttributes": {
+                "namespace": "default",
+                "verb": "get",
+                "group": "apps",
+                "resource": "deployments",
+            },
+        },
+    }
+    _, answer = await client.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+    assert answer["status"]["allowed"] is True
+    assert 'RoleBinding "b/default"' in answer["status"]["reason"]
+    headers = {"Impersonate-User": "system:serviceaccount:default:bob"}
+    mine = {**review, "kind": "SelfSubjectAccessReview"}
+    mine["spec"] = {"resourceAttributes": {"namespace": "default", "verb": "get", "resource": "pods"}}
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    _, answer = await client.call("POST", path, mine, headers=headers)
+    assert answer["status"] == {"allowed": False}
+
+
+async def test_token_reviews_tell_who_it_is(client: Client) -> None:
+    token = await account(client, "bob")
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+    _, answer = await client.call("POST", "/apis/authentication.k8s.io/v1/tokenreviews", review)
+    assert answer["status"]["authenticated"] is True
+    assert answer["status"]["user"]["username"] == "system:serviceaccount:default:bob"
+    review["spec"] = {"token": "nonsense"}
+    _, answer = await client.call("POST", "/apis/authentication.k8s.io/v1/tokenreviews", review)
+    assert "authenticated" not in answer["status"]
+
+
+async def test_bootstrap_tokens_are_users(client: Client) -> None:
+    data = {
+        "token-id": "abcdef",
+        "token-secret": "0123456789abcdef",
+        "usage-bootstrap-authentication": "true",
+    }
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "bootstrap-token-abcdef"},
+        "type": "bootstrap.kubernetes.io/token",
+        "data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()},
+    }
+    await client.call("POST", "/api/v1/namespaces/kube-system/secrets", secret)
+    _, answer = await client.call("GET", "/api/v1/nodes", token="abcdef.0123456789abcdef")
+    assert 'User "system:bootstrap:abcdef" cannot list' in answer["message"]
+    assert (await client.call("GET", "/api/v1/nodes", token="abcdef.wrong"))[0] == 401
+
+
+async def test_nodes_have_the_role_of_nodes(client: Client) -> None:
+    headers = {"Impersonate-User": "system:node:edge1", "Impersonate-Group": "system:nodes"}
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "edge1"}}
+    assert (await client.call("POST", "/api/v1/nodes", node, headers=headers))[0] == 201
+    assert (await client.call("DELETE", "/api/v1/nodes/edge1", headers=headers))[0] == 403
+
+
+async def test_aggregated_roles_contain_the_others_rules(client: Client) -> None:
+    await account(client, "bob")
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "b"},
+        "roleRef": {"kind": "ClusterRole", "name": "admin"},
+        "subjects": [{"kind": "User", "name": "eve"}],
+    }
+    await client.call("POST", f"{RBAC}/clusterrolebindings", binding)
+    headers = {"Impersonate-User": "eve"}
+    for path, wanted in (("pods", 200), ("secrets", 200), ("nodes", 403)):
+        namespace = "" if path == "nodes" else "namespaces/default/"
+        assert (await client.call("GET", f"/api/v1/{namespace}{path}", headers=headers))[0] == wanted
