@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import importlib.metadata
 import importlib.util
 import io
 import json
@@ -33,6 +34,8 @@ NEWEST_GLIBC = 45
 OLDEST_GLIBC = 5
 KEPT_BUNDLES = 6
 TIMEOUT = 900
+SETUPTOOLS = (70, 1)
+"""The first release that builds wheels without the package `wheel`."""
 SOURCES = ("pyproject.toml", "src", "locks")
 NO_SOURCES = ("__pycache__", ".egg-info")
 
@@ -135,7 +138,7 @@ class Builder:
             words = stamped.read_text(encoding="utf-8").replace(text % base, text % self.version)
             stamped.write_text(words, encoding="utf-8")
         out = scratch / "out"
-        isolation = [] if _has("setuptools") is None else ["--no-build-isolation"]
+        isolation = ["--no-build-isolation"] if _can_build() else []
         self._pip("building the wheel", ["wheel", "--no-deps", *isolation, "-w", str(out), str(tree)])
         built = list(out.glob("edgelab-*.whl"))
         if [wheel.name for wheel in built] != [path.name]:
@@ -209,6 +212,15 @@ class Builder:
         bundles = sorted(directory.glob("*.tar"), key=lambda path: path.stat().st_mtime, reverse=True)
         for old in bundles[KEPT_BUNDLES:]:
             old.unlink()
+
+
+def _can_build():
+    """Whether this Python builds wheels by itself; else pip fetches a newer setuptools for the moment."""
+    try:
+        version = importlib.metadata.version("setuptools")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return tuple(int(part) for part in version.split(".")[:2]) >= SETUPTOOLS
 
 
 def verify_list(lock):
