@@ -1,8 +1,8 @@
 """One WebSocket connection to CloudCore (KubeEdge `pkg/viaduct`), with the `websockets` library.
 
 TLS with the node's certificate; no subprotocol, no compression, no pings. A peer that vanishes is
-noticed by TCP itself: unacknowledged data or keepalive probes end the connection after
-`dead_peer` seconds, which the original, watching only its own writes, does not do.
+noticed by TCP: keepalive probes make it acknowledge something every few seconds, and how long it has
+not is in TCP_INFO. The original, watching only its own writes, notices when a write fails.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import ipaddress
 import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,10 @@ from edgelab.daemon.errors import Unreachable
 TCP_TIMEOUT = 5.0
 WINDOW = "16"
 """How many unacknowledged messages our CloudCore may have under way to us; the Go one ignores it."""
+
+
+_LAST_ACK_RECEIVED = struct.Struct("=I")
+"""tcpi_last_ack_recv, the 13th word after eight bytes of struct tcp_info (linux/tcp.h); milliseconds."""
 
 
 class Disconnected(Exception):
@@ -80,9 +85,18 @@ class _Link(ClientConnection):
 class Connection:
     """An open connection: whole messages in both directions."""
 
-    def __init__(self, websocket: ClientConnection, write_timeout: float) -> None:
+    def __init__(self, websocket: ClientConnection, sock: socket.socket, write_timeout: float) -> None:
         self._websocket = websocket
+        self._socket = sock
         self._write_timeout = write_timeout
+
+    def silence(self) -> float:
+        """Seconds since the peer's TCP acknowledged anything. Raises Disconnected."""
+        try:
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 60)
+        except OSError as error:
+            raise Disconnected(_reason(error)) from error
+        return float(_LAST_ACK_RECEIVED.unpack_from(info, 56)[0]) / 1000
 
     async def send(self, frame: bytes) -> None:
         """Send one text message. Raises Disconnected, also when it cannot be written in time."""
@@ -147,7 +161,7 @@ async def open_connection(endpoint: Endpoint) -> AsyncIterator[Connection]:
             raise distrusted(links[0].alert, endpoint) from error
         raise Unreachable(f"{endpoint.server}: {_unanswered(error, endpoint)}") from error
     try:
-        yield Connection(websocket, endpoint.write_timeout)
+        yield Connection(websocket, sock, endpoint.write_timeout)
     finally:
         await _close(websocket)
 
@@ -218,8 +232,8 @@ async def _addresses(endpoint: Endpoint) -> list[tuple[int, tuple[str, int]]]:
 
 
 def _watch_peer(sock: socket.socket, seconds: float) -> None:
-    """Let TCP end the connection when its peer has said nothing for `seconds` (RFC 5482)."""
-    probe = max(1, int(seconds // 3))
+    """Let TCP probe its peer, and give up data that is not acknowledged for `seconds` (RFC 5482)."""
+    probe = max(1, int(seconds // 4))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, probe)

@@ -167,6 +167,7 @@ class EdgeHub:
                 group.create_task(self._read(connection), name="edgehub/read")
                 group.create_task(self._write(connection, outbox), name="edgehub/write")
                 group.create_task(self._keep_alive(outbox), name="edgehub/keepalive")
+                group.create_task(self._watch_peer(connection), name="edgehub/peer")
                 group.create_task(self._leave_when_renewed(), name="edgehub/renewed")
         except* Disconnected as gone:
             reason = str(_first(gone))
@@ -221,6 +222,13 @@ class EdgeHub:
             await self._clock.sleep(self._heartbeat)
             with contextlib.suppress(Offline):
                 await outbox.put(_keepalive())
+
+    async def _watch_peer(self, connection: Connection) -> NoReturn:
+        longest = self._endpoint.dead_peer
+        while True:
+            await self._clock.sleep(longest / 8)
+            if (silence := connection.silence()) > longest:
+                raise Disconnected(f"nothing was heard of it for {silence:.0f} s")
 
     async def _leave_when_renewed(self) -> NoReturn:
         await self._renewed.wait()
