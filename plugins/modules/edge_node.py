@@ -172,8 +172,9 @@ class Node:
         if state == "registered":
             return self.change("register", *labels, *taints)
         if state == "ready" and not self.module.check_mode:
-            self.ask("wait", "--timeout", str(self.module.params["wait_timeout"]))
-        before = self.ask("get")
+            before = self.ask("wait", "--timeout", str(self.module.params["wait_timeout"]))
+        else:
+            before = self.ask("get")
         if not before["exists"]:
             if self.module.check_mode:
                 return before  # it will be there when the tasks before this one have been done

@@ -34,13 +34,20 @@ EDGE_IMPORTS = [
     "edgelab.edgecore.__main__",
     "edgelab.keadm.__main__",
     "edgelab.identity.__main__",
+    "edgelab.edgecore.app",
+    "edgelab.edgecore.edged",
+    "edgelab.edgecore.edgehub",
+    "edgelab.edgecore.eventbus",
+    "edgelab.mappers.cpu_temperature.app",
     "cryptography.x509",
 ]
 CLOUD_IMPORTS = [
     "edgelab.cloudcore.__main__",
     "edgelab.edgesite.__main__",
     "edgelab.keadm.__main__",
-    "edgelab.twinexporter.__main__",
+    "edgelab.cloudcore.app",
+    "edgelab.edgesite.app",
+    "edgelab.twinexporter.app",
 ]
 IMPORTS = {
     "edge": EDGE_IMPORTS,

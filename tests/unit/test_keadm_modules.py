@@ -105,10 +105,10 @@ def test_ready_waits_then_sets_labels_and_taints(keadm: FakeKeadm, cluster: dict
         edge_node, name="edge1", state="ready", labels={"x": "1", "gone": None}, taints=taints, **cluster
     )
     verbs = [words[1] for words, _ in keadm.calls]
-    assert verbs == ["wait", "get", "label", "taint", "get"]
+    assert verbs == ["wait", "label", "taint", "get"]
     assert (result["changed"], result["ready"], result["node"]) == (True, True, NODE)
-    assert keadm.calls[2][0][-6:] == ["--label", "gone-", "--label", "x=1", "--output", "json"]
-    assert keadm.calls[3][0][-6:-2] == ["--taint", "k=v:NoSchedule", "--taint", "old:NoExecute-"]
+    assert keadm.calls[1][0][-6:] == ["--label", "gone-", "--label", "x=1", "--output", "json"]
+    assert keadm.calls[2][0][-6:-2] == ["--taint", "k=v:NoSchedule", "--taint", "old:NoExecute-"]
 
 
 def test_a_node_that_does_not_become_ready_fails_with_the_reason(

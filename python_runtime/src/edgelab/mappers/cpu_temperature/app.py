@@ -41,7 +41,8 @@ class Sampler:
         self._announced_at: int | None = None
         """What the twin had accepted when the sensor's kind was sent last; None before that."""
         self._failing = ""
-        self._told = 0.0
+        self._told = (0.0, False)
+        """When systemd was told the last time, and whether there was a connection then."""
 
     async def run(self) -> None:
         """Sample until cancelled, at fixed moments: a slow reading does not shift those after it."""
@@ -92,11 +93,11 @@ class Sampler:
         self._failing = text
 
     def _tell(self) -> None:
-        now = self._clock.monotonic()
-        if now - self._told < STATUS_SECONDS:
+        now, connected = self._clock.monotonic(), self._broker.connected
+        if now - self._told[0] < STATUS_SECONDS and connected == self._told[1]:
             return
-        self._told = now
-        link = "connected" if self._broker.connected else "no broker"
+        self._told = (now, connected)
+        link = "connected" if connected else "no broker"
         trouble = self._failing or self._twin.refusal
         text = f"{self._sensor.kind} sensor, {link}, {self.reported} reports, {self.dropped} dropped"
         notify(STATUS=f"{text}; {trouble}" if trouble else text)
