@@ -22,6 +22,8 @@ async def cloud(tmp_path: Path) -> AsyncIterator[Cloud]:
 
 async def test_a_missing_secret_is_answered_in_cloudcore_s_own_words(cloud: Cloud) -> None:
     edge = await cloud.join()
+    await cloud.pod(imagePullSecrets=[{"name": "nosuch"}])
+    await edge.pushed("default/pod/web", "insert")
     answer = await edge.ask("default/secret/nosuch", "query")
     assert answer.header.resourceversion == ""
     assert answer.object() == {
@@ -62,6 +64,41 @@ async def test_a_node_may_not_write_for_another_node(cloud: Cloud) -> None:
     assert "status" not in other
     assert "hacked" not in other["metadata"]["labels"]
     assert not cloud.api.all(LEASES)
+    await edge.close()
+
+
+async def test_a_node_reads_only_what_its_own_pods_use(cloud: Cloud) -> None:
+    await cloud.node("edge2")
+    await cloud.secret("mine", a="MQ==")
+    await cloud.secret("theirs", a="Mg==")
+    await cloud.pod("a", "edge1", volumes=[{"name": "v", "secret": {"secretName": "mine"}}])
+    await cloud.pod("b", "edge2", imagePullSecrets=[{"name": "theirs"}], serviceAccountName="robot")
+    edge = await cloud.join()
+    await edge.pushed("default/pod/a", "insert")
+    assert (await edge.ask("default/secret/mine", "query")).object()["data"] == {"a": "MQ=="}
+    for resource, content in (
+        ("default/secret/theirs", None),
+        ("kube-system/secret/mine", None),
+        ("default/serviceaccounttoken/robot", {"spec": {}}),
+    ):
+        refused = (await edge.ask(resource, "query", content)).object()
+        assert refused["ErrStatus"]["reason"] == "Forbidden", resource
+    allowed = await edge.ask("default/serviceaccounttoken/default", "query", {"spec": {}})
+    assert allowed.object()["status"]["token"] == "signed"
+    await edge.close()
+
+
+async def test_a_node_cannot_touch_the_pods_of_another(cloud: Cloud) -> None:
+    await cloud.node("edge2")
+    pod = await cloud.pod("b", "edge2")
+    edge = await cloud.join()
+    patch = '{"status":{"phase":"Failed"}}'
+    answer = (await edge.ask("default/podpatch/b", "patch", patch)).object()
+    assert answer["Err"]["ErrStatus"]["reason"] == "Forbidden"
+    options = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod["metadata"]["uid"]}}
+    refused = (await edge.ask("default/pod/b", "delete", options)).object()
+    assert refused["ErrStatus"]["code"] == 403
+    assert cloud.api.one(PODS, "b")["status"]["phase"] == "Pending"
     await edge.close()
 
 

@@ -24,7 +24,7 @@ from edgelab.daemon.tasks import Module, run_modules
 from edgelab.kube import kubeconfig
 from edgelab.kube.client import HttpClient
 from edgelab.kube.interface import KubeApi
-from edgelab.kube.resources import CONFIG_MAPS, SECRETS
+from edgelab.kube.resources import CONFIG_MAPS, PODS, SECRETS
 from edgelab.settings.cloudcore import CloudCore
 
 log = logging.getLogger("edgelab.cloudcore")
@@ -113,13 +113,16 @@ def _edge(
     settings: CloudCore, api: KubeApi, cluster: Cluster, hub: CloudHub, starter: Starter, *, clock: Clock
 ) -> list[Module]:
     from edgelab.cloudcore.edgecontroller.downstream import Downstream  # noqa: PLC0415 - only when enabled
+    from edgelab.cloudcore.edgecontroller.permissions import Permissions  # noqa: PLC0415 - only when enabled
     from edgelab.cloudcore.edgecontroller.queries import Queries  # noqa: PLC0415 - only when enabled
+    from edgelab.cloudcore.edgecontroller.references import ReferenceIndex  # noqa: PLC0415 - only when enabled
     from edgelab.cloudcore.edgecontroller.upstream import Upstream  # noqa: PLC0415 - only when enabled
 
-    downstream = Downstream(cluster, hub)
+    index = ReferenceIndex()
+    downstream = Downstream(cluster, hub, index)
     queries = Queries(api, {kind: cluster[kind] for kind in (CONFIG_MAPS, SECRETS)})
     address = next(iter(settings.modules.cloudHub.advertiseAddress), "")
-    upstream = Upstream(api, hub, queries, address)
+    upstream = Upstream(api, hub, queries, Permissions(index, cluster[PODS]), address=address)
     annotations: WorkQueue[str] = WorkQueue("edgecontroller/annotations", upstream.annotate, clock=clock)
     hub.handlers[""] = upstream.handle
     hub.on_connect += [downstream.bring, annotations.add]
@@ -219,7 +222,10 @@ def announce_missing(settings: CloudCore) -> None:
     if settings.featureGates.get("requireAuthorization"):
         log.warning("featureGates.requireAuthorization is set, but this release does not have it")
     if settings.modules.cloudHub.authorization.enable:
-        log.warning("modules.cloudHub.authorization is enabled, but this release has only its basic checks")
+        log.warning(
+            "modules.cloudHub.authorization is enabled: nodes are held to their own Node, Lease, pods and what"
+            " these use, as always here; the API server's authorizers are not asked"
+        )
 
 
 def _metrics(hub: CloudHub) -> dict[str, float]:

@@ -27,11 +27,11 @@ INSERT, UPDATE, DELETE = "insert", "update", "delete"
 class Downstream:
     """Turns informer events into pushes. Call `start` once the informers have listed everything."""
 
-    def __init__(self, cluster: Cluster, courier: Courier) -> None:
+    def __init__(self, cluster: Cluster, courier: Courier, index: ReferenceIndex) -> None:
         self._nodes, self._pods = cluster[NODES], cluster[PODS]
         self._configuration = (cluster[CONFIG_MAPS], cluster[SECRETS])
         self._courier = courier
-        self._index = ReferenceIndex()
+        self._index = index
 
     def start(self) -> None:
         """Follow the informers; what is there already is looked at first."""

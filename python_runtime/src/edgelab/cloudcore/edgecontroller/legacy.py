@@ -69,6 +69,8 @@ class LegacyReports:
         if pod is None or pod["metadata"]["uid"] != uid:
             self._courier.push(node, of_missing("Pod", "v1", namespace, name, uid))
             return
+        if (pod.get("spec") or {}).get("nodeName") != node:
+            raise ApiError(403, f'pods "{name}" is forbidden: it is not bound to node {node!r}')
         status = report.get("Status") or {}
         await self._api.patch(PODS, name, {"status": status}, namespace, subresource="status")
         if pod["metadata"].get("deletionTimestamp") and _ended(status):

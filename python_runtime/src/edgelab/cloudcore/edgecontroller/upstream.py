@@ -3,7 +3,7 @@
 Receives: messages of edged through CloudHub. Sends: answers through CloudHub, in the shapes of
 KubeEdge `cloud/pkg/edgecontroller/controller/upstream.go` (docs/reference/protocol.md).
 Stores: nothing. Without the API: requests are answered with ServiceUnavailable; the node asks again.
-A node may write only its own Node and Lease; the original checks that only with authorization on.
+A node may write only its own Node, Lease and pods, and read only what its pods use.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import msgspec
 
 from edgelab.cloudcore.cloudhub.delivery import of_object
 from edgelab.cloudcore.edgecontroller.legacy import LegacyReports
+from edgelab.cloudcore.edgecontroller.permissions import Permissions
 from edgelab.cloudcore.edgecontroller.queries import Queries
 from edgelab.cloudcore.interfaces import Courier
 from edgelab.cloudcore.replies import answer, error_status, missing, object_resp
@@ -37,10 +38,13 @@ ADDRESS_ANNOTATION = "cloudcore"
 class Upstream:
     """`handle` treats one message of a node."""
 
-    def __init__(self, api: KubeApi, courier: Courier, queries: Queries, address: str) -> None:
+    def __init__(
+        self, api: KubeApi, courier: Courier, queries: Queries, permissions: Permissions, *, address: str
+    ) -> None:
         self._api = api
         self._courier = courier
         self._queries = queries
+        self._permissions = permissions
         self._address = address
         self._unknown: set[tuple[str, str]] = set()
         legacy = LegacyReports(api, courier)
@@ -137,6 +141,11 @@ class Upstream:
         await self._resp(node, message, call, versioned=True)
 
     async def _patch_pod(self, node: str, message: Message, resource: Resource) -> None:
+        try:
+            self._permissions.check_pod(node, resource)
+        except ApiError as error:
+            self._courier.send(node, answer(message, object_resp(None, error)))
+            return
         call = self._api.patch(
             PODS,
             resource.name,
@@ -160,6 +169,7 @@ class Upstream:
             content = message.object()
         options = _typed(content or {}, "DeleteOptions", "v1")
         try:
+            self._permissions.check_pod(node, resource)
             await self._api.delete(PODS, resource.name, resource.namespace, options=options)
         except ApiError as error:
             if error.code not in (
@@ -216,6 +226,7 @@ class Upstream:
 
     async def _token(self, node: str, message: Message, resource: Resource) -> None:
         try:
+            self._permissions.check_token(node, resource)
             token = await self._queries.token(resource.namespace, resource.name, message.object() or {})
         except (ApiError, Unreachable) as error:
             self._courier.send(node, answer(message, error_status(error)))
@@ -229,6 +240,7 @@ class Upstream:
     async def _query(self, node: str, message: Message, resource: Resource) -> None:
         """Raw objects; those that edges keep are delivered reliably, as answer and push in one."""
         try:
+            self._permissions.check_read(node, resource)
             obj = await self._queries.get(resource)
         except (ApiError, Unreachable) as error:
             self._courier.send(node, answer(message, error_status(error)))
