@@ -223,8 +223,8 @@ def announce_missing(settings: CloudCore) -> None:
         log.warning("featureGates.requireAuthorization is set, but this release does not have it")
     if settings.modules.cloudHub.authorization.enable:
         log.warning(
-            "modules.cloudHub.authorization is enabled: nodes are held to their own Node, Lease, pods and what"
-            " these use, as always here; the API server's authorizers are not asked"
+            "modules.cloudHub.authorization is enabled: nodes are held to their own Node, Lease, pods and"
+            " what these use, as always here; the API server's authorizers are not asked"
         )
 
 
