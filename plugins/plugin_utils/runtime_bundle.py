@@ -32,7 +32,8 @@ from pathlib import Path
 BASE_VERSION = re.compile(r'^version = "([^"]+)"$', re.MULTILINE)
 NEWEST_GLIBC = 45
 OLDEST_GLIBC = 5
-KEPT_BUNDLES = 6
+KEPT = 6
+"""Bundles, and wheels of our own, that stay in the cache."""
 TIMEOUT = 900
 SETUPTOOLS = (70, 1)
 """The first release that builds wheels without the package `wheel`."""
@@ -102,7 +103,7 @@ class Builder:
                 wheels = [self._wheel(), *self._wheelhouse(profile, python_tag, python)]
                 pip = self._wheelhouse("installer", python_tag, python)
                 self._pack(path, profile, wheels, pip)
-                self._prune(path.parent)
+                self._prune()
         return path
 
     @contextlib.contextmanager
@@ -208,10 +209,11 @@ class Builder:
                     _add(tar, f"{folder}/{file.name}", file.read_bytes())
         os.replace(str(scratch), str(path))
 
-    def _prune(self, directory):
-        bundles = sorted(directory.glob("*.tar"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for old in bundles[KEPT_BUNDLES:]:
-            old.unlink()
+    def _prune(self):
+        for kind in ("bundles/*.tar", "wheels/*.whl"):
+            found = sorted(self.cache.glob(kind), key=lambda path: path.stat().st_mtime, reverse=True)
+            for old in found[KEPT:]:
+                old.unlink()
 
 
 def _can_build():

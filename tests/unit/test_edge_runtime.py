@@ -71,9 +71,9 @@ def write_program(source: Path, word: str) -> None:
 class Host:
     """A host's root directory, and the two parts of the module that meet there."""
 
-    def __init__(self, tmp_path: Path, source: Path, pip_wheel: Path) -> None:
+    def __init__(self, tmp_path: Path, source: Path, cache: Path, pip_wheel: Path) -> None:
         self.root = tmp_path / "opt"
-        self.source, self.cache, self.wheels = source, tmp_path / "cache", pip_wheel.parent
+        self.source, self.cache, self.wheels = source, cache, pip_wheel.parent
 
     def run(self, **options: Any) -> dict[str, Any]:
         return run(edge_runtime, root=str(self.root), python=sys.executable, **options)
@@ -88,9 +88,15 @@ class Host:
         return subprocess.run([program], capture_output=True, text=True, check=True).stdout.strip()
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all tests: what is named by its content can be shared."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def host(tmp_path: Path, source: Path, pip_wheel: Path) -> Host:
-    return Host(tmp_path, source, pip_wheel)
+def host(tmp_path: Path, source: Path, cache: Path, pip_wheel: Path) -> Host:
+    return Host(tmp_path, source, cache, pip_wheel)
 
 
 def test_versions_are_installed_switched_rolled_back_and_removed(host: Host) -> None:
@@ -142,10 +148,10 @@ def test_a_version_whose_programs_do_not_load_never_becomes_current(host: Host) 
     assert host.says() == f"{first['version']} one"
 
 
-def test_a_wheel_that_was_tampered_with_is_not_installed(host: Host) -> None:
+def test_a_wheel_that_was_tampered_with_is_not_installed(host: Host, tmp_path: Path) -> None:
     builder = Builder(host.source, host.cache, host.wheels)
-    bundle = builder.bundle("edge", edge_runtime.probe(sys.executable))
-    data = bundle.read_bytes()
+    data = builder.bundle("edge", edge_runtime.probe(sys.executable)).read_bytes()
+    bundle = tmp_path / "bundle.tar"
     own = data.index(b"wheels/edgelab")
     bundle.write_bytes(data[: own + 600] + b"X" + data[own + 601 :])
     result = host.run(version=builder.version, bundle=str(bundle))
@@ -166,11 +172,11 @@ def test_only_the_versions_to_keep_stay_and_the_current_and_previous_always(tmp_
     assert layout.versions() == ["e", "c", "b"]
 
 
-def test_nothing_is_built_twice(host: Host) -> None:
+def test_nothing_is_built_twice(host: Host, tmp_path: Path) -> None:
     said: list[str] = []
     facts = edge_runtime.probe(sys.executable)
     for _ in range(2):
-        Builder(host.source, host.cache, host.wheels, say=said.append).bundle("edge", facts)
+        Builder(host.source, tmp_path / "fresh", host.wheels, say=said.append).bundle("edge", facts)
     assert len([line for line in said if "building" in line]) == 1
     assert len([line for line in said if "fetching" in line]) == 2  # one lock each: edge and installer
 
