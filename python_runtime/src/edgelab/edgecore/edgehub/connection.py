@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import socket
 import ssl
 import struct
@@ -209,7 +210,8 @@ async def _dial(endpoint: Endpoint) -> socket.socket:
                     await loop.sock_connect(sock, address)
             except (OSError, TimeoutError) as error:
                 sock.close()
-                last = getattr(error, "strerror", None) or f"no answer within {TCP_TIMEOUT:g} s"
+                number = getattr(error, "errno", None)
+                last = os.strerror(number) if number else f"no answer within {TCP_TIMEOUT:g} s"
             except BaseException:
                 sock.close()
                 raise
