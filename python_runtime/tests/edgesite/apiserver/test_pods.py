@@ -100,3 +100,23 @@ async def test_wrong_pods_are_refused_with_every_error(client: Client) -> None:
         "cannot unmarshal string into Go struct field PodSpec.spec.terminationGracePeriodSeconds"
         in answer["message"]
     )
+
+
+async def test_a_pod_gets_the_token_of_its_account(client: Client) -> None:
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "bob"}}
+    await client.call("POST", "/api/v1/namespaces/default/serviceaccounts", account)
+    _, created = await client.call("POST", PODS, pod("a", serviceAccountName="bob"))
+    (volume,) = created["spec"]["volumes"]
+    assert volume["projected"]["sources"][0] == {
+        "serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}
+    }
+    (mount,) = created["spec"]["containers"][0]["volumeMounts"]
+    assert (mount["name"], mount["mountPath"]) == (
+        volume["name"],
+        "/var/run/secrets/kubernetes.io/serviceaccount",
+    )
+    closed = pod("b", serviceAccountName="bob", automountServiceAccountToken=False)
+    _, created = await client.call("POST", PODS, closed)
+    assert "volumes" not in created["spec"]
+    status, answer = await client.call("POST", PODS, pod("c", serviceAccountName="nobody"))
+    assert (status, answer["reason"]) == (403, "Forbidden")

@@ -13,6 +13,7 @@ from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.context import Context
 from edgelab.edgesite.apiserver.invalid import bad, invalid
 from edgelab.edgesite.apiserver.kinds import Kind
+from edgelab.edgesite.apiserver.podaccess import give_access, missing
 from edgelab.edgesite.store import Key, Store
 from edgelab.objects.status import ApiError, not_found
 
@@ -68,14 +69,11 @@ class DefaultAdmission:
         spec, namespace = pod["spec"], pod["metadata"]["namespace"]
         account = spec.setdefault("serviceAccountName", "default")
         spec["serviceAccount"] = account
-        if account != "default" and self._store.head(Key("serviceaccounts", namespace, account)) is None:
-            name = pod["metadata"].get("name") or ""
-            raise ApiError(
-                403,
-                f'pods "{name}" is forbidden: error looking up service account {namespace}/{account}:'
-                f' serviceaccount "{account}" not found',
-                details={"name": name, "kind": "pods"},
-            )
+        entry = self._store.head(Key("serviceaccounts", namespace, account))
+        if entry is not None:
+            give_access(pod, codec.decode(entry.data))
+        elif account != "default":
+            raise missing(pod, account)
         self._priority(pod)
         tolerations = spec.get("tolerations") or []
         for key in TOLERATED:
