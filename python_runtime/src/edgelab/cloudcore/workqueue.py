@@ -77,16 +77,19 @@ class WorkQueue(Generic[K]):
                 await self._process(key)
                 self._delays.pop(key, None)
             except (ApiError, Unreachable) as error:
-                self._later(key, error)
+                self._later(key, str(error))
+            except Exception as error:  # one object that trips us must not cost all others their service
+                log.exception("%s: %s could not be treated", self.name, key)
+                self._later(key, repr(error))
             finally:
                 self._running.discard(key)
                 if key in self._again:
                     self._again.discard(key)
                     self.add(key)
 
-    def _later(self, key: K, error: Exception) -> None:
+    def _later(self, key: K, reason: str) -> None:
         if key not in self._delays:
-            log.warning("%s: %s: %s; trying again", self.name, key, error)
+            log.warning("%s: %s: %s; trying again", self.name, key, reason)
             self._delays[key] = backoff.delays(FIRST_DELAY, LONGEST_DELAY, floor=0.5)
         timer: asyncio.TimerHandle
 
