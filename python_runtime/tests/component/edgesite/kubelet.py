@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from edgelab.daemon.clock import SYSTEM, rfc3339, rfc3339_micro
+from edgelab.daemon.errors import Unreachable
 from edgelab.kube.informer import DELETED, Informer
 from edgelab.kube.interface import KubeApi, Obj, PatchType
 from edgelab.kube.resources import LEASES, NODES, PODS
@@ -51,6 +52,9 @@ class Kubelet:
             pod = await self._changed.get()
             try:
                 await self._treat(pod)
+            except Unreachable:
+                self._changed.put_nowait(pod)
+                await asyncio.sleep(0.05)
             except ApiError as error:
                 if error.code not in (404, 409):
                     raise

@@ -114,7 +114,12 @@ async def kubectl(server: Server, *words: str, text: str = "") -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(text.encode()), 30)
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(text.encode()), 60)
+    except BaseException:
+        process.kill()
+        await process.wait()
+        raise
     assert process.returncode == 0, output.decode()
     return output.decode()
 
@@ -214,3 +219,29 @@ async def test_a_client_outlives_a_killed_server_without_repeated_events(
     assert before < set(node.informer.store)
     added = [uid for event, uid in node.events if event == "ADDED"]
     assert len(added) == len(set(added)) == 4
+
+
+async def test_a_rollout_goes_on_after_the_server_was_killed_in_the_middle(
+    server: Server, api: HttpClient, node: Kubelet
+) -> None:
+    manifest = MANIFEST.replace("replicas: 3", "replicas: 40")
+    await kubectl(server, "apply", "-f", "-", text=manifest)
+
+    async def begun() -> bool:
+        return 0 < len(await images(api)) < 40
+
+    await until(begun)
+    server.kill()
+    server.start()
+    await kubectl(server, "rollout", "status", "deployment/web", "--timeout=30s")
+    await kubectl(server, "set", "image", "deployment/web", "web=nginx:1.23")
+    server.kill()
+    server.start()
+    await kubectl(server, "rollout", "status", "deployment/web", "--timeout=30s")
+
+    async def exact() -> bool:
+        return await images(api) == ["nginx:1.23"] * 40
+
+    await until(exact)
+    sizes = sorted(rs["spec"]["replicas"] for rs in (await api.list(REPLICA_SETS)).items)
+    assert sizes == [0, 40]
