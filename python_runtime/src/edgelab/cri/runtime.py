@@ -57,8 +57,11 @@ class Runtime:
         answer = await self._client.call("RuntimeService/Status", pb.StatusRequest(), pb.StatusResponse, 10.0)
         found = {condition.type: condition for condition in answer.status.conditions}
         problems = [
-            f"container runtime {what} not ready: {kind}=false reason:{c.reason} message:{c.message}"
-            for kind, what in ((RUNTIME_READY, "is"), (NETWORK_READY, "network"))
+            f"{what} not ready: {kind}=false reason:{c.reason} message:{c.message}"
+            for kind, what in (
+                (RUNTIME_READY, "container runtime"),
+                (NETWORK_READY, "container runtime network"),
+            )
             if (c := found.get(kind)) is not None and not c.status
         ]
         runtime, network = (

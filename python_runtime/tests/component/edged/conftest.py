@@ -129,8 +129,10 @@ async def bench(runtime_daemon: Containerd, tmp_path: Path) -> AsyncIterator[Ben
     bench = Bench(tmp_path, runtime_daemon.endpoint)
     yield bench
     await bench.stop()
-    await bench.clean()
-    bench.runtime.close()
+    try:
+        await bench.clean()
+    finally:
+        bench.runtime.close()
 
 
 _numbers = itertools.count(1)

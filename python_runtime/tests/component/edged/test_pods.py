@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from tests.component.edged.conftest import Bench, busybox, make_pod
+from tests.component.edged.containerd import Containerd
 
 
 def free_port() -> int:
@@ -297,3 +298,46 @@ async def test_orphans_of_an_earlier_life_are_removed(bench: Bench) -> None:
     assert await bench.sandboxes(pod), "an orphan must not be touched before all pods are known"
     await edged._remove_orphan(pod["metadata"]["uid"])
     assert await bench.sandboxes(pod) == []
+
+
+async def test_node_is_not_ready_while_the_network_plugin_is_missing(
+    runtime_daemon: Containerd, bench: Bench
+) -> None:
+    network = runtime_daemon.base / "cni" / "10-test.conflist"
+    network.unlink()
+    try:
+        deadline = time.monotonic() + 10
+        while (await bench.runtime.readiness()).network and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+        await bench.start()
+        await bench.until(lambda: bench.meta.node_patches, "node status")
+        ready = bench.meta.nodes["edge1"]["status"]["conditions"][-1]
+        assert (ready["type"], ready["status"]) == ("Ready", "False")
+        assert "NetworkPluginNotReady" in ready["message"]
+    finally:
+        runtime_daemon.write_network()
+
+    def is_ready() -> bool:
+        condition = bench.meta.nodes["edge1"]["status"]["conditions"][-1]
+        return bool(condition["status"] == "True")
+
+    await bench.until(is_ready, "Ready when the plugin is there", 15)
+
+
+async def test_pods_outlive_a_crash_of_the_runtime(runtime_daemon: Containerd, bench: Bench) -> None:
+    await bench.start()
+    port = free_port()
+    pod = nginx_pod(port)
+    bench.apply(pod)
+    await bench.phase(pod, "Running")
+    before = [c.id for c in await bench.containers(pod)]
+    runtime_daemon.kill_daemon()
+    await asyncio.sleep(1.5)
+    assert "Welcome to nginx!" in await fetch("127.0.0.1", port)
+    runtime_daemon.start()
+    await asyncio.sleep(2.5)
+    assert [c.id for c in await bench.containers(pod)] == before
+    assert bench.status(pod)["containerStatuses"][0]["restartCount"] == 0
+    other = make_pod("after", busybox("sleep", "100"), terminationGracePeriodSeconds=1)
+    bench.apply(other)
+    await bench.phase(other, "Running")

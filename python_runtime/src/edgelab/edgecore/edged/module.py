@@ -49,9 +49,6 @@ RUNTIME_WAIT = 10.0
 ORPHANS_FIRST, ORPHANS_PERIOD = 10.0, 60.0
 """Seconds until what belongs to no pod is looked for, first and from then on."""
 
-ORPHAN_GRACE = 30
-"""Seconds that an orphan's containers get: its description, and with it its own grace, is gone."""
-
 
 class Edged:
     """The module; `interfaces.PodConsumer` for MetaManager."""
@@ -74,7 +71,7 @@ class Edged:
         self._workers: dict[str, PodWorker] = {}
         self._tasks = Supervisor("edged")
         self._started = False
-        self._pleg = Pleg(self._runtime, clock, self._runtime_changed)
+        self._pleg = Pleg(self._runtime, clock, self._notice)
         self._view = NodeView(settings, node_name, clock)
         self._not_ready = "container runtime was not asked yet"
         self._reporter = NodeReporter(settings, self._view, meta, clock, lambda: self._not_ready)
@@ -107,7 +104,7 @@ class Edged:
             ),
             volumes=Volumes(root, meta),
             images=Images(self._runtime, meta, clock, parallel=parallel),
-            prober=Prober(self._runtime, clock, self._wake),
+            prober=Prober(self._runtime, clock, self._notice),
             reports=Reports(meta, clock),
             crashes=Backoff(clock),
             host_ip=self._view.address,
@@ -196,13 +193,10 @@ class Edged:
             if same and worker.uid != names.uid(pod) and not worker.removed:
                 worker.remove()
 
-    def _wake(self, uid: str) -> None:
+    def _notice(self, uid: str) -> None:
         worker = self._workers.get(uid)
         if worker is not None:
-            worker.wake()
-
-    def _runtime_changed(self, uid: str) -> None:
-        self._wake(uid)
+            worker.notice()
 
     # Runtime
 
@@ -261,7 +255,8 @@ class Edged:
         if found.sandboxes or found.containers:
             log.info("pod %s/%s (%s) is no pod of this node: removed", found.namespace, found.name, uid)
             nobody = {"metadata": {"name": found.name, "namespace": found.namespace}, "spec": {}}
-            await end_containers(Hand(self._runtime, self._clock), nobody, found.running(), ORPHAN_GRACE)
+            grace = max((container.grace for container in found.running()), default=1)
+            await end_containers(Hand(self._runtime, self._clock), nobody, found.running(), max(1, grace))
             await erase(self._kit, found)
         await self._kit.volumes.remove(uid)
 

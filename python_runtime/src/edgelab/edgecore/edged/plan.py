@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgelab.edgecore.edged import names, podspec
-from edgelab.edgecore.edged.state import EXITED, Container, PodState
+from edgelab.edgecore.edged.state import EXITED, UNKNOWN, Container, PodState
 
 Obj = dict[str, Any]
 
@@ -104,6 +104,8 @@ def _application(pod: Obj, state: PodState, health: Health, plan: Plan, containe
     found = state.container(container["name"])
     restarts = podspec.restart_policy(pod) != "Never"
     if found is None or not found.running:
+        if found is not None and found.state == UNKNOWN:
+            plan.kill.append((found, f"Container {container['name']} is in an unknown state"))
         if should_restart(pod, found):
             plan.start.append(container)
         return 0

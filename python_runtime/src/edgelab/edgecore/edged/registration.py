@@ -45,6 +45,7 @@ class NodeReporter:
         self._report_period = seconds(config.nodeStatusReportFrequency)
         self._lease_seconds = config.nodeLeaseDurationSeconds
         self._registered = asyncio.Event()
+        self._lost = asyncio.Event()
         self._kick = asyncio.Event()
         self._lease_kick = asyncio.Event()
         self._sent: Obj | None = None
@@ -76,9 +77,9 @@ class NodeReporter:
                 if await self._try_to_register():
                     break
                 await self._pause(self._kick, delay)
+            self._lost.clear()
             self._registered.set()
-            while self._registered.is_set():
-                await self._clock.sleep(1.0)
+            await self._lost.wait()
 
     async def _try_to_register(self) -> bool:
         try:
@@ -136,16 +137,17 @@ class NodeReporter:
             return
         except RemoteError as error:
             if error.reason == "NotFound":
-                self._lost()
+                self._node_is_gone()
             else:
                 log.warning("the status of node %s was refused: %s", self._view.name, error)
             return
         self._sent, self._sent_at = status, self._clock.monotonic()
 
-    def _lost(self) -> None:
+    def _node_is_gone(self) -> None:
         log.warning("node %s does not exist in the cloud any more", self._view.name)
         self._sent = None
         self._registered.clear()
+        self._lost.set()
 
     # Lease
 

@@ -17,6 +17,7 @@ import msgspec
 from edgelab.daemon.errors import Fatal
 
 Obj = dict[str, Any]
+REASONS = {200: b"OK", 404: b"Not Found", 405: b"Method Not Allowed", 500: b"Internal Server Error"}
 IDLE = 30.0
 """Seconds after which a silent client is sent away."""
 
@@ -67,7 +68,9 @@ class ReadOnlyServer:
     def _reply(self, connection: h11.Connection, writer: asyncio.StreamWriter, request: h11.Request) -> None:
         status, kind, body = self._answer(request.method, request.target.split(b"?")[0])
         headers = [("content-type", kind), ("content-length", str(len(body)))]
-        writer.write(connection.send(h11.Response(status_code=status, headers=headers)) or b"")
+        writer.write(
+            connection.send(h11.Response(status_code=status, headers=headers, reason=REASONS[status])) or b""
+        )
         if request.method != b"HEAD":
             writer.write(connection.send(h11.Data(data=body)) or b"")
         writer.write(connection.send(h11.EndOfMessage()) or b"")

@@ -10,7 +10,7 @@ from edgelab.cri.errors import CriError
 from edgelab.cri.runtime import Runtime
 from edgelab.edgecore.edged import names
 
-RUNNING, EXITED, CREATED = pb.CONTAINER_RUNNING, pb.CONTAINER_EXITED, pb.CONTAINER_CREATED
+RUNNING, EXITED, UNKNOWN = pb.CONTAINER_RUNNING, pb.CONTAINER_EXITED, pb.CONTAINER_UNKNOWN
 
 
 @dataclass(slots=True)
@@ -26,7 +26,10 @@ class Sandbox:
 
 @dataclass(slots=True)
 class Container:
-    """One container as the runtime reports it; times in nanoseconds since 1970, 0 when not yet."""
+    """One container as the runtime reports it; times in nanoseconds since 1970, 0 when not yet.
+
+    `grace`: the seconds that its pod gives it to end, kept with it for the time when the pod is gone.
+    """
 
     id: str
     name: str
@@ -45,6 +48,7 @@ class Container:
     message_path: str
     log_path: str
     log_fallback: bool = False
+    grace: int = 30
 
     @property
     def running(self) -> bool:
@@ -145,7 +149,7 @@ def _container(status: pb.ContainerStatus, sandbox: str) -> Container:
     notes = status.annotations
     path = notes.get(names.MESSAGE_PATH, "")
     message_path = next((m.host_path for m in status.mounts if path and m.container_path == path), "")
-    restarts = notes.get(names.RESTART_COUNT, "")
+    restarts, grace = notes.get(names.RESTART_COUNT, ""), notes.get(names.POD_GRACE, "")
     return Container(
         id=status.id,
         name=status.labels.get(names.CONTAINER_NAME, status.metadata.name),
@@ -163,5 +167,6 @@ def _container(status: pb.ContainerStatus, sandbox: str) -> Container:
         restarts=int(restarts) if restarts.isdigit() else status.metadata.attempt,
         message_path=message_path,
         log_path=status.log_path,
+        grace=int(grace) if grace.isdigit() else 30,
         log_fallback=notes.get(names.MESSAGE_POLICY) == "FallbackToLogsOnError",
     )

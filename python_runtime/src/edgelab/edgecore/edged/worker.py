@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,10 @@ Obj = dict[str, Any]
 
 DELIVERY = 2.0
 """Seconds that the last status may take to reach the cloud before the pod is deleted there."""
+
+
+IDENTITY = re.compile(r"[0-9a-f]{64}")
+"""Ids of sandboxes and containers: they differ from one attempt to the next, the problem does not."""
 
 
 @dataclass(slots=True)
@@ -73,6 +78,7 @@ class PodWorker:
         self._retries = delays(1.0, 10.0, floor=0.8)
         self._next = kit.resync
         self._problem = ""
+        self._retry_at: float | None = None
 
     @property
     def ending(self) -> bool:
@@ -84,16 +90,21 @@ class PodWorker:
         was_ending = self.ending
         self.pod = pod
         self._interrupt(was_ending)
-        self._wake.set()
+        self.wake()
 
     def remove(self) -> None:
         """The pod is gone from the API: end it and clean up."""
         was_ending, self.removed = self.ending, True
         self._interrupt(was_ending)
-        self._wake.set()
+        self.wake()
 
     def wake(self) -> None:
-        """Something that concerns the pod changed."""
+        """Something that the pod may have waited for changed: try again now."""
+        self._retry_at = None
+        self._wake.set()
+
+    def notice(self) -> None:
+        """The pod's containers changed: look at them, but not before a failed attempt may be repeated."""
         self._wake.set()
 
     def _interrupt(self, was_ending: bool) -> None:
@@ -116,24 +127,35 @@ class PodWorker:
                 self._retries = delays(1.0, 10.0, floor=0.8)
             except* (RuntimeUnreachable, CriError, VolumeProblem, OSError) as failures:
                 self._later(failures)
+            except* Exception:  # one pod that nobody foresaw must not end the others
+                log.exception("pod %s: unexpected failure; this is a defect", names.key(self.pod))
+                self._next = next(self._retries)
             finally:
                 self._syncing = None
 
     async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(max(0.05, self._next)):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
-        self._wake.clear()
+        while True:
+            try:
+                async with asyncio.timeout(max(0.05, self._next)):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            if self._retry_at is None:
+                return
+            self._next = self._retry_at - self._kit.clock.monotonic()
+            if self._next <= 0:
+                self._retry_at = None
+                return
 
     def _later(self, error: BaseException) -> None:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         self._next = next(self._retries)
-        text = str(error)
+        self._retry_at = self._kit.clock.monotonic() + self._next
+        text = IDENTITY.sub("...", str(error))
         if text != self._problem:
-            log.warning("pod %s: %s", names.key(self.pod), text)
+            log.warning("pod %s: %s", names.key(self.pod), error)
         self._problem = text
 
     # Running
@@ -152,6 +174,8 @@ class PodWorker:
             log.info("pod %s: %s", names.key(pod), reason)
             kit.prober.forget(self.uid, container.name)
             await end_containers(self._hand(found), pod, [container], podspec.grace_seconds(pod))
+        if steps.kill:
+            found = await state.read_pod(kit.runtime, self.uid)  # with the time at which they ended
         if steps.stop_pod and (found.running() or any(sandbox.ready for sandbox in found.sandboxes)):
             await self._stop(found, podspec.grace_seconds(pod))
         paths = await self._volumes(found, needed=bool(steps.start))
@@ -227,7 +251,9 @@ class PodWorker:
     def _retry(self, key: str, before: Container | None, problem: ContainerProblem) -> None:
         if problem.reason == "CrashLoopBackOff" and before is not None:
             left = self._kit.crashes.waiting(key, self._monotonic(before.finished_at))
-        elif problem.reason in ("ErrImagePull", "ImagePullBackOff"):
+        elif problem.reason == "ErrImagePull":
+            left = 1.0  # then the status says ImagePullBackOff
+        elif problem.reason == "ImagePullBackOff":
             end = self._kit.images.retry_at()
             left = 10.0 if end is None else end - self._kit.clock.monotonic()
         else:
@@ -284,7 +310,7 @@ class PodWorker:
         kit, pod = self._kit, self.pod
         kit.prober.forget(self.uid)
         found = await state.read_pod(kit.runtime, self.uid)
-        if not self.removed:
+        if not self.removed and found.containers:
             self._publish(found)
         if found.running():
             await end_containers(self._hand(found), pod, found.running(), podspec.grace_seconds(pod))
@@ -348,6 +374,9 @@ class PodWorker:
 
     def _publish(self, found: PodState, *, ending: bool = False) -> Obj:
         kit = self._kit
+        before = kit.reports.last(self.pod)
+        if before.get("phase") in ("Succeeded", "Failed") and not found.containers:
+            return before  # its containers were collected; what is known of their end stays
         view = status.View(
             pod=self.pod,
             state=found,
@@ -356,7 +385,7 @@ class PodWorker:
             ready=lambda spec, container: kit.prober.ready(self.uid, spec, container),
             started=lambda spec, container: kit.prober.started(self.uid, spec, container),
             waiting=self._waiting,
-            before=kit.reports.last(self.pod),
+            before=before,
             ending=ending,
             failure=self._failure,
         )
