@@ -145,3 +145,13 @@ async def test_heartbeats_alone_cause_no_writes(cluster: Site) -> None:
     before = cluster.writes()
     await cluster.settle(300)
     assert cluster.writes() == before
+
+
+async def test_a_taint_that_somebody_puts_on_evicts_at_once(cluster: Site) -> None:
+    await running(cluster, "leaves", FOR_EVER)
+    await running(cluster, "stays", {"operator": "Exists"})
+    taint = {"key": "maintenance", "effect": "NoExecute"}
+    await cluster.api.patch(NODES, "edge", {"spec": {"taints": [taint]}})
+    await cluster.settle()
+    assert is_deleting(cluster.api.one(PODS, "leaves"))
+    assert not is_deleting(cluster.api.one(PODS, "stays"))

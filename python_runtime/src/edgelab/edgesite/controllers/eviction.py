@@ -8,9 +8,7 @@ is ready it is this side that is cut off, and nothing is evicted.
 
 from __future__ import annotations
 
-import datetime as dt
-
-from edgelab.daemon.clock import parse_rfc3339
+from edgelab.edgesite.controllers.node_health import NOT_READY, UNREACHABLE
 from edgelab.edgesite.controllers.support.cluster import Cluster
 from edgelab.edgesite.controllers.support.recorder import Recorder
 from edgelab.edgesite.controllers.support.workqueue import WorkQueue
@@ -20,6 +18,7 @@ from edgelab.kube.interface import Obj
 from edgelab.kube.resources import NODES, PODS
 from edgelab.objects.metadata import condition, is_deleting
 
+SILENCE = frozenset({NOT_READY, UNREACHABLE})
 DISRUPTION_SECONDS = 30.0
 """While nothing is ready, waiting evictions are looked at again after this time."""
 
@@ -33,6 +32,8 @@ class TaintEvictionController:
         self._cluster = cluster
         self._pods = cluster.view(PODS)
         self._nodes = cluster.view(NODES)
+        self._since: dict[str, float] = {}
+        """Since when a pod, by uid, has been tolerating; monotonic, because wall clocks jump."""
         self._events = Recorder(cluster.api, cluster.clock, self.name)
         needs = [self._pods, self._nodes]
         self._queue = WorkQueue(self.name, self._reconcile, cluster.clock, needs)
@@ -44,7 +45,10 @@ class TaintEvictionController:
         await self._queue.run()
 
     def _on_pod(self, event_type: str, old: Obj | None, new: Obj) -> None:
-        if event_type == DELETED or not new["spec"].get("nodeName"):
+        if event_type == DELETED:
+            self._since.pop(new["metadata"]["uid"], None)
+            return
+        if not new["spec"].get("nodeName"):
             return
         if old is None or _aspect(old) != _aspect(new):
             self._queue.add_object(new)
@@ -61,12 +65,16 @@ class TaintEvictionController:
         node = self._nodes.get(pod["spec"].get("nodeName") or "") if pod else None
         if pod is None or node is None or is_deleting(pod):
             return None
-        left = stay(pod, taints(node, ("NoExecute",)), self._cluster.clock.now())
-        if left is None:
+        present = taints(node, ("NoExecute",))
+        uid, limit = pod["metadata"]["uid"], stay(pod, present)
+        if limit is None:
+            self._since.pop(uid, None)
             return None
+        now = self._cluster.clock.monotonic()
+        left = limit - (now - self._since.setdefault(uid, now))
         if left > 0:
             return left
-        if not self._somebody_is_ready():
+        if all(taint["key"] in SILENCE for taint in present) and not self._somebody_is_ready():
             return DISRUPTION_SECONDS
         text = f"Marking for deletion Pod {key[0]}/{key[1]}"
         await self._events.normal(pod, "TaintManagerEviction", text)
@@ -92,18 +100,16 @@ class TaintEvictionController:
         await self._cluster.patch(PODS, pod, patch, "status")
 
 
-def stay(pod: Obj, noexecute: list[Obj], now: dt.datetime) -> float | None:
-    """Seconds for which the pod may stay on a node with these taints; None for ever."""
+def stay(pod: Obj, noexecute: list[Obj]) -> float | None:
+    """Seconds for which the pod may be on a node with these taints; None for ever."""
     limits = []
     for taint in noexecute:
         tolerations = tolerations_for(pod, taint)
         if not tolerations:
             return 0.0
         seconds = [t["tolerationSeconds"] for t in tolerations if t.get("tolerationSeconds") is not None]
-        if seconds:
-            since = parse_rfc3339(taint["timeAdded"]) if taint.get("timeAdded") else now
-            limits.append(max(0, min(seconds)) - (now - since).total_seconds())
-    return max(0.0, min(limits)) if limits else None
+        limits += [max(0.0, float(min(seconds)))] if seconds else []
+    return min(limits, default=None)
 
 
 def _aspect(pod: Obj) -> tuple[object, ...]:
