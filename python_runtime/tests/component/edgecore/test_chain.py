@@ -262,7 +262,7 @@ async def test_node_pod_and_device_come_up_survive_the_cloud_and_follow_it_again
     print(f"Ready after {await chain.until(chain.ready, 20):.2f} s")
     await chain.api.create(PODS, nginx(chain.ports["page"]), "default")
     print(f"pod ready after {await chain.until(lambda: chain.running('web'), 20):.2f} s")
-    assert "Welcome to nginx" in await chain.page()
+    await chain.until(lambda: welcomes(chain), 5)
     await add_device(chain)
     await chain.client.expect("$hw/events/node/edge1/membership/updated", seconds=10)
     chain.client.update("default/thermo", temperature="20.5")
@@ -297,6 +297,10 @@ async def test_node_pod_and_device_come_up_survive_the_cloud_and_follow_it_again
     assert size < CEILING_MIB
     for process in chain.processes.values():
         assert "Traceback" not in process.output()
+
+
+async def welcomes(chain: Chain) -> bool:
+    return "Welcome to nginx" in await chain.page()
 
 
 async def equal(value: Callable[[], Any], wanted: str) -> bool:
