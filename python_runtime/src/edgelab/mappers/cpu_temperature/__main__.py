@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
+from edgelab import __version__
 from edgelab.daemon.errors import Fatal
 from edgelab.daemon.main import configure_logging, run
 from edgelab.mappers.cpu_temperature import app, options, sensor
@@ -17,7 +18,7 @@ def main() -> int:
     try:
         if arguments.describe:
             found = sensor.find(arguments.sensor or "auto")
-            print(json.dumps({"kind": found.kind, "source": found.source}))
+            print(json.dumps({"kind": found.kind, "source": found.source, "version": __version__}))
             return 0
         gathered = options.gather(arguments)
     except Fatal as error:

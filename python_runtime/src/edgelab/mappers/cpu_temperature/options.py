@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--config", type=Path, metavar="FILE", help="YAML file with options")
     for name, text in HELP.items():
         flags.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=text)
-    flags.add_argument("--describe", action="store_true", help="tell as JSON which sensor there is, and exit")
+    flags.add_argument("--describe", action="store_true", help="tell sensor and version as JSON, and exit")
     flags.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return flags
 
