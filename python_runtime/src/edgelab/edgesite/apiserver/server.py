@@ -18,7 +18,7 @@ from edgelab.edgesite.apiserver.context import User
 from edgelab.edgesite.apiserver.documents import Documents
 from edgelab.edgesite.apiserver.handlers import ResourceHandler, respond
 from edgelab.edgesite.apiserver.kinds import Kinds
-from edgelab.edgesite.apiserver.request import ResourcePath, parse_path, verb_of
+from edgelab.edgesite.apiserver.request import ResourcePath, flag, parse_path, verb_of
 from edgelab.edgesite.store.store import StoreFailed
 from edgelab.objects.status import ApiError
 
@@ -26,7 +26,7 @@ log = logging.getLogger("edgesite.apiserver")
 
 MAX_BODY = 3 << 20
 NOT_FOUND = "the server could not find the requested resource"
-GRACE_SECONDS = 2.0
+GRACE_SECONDS = 0.5
 
 
 class ApiServer:
@@ -49,6 +49,7 @@ class ApiServer:
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._runner: web.AppRunner | None = None
+        self._watching: set[asyncio.Task[Any]] = set()
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
         """Listen; gives the port (for port 0 the one that was chosen)."""
@@ -78,6 +79,8 @@ class ApiServer:
         try:
             await asyncio.get_running_loop().create_future()
         finally:
+            for task in self._watching:
+                task.cancel()
             if self._runner is not None:
                 await self._runner.cleanup()
 
@@ -106,7 +109,15 @@ class ApiServer:
         kind = self._kinds.find(path.group, path.version, path.plural)
         if kind is None or (path.namespace and not kind.resource.namespaced) or not self._fits(kind, path):
             return self._unknown(path)
-        return await self._handler.serve(request, kind, path, user, wanted)
+        if not flag(request.query, "watch"):
+            return await self._handler.serve(request, kind, path, user, wanted)
+        task = asyncio.current_task()
+        assert task is not None
+        self._watching.add(task)
+        try:
+            return await self._handler.serve(request, kind, path, user, wanted)
+        finally:
+            self._watching.discard(task)
 
     @staticmethod
     def _fits(kind: Any, path: ResourcePath) -> bool:
