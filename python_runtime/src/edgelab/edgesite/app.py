@@ -166,7 +166,9 @@ async def run(settings: Settings, clock: Clock = SYSTEM) -> None:
             await site.start()
             modules = site.modules()
             log.info("serving on %s:%d with %d modules", settings.host, site.port, len(modules))
-            ready(f"serving on {settings.host}:{site.port}")
-            await run_modules(modules)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(run_modules(modules), name="modules")
+                await asyncio.sleep(0)  # the modules have begun when this task goes on
+                ready(f"serving on {settings.host}:{site.port}")
     finally:
         site.stop()

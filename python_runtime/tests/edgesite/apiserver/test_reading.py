@@ -124,3 +124,17 @@ async def test_events_are_the_same_in_both_groups(client: Client) -> None:
     _, found = await client.call("GET", "/apis/events.k8s.io/v1/namespaces/default/events/e")
     assert (found["apiVersion"], found["note"]) == ("events.k8s.io/v1", "hello")
     assert found["regarding"]["name"] == "p"
+
+
+async def test_events_may_be_written_in_the_newer_group(client: Client) -> None:
+    event = {
+        "metadata": {"name": "e"},
+        "regarding": {"kind": "Pod", "name": "p", "namespace": "kube-system"},
+        "note": "hello",
+        "eventTime": "2026-11-21T10:00:00.000000Z",
+        "reportingController": "c",
+    }
+    path = "namespaces/kube-system/events"
+    assert (await client.call("POST", f"/apis/events.k8s.io/v1/{path}", event))[0] == 201
+    _, found = await client.call("GET", f"/api/v1/{path}/e")
+    assert (found["apiVersion"], found["message"], found["involvedObject"]["name"]) == ("v1", "hello", "p")

@@ -117,7 +117,7 @@ class Catalogue:
     """The built-in types, out of `edgelab/data/apis/kubernetes.zip`; decoded one by one when needed."""
 
     def __init__(self) -> None:
-        packed = (resources.files("edgelab.data") / "apis/kubernetes.zip").read_bytes()
+        packed = (resources.files("edgelab") / "data/apis/kubernetes.zip").read_bytes()
         self._archive = zipfile.ZipFile(io.BytesIO(packed))
         self._types: dict[str, dict[str, Any]] = {}
         self._nodes: dict[str, Node] = {}

@@ -104,8 +104,9 @@ class Store:
 
     async def settled(self) -> None:
         """Wait until everything written so far is durable."""
-        if self._pending or self._head:
-            await asyncio.wait([write.done for write in (*self._flying, *self._pending)])
+        waiting = [write.done for write in (*self._flying, *self._pending) if not write.done.done()]
+        if waiting:
+            await asyncio.wait(waiting)
 
     def changed_at(self, bucket: str) -> int:
         """The revision of the last change of a resource since the start (0 for none)."""

@@ -208,6 +208,8 @@ def node_valid(obj: Obj) -> list[Cause]:
 
 def event_default(obj: Obj) -> None:
     """Fields of an Event that Go always writes."""
+    if obj["apiVersion"] != "v1":
+        return
     obj.setdefault("source", {})
     for field in ("firstTimestamp", "lastTimestamp", "eventTime"):
         obj.setdefault(field, None)
@@ -217,10 +219,11 @@ def event_default(obj: Obj) -> None:
 
 def event_valid(obj: Obj) -> list[Cause]:
     """An Event lies in the namespace of the object it is about."""
-    about = (obj.get("involvedObject") or {}).get("namespace") or ""
+    field = "involvedObject" if "involvedObject" in obj else "regarding"
+    about = (obj.get(field) or {}).get("namespace") or ""
     own = obj["metadata"].get("namespace") or ""
     if about != own and not (about == "" and own == "default"):
-        return [bad("involvedObject.namespace", about, "does not match event.namespace")]
+        return [bad(f"{field}.namespace", about, "does not match event.namespace")]
     return []
 
 
