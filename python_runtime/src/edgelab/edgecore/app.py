@@ -105,7 +105,6 @@ def build(settings: EdgeCore, store: Store, clock: Clock) -> list[Module]:
         edged = Edged(modules.edged, meta, node, clock, database_dir=store.path.parent)
         meta.attach(pods=edged)
         hub.on_connection(edged.connection_changed)
-        hub.on_connection(edged.connection_changed)
         built.append(edged)
     if modules.edgeHub.enable:
         _route(edge_hub, meta, twin, bus)

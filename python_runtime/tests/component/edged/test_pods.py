@@ -341,3 +341,29 @@ async def test_pods_outlive_a_crash_of_the_runtime(runtime_daemon: Containerd, b
     other = make_pod("after", busybox("sleep", "100"), terminationGracePeriodSeconds=1)
     bench.apply(other)
     await bench.phase(other, "Running")
+
+
+async def test_long_logs_are_put_aside_and_only_a_few_are_kept(bench: Bench) -> None:
+    config = bench.settings.tailoredKubeletConfig
+    config.containerLogMaxSize, config.containerLogMaxFiles = "20k", 3
+    config.containerLogMonitorInterval = "1s"
+    await bench.start()
+    script = "i=0; while :; do i=$((i+1)); echo line $i; [ $((i % 200)) = 0 ] && sleep 0.1; done"
+    pod = make_pod("chatty", busybox("sh", "-c", script), terminationGracePeriodSeconds=1)
+    bench.apply(pod)
+    await bench.phase(pod, "Running")
+    metadata = pod["metadata"]
+    directory = bench.base / "logs" / f"default_{metadata['name']}_{metadata['uid']}" / "main"
+
+    def aside() -> list[str]:
+        return sorted(path.name for path in directory.glob("0.log.*"))
+
+    await bench.until(
+        lambda: len(aside()) == 2 and aside()[0].endswith(".gz"), "an older log, compressed", 10
+    )
+    first = aside()
+    await bench.until(lambda: aside() != first, "the oldest goes", 10)
+    assert len(list(directory.iterdir())) <= 3
+    before = (directory / "0.log").stat().st_size
+    await asyncio.sleep(0.3)
+    assert (directory / "0.log").stat().st_size != before, "the container writes to the new file"

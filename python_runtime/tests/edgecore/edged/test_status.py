@@ -168,6 +168,11 @@ def test_patch_names_what_is_to_be_removed() -> None:
     }
 
 
+def test_patch_takes_the_reason_of_an_earlier_time_from_a_condition() -> None:
+    patch = patch_of({"conditions": [{"type": "Ready", "status": "True"}]}, {})
+    assert patch["conditions"] == [{"type": "Ready", "status": "True", "reason": None, "message": None}]
+
+
 def test_start_time_is_that_of_the_first_sandbox_when_the_status_was_lost() -> None:
     expected = dt.datetime.fromtimestamp(START / 1e9, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     assert made(pod(), running(container()))["startTime"] == expected

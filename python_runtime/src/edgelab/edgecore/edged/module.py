@@ -24,6 +24,7 @@ from edgelab.edgecore.edged import names, podspec, state
 from edgelab.edgecore.edged.builder import NodeSettings
 from edgelab.edgecore.edged.ending import Hand, end_containers
 from edgelab.edgecore.edged.images import Images
+from edgelab.edgecore.edged.logs import LogRotation
 from edgelab.edgecore.edged.node import NodeView
 from edgelab.edgecore.edged.pleg import Pleg
 from edgelab.edgecore.edged.probes import Prober
@@ -34,6 +35,7 @@ from edgelab.edgecore.edged.server import ReadOnlyServer
 from edgelab.edgecore.edged.volumes import Volumes
 from edgelab.edgecore.edged.worker import Kit, PodWorker, erase
 from edgelab.edgecore.interfaces import Meta
+from edgelab.objects import quantity
 from edgelab.settings.durations import seconds
 from edgelab.settings.edgecore import Edged as Settings
 
@@ -78,6 +80,14 @@ class Edged:
         self._kit = self._make_kit(settings)
         self.server = ReadOnlyServer(config.address, config.readOnlyPort, self._pods_shown, self._health)
         self._serves = config.readOnlyPort != 0
+        self._logs = LogRotation(
+            self._runtime,
+            clock,
+            Path(config.podLogsDir),
+            limit=quantity.whole(config.containerLogMaxSize),
+            files=config.containerLogMaxFiles,
+            period=seconds(config.containerLogMonitorInterval),
+        )
 
     def _make_kit(self, settings: Settings) -> Kit:
         config, clock, meta = settings.tailoredKubeletConfig, self._clock, self._meta
@@ -174,6 +184,7 @@ class Edged:
                 group.create_task(self._reporter.run(), name="edged/node")
                 group.create_task(self._watch_runtime(), name="edged/runtime")
                 group.create_task(self._clean_up(), name="edged/orphans")
+                group.create_task(self._logs.run(), name="edged/logs")
         finally:
             await self._tasks.close()
             await self._kit.prober.close()

@@ -51,6 +51,7 @@ class NodeReporter:
         self._sent: Obj | None = None
         self._sent_at = 0.0
         self._lease: Obj | None = None
+        self._lease_refused = False
 
     def connected(self) -> None:
         """The cloud is back: report at once."""
@@ -170,11 +171,12 @@ class NodeReporter:
         except AWAY:
             return False
         except RemoteError as error:
-            if error.reason not in ("Conflict", "NotFound", "AlreadyExists"):
+            if error.reason not in ("Conflict", "NotFound", "AlreadyExists") and not self._lease_refused:
                 log.warning("the lease of node %s was refused: %s", self._view.name, error)
+                self._lease_refused = True
             self._lease = None
             return False
-        self._lease = answer
+        self._lease, self._lease_refused = answer, False
         return True
 
     async def _find_lease(self) -> Obj | None:

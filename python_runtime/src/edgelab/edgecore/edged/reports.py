@@ -131,6 +131,9 @@ def patch_of(status: Obj, known: Obj) -> Obj:
     """
     patch: Obj = {key: None for key in OPTIONAL if key in known and key not in status}
     patch |= status
+    if "conditions" in status:
+        # Conditions are merged by type: a reason that is over must be named to go away.
+        patch["conditions"] = [{"reason": None, "message": None, **c} for c in status["conditions"]]
     for key in ("podIPs", "hostIPs"):
         new = {entry["ip"] for entry in status.get(key) or []}
         if new and {entry.get("ip") for entry in known.get(key) or []} - new:
