@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -48,7 +49,19 @@ def containerd() -> Iterator[Containerd]:
         finally:
             daemon.stop()
     private.remove_cgroups(CGROUP)
-    shutil.rmtree(base, ignore_errors=True)
+    for _ in range(20):  # what shims began while they were killed may still end
+        unmount_below(base)
+        shutil.rmtree(base, ignore_errors=True)
+        if not base.exists():
+            break
+        time.sleep(0.1)
+
+
+def unmount_below(base: Path) -> None:
+    """Let go of what killed containers left mounted, deepest first."""
+    points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for point in sorted((p for p in points if p.startswith(f"{base}/")), reverse=True):
+        subprocess.run(["umount", "-l", point], check=False)
 
 
 class Chain:
