@@ -18,6 +18,7 @@ import pytest
 from edgelab.daemon.clock import SYSTEM
 from edgelab.daemon.errors import Fatal
 from edgelab.edgesite.store import Compacted, Key, Overrun, Store
+from edgelab.edgesite.store import store as store_module
 from edgelab.edgesite.store import watch as watch_module
 
 
@@ -189,3 +190,26 @@ async def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         kept = {entry.key.name for entry in store.entries("b")}
     assert set(acknowledged) <= kept
+
+
+async def test_compaction_in_slices_keeps_what_is_present_and_what_came_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "COMPACTION_ROWS", 7)
+    async with opened(tmp_path) as store:
+        for number in range(30):
+            await store.put(key(f"k{number % 3}"), encoder(number))
+        await store.delete(key("k0"), encoder("gone"))
+        boundary = store.revision
+        later = await store.put(key("k1"), encoder("later"))
+        await store.compact(boundary)
+        at_boundary = {
+            entry.key.name: value(entry.data) for entry in await store.list_at("configmaps", boundary)
+        }
+        assert at_boundary == {"k1": 28, "k2": 29}
+        with store.watch_now("configmaps") as watch:
+            await store.replay(watch, boundary, later.revision)
+            assert [value(event.entry.data) for event in await watch.events()] == ["later"]
+    database = sqlite3.connect(tmp_path / "state.db")
+    assert database.execute("SELECT count(*) FROM log").fetchone() == (3,)
+    database.close()

@@ -134,18 +134,22 @@ class Disk:
             events.append(Event(Entry(key, revision, value), previous, deleted=bool(deleted)))
         return events
 
-    def compact(self, revision: int) -> int:
-        """Forget all states before `revision`; gives the number of rows dropped."""
+    def compact(self, revision: int, limit: int) -> int:
+        """Forget states before `revision`, at most `limit` rows; gives the number of rows dropped.
+
+        From the first call on `revision` is the oldest that can be read.
+        """
         self._connection.execute("BEGIN IMMEDIATE")
-        cursor = self._connection.execute(
-            "DELETE FROM log WHERE revision <= ?1 AND (deleted = 1 OR EXISTS (SELECT 1 FROM log n WHERE"
-            " n.bucket = log.bucket AND n.namespace = log.namespace AND n.name = log.name"
-            " AND n.revision > log.revision AND n.revision <= ?1))",
-            (revision,),
-        )
         self.set_meta("compacted", revision)
+        cursor = self._connection.execute(
+            "DELETE FROM log WHERE revision IN (SELECT revision FROM log WHERE revision <= ?1 AND"
+            " (deleted = 1 OR EXISTS (SELECT 1 FROM log n WHERE n.bucket = log.bucket"
+            " AND n.namespace = log.namespace AND n.name = log.name"
+            " AND n.revision > log.revision AND n.revision <= ?1)) LIMIT ?2)",
+            (revision, limit),
+        )
         self._connection.execute("COMMIT")
-        self._connection.execute("PRAGMA incremental_vacuum(1000)").fetchall()
+        self._connection.execute(f"PRAGMA incremental_vacuum({int(limit)})").fetchall()
         return cursor.rowcount
 
     def close(self) -> None:

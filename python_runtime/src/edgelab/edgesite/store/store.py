@@ -29,6 +29,7 @@ log = logging.getLogger("edgesite.store")
 HISTORY_BYTES = 8 << 20
 HISTORY_EVENTS = 8192
 COMPACTION_SECONDS = 300.0
+COMPACTION_ROWS = 500
 Encode = Callable[[int], bytes]
 State = dict[str, dict[str, dict[str, Entry]]]
 T = TypeVar("T")
@@ -221,8 +222,14 @@ class Store:
         watch.prepend(await self._on_thread(lambda: self._disk.events(watch.bucket, after, until)))
 
     async def compact(self, revision: int) -> None:
-        """Forget the states before a revision: watches and lists from there get Compacted."""
-        dropped = await self._on_thread(lambda: self._disk.compact(revision))
+        """Forget the states before a revision: watches and lists from there get Compacted.
+
+        In slices, because the same thread commits what others write.
+        """
+        dropped, slice_rows = 0, COMPACTION_ROWS
+        while slice_rows == COMPACTION_ROWS:
+            slice_rows = await self._on_thread(lambda: self._disk.compact(revision, COMPACTION_ROWS))
+            dropped += slice_rows
         while self._history and self._history[0].entry.revision <= revision:
             self._history_bytes -= len(self._history.popleft().entry.data)
         self._history_floor = max(self._history_floor, revision)
