@@ -194,3 +194,15 @@ async def test_a_database_that_cannot_be_written_ends_it_with_one_line(own: Pki)
             assert await process.child.wait() == 1
         assert "database" in process.output().strip().splitlines()[-1]
         assert "Traceback" not in process.output()
+
+
+async def test_a_port_that_does_not_speak_tls_is_named(own: Pki) -> None:
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    async with server, edgecore(configuration(own.directory, server.sockets[0].getsockname()[1])) as process:
+        await process.wait_for_line("does not speak TLS")
+        assert process.child.returncode is None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import os
 import socket
@@ -25,6 +26,9 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from edgelab.daemon.errors import Unreachable
 
 TCP_TIMEOUT = 5.0
+NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST")
+"""OpenSSL's reasons when the other side speaks something else."""
+
 WINDOW = "16"
 """How many unacknowledged messages our CloudCore may have under way to us; the Go one ignores it."""
 
@@ -152,6 +156,8 @@ async def open_connection(endpoint: Endpoint) -> AsyncIterator[Connection]:
         )
     except ssl.SSLError as error:
         sock.close()
+        if error.reason in NOT_TLS:
+            raise Unreachable(f"{endpoint.server} does not speak TLS; is that CloudCore's port?") from error
         raise distrusted(error, endpoint) from error
     except InvalidStatus as error:
         sock.close()
@@ -208,6 +214,9 @@ async def _dial(endpoint: Endpoint) -> socket.socket:
                 _watch_peer(sock, endpoint.dead_peer)
                 async with asyncio.timeout(TCP_TIMEOUT):
                     await loop.sock_connect(sock, address)
+                if sock.getsockname() == sock.getpeername():
+                    # On one's own machine TCP may meet itself on a port where nobody listens.
+                    raise ConnectionRefusedError(errno.ECONNREFUSED, "met itself")
             except (OSError, TimeoutError) as error:
                 sock.close()
                 number = getattr(error, "errno", None)
