@@ -7,8 +7,11 @@ import socket
 import time
 from typing import Any
 
+import pytest
 from tests.component.edged.conftest import Bench, busybox, make_pod
 from tests.component.edged.containerd import Containerd
+
+from edgelab.edgecore.edged import module
 
 
 def free_port() -> int:
@@ -286,18 +289,44 @@ async def test_limits_and_identity_reach_the_container(bench: Bench) -> None:
     assert bench.status(pod)["qosClass"] == "Guaranteed"
 
 
-async def test_orphans_of_an_earlier_life_are_removed(bench: Bench) -> None:
+async def test_orphans_of_an_earlier_life_are_removed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ORPHANS_FIRST", 0.5)
     await bench.start()
     pod = make_pod("orphan", busybox("sleep", "1000"), terminationGracePeriodSeconds=1)
     bench.apply(pod)
     await bench.phase(pod, "Running")
     await bench.stop()
     bench.meta.stored_pods.clear()
-    edged = await bench.start()
-    await asyncio.sleep(1)
-    assert await bench.sandboxes(pod), "an orphan must not be touched before all pods are known"
-    await edged._remove_orphan(pod["metadata"]["uid"])
+    await bench.start()
+    deadline = time.monotonic() + 10
+    while await bench.sandboxes(pod) and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
     assert await bench.sandboxes(pod) == []
+
+
+async def test_pods_are_not_taken_for_orphans_when_the_store_was_lost(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ORPHANS_FIRST", 0.3)
+    await bench.start()
+    pod = make_pod("kept", busybox("sleep", "1000"), terminationGracePeriodSeconds=1)
+    bench.apply(pod)
+    await bench.phase(pod, "Running")
+    before = [container.id for container in await bench.containers(pod)]
+    await bench.stop()
+    bench.meta.stored_pods.clear()
+    bench.meta.nodes.clear()
+    bench.meta.online = False
+    await bench.start()
+    await asyncio.sleep(2)
+    bench.meta.online = True
+    assert bench.edged is not None
+    bench.edged.connection_changed(True)
+    await asyncio.sleep(1)
+    bench.apply(pod)
+    await asyncio.sleep(1)
+    assert [container.id for container in await bench.containers(pod)] == before
+    assert all(container.state == 1 for container in await bench.containers(pod))
 
 
 async def test_node_is_not_ready_while_the_network_plugin_is_missing(

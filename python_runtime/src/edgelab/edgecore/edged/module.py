@@ -251,6 +251,12 @@ class Edged:
 
     async def _clean_up(self) -> NoReturn:
         await self._clock.sleep(ORPHANS_FIRST)
+        # Without its Node the store is new: what runs may well be ours, and the cloud will say so.
+        new_store = self._meta.node(self._node) is None
+        while self._meta.node(self._node) is None:
+            await self._clock.sleep(ORPHANS_FIRST)
+        if new_store:
+            await self._clock.sleep(ORPHANS_PERIOD)
         while True:
             for uid in (self._pleg.uids | self._kit.volumes.known()) - set(self._workers):
                 try:
