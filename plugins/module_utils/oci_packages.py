@@ -51,8 +51,8 @@ class Mirror:
                     f"{tool} is not installed here; images from Debian packages are built on a Debian or "
                     "Ubuntu controller (elsewhere set artifacts_image_source: registry)"
                 )
-        native = _run(["dpkg", "--print-architecture"]).strip() == arch
-        self._options = [] if native else self._private_lists()
+        self._native = _run(["dpkg", "--print-architecture"]).strip() == arch
+        self._options = [] if self._native else self._private_lists()
 
     def lookup(self, names: list[str]) -> dict[str, Package]:
         """The packages and, recursively, the library packages they depend on, sorted by name."""
@@ -79,7 +79,11 @@ class Mirror:
             return path
         self.directory.mkdir(parents=True, exist_ok=True)
         command = ["apt-get", "-q", *self._options, "-o", "APT::Sandbox::User=root", "download"]
-        _run([*command, f"{package.name}={package.version}"], cwd=self.directory)
+        try:
+            _run([*command, f"{package.name}={package.version}"], cwd=self.directory)
+        except PackageError as error:
+            hint = "" if not self._native else " (if the mirror has moved on: apt-get update)"
+            raise PackageError(f"{error}{hint}") from None
         if not path.exists() or _sha256(path) != package.sha256:
             raise PackageError(f"{path} did not arrive with the checksum that the mirror's index states")
         return path
@@ -152,6 +156,7 @@ def _run(command: list[str], *, cwd: Path | None = None, accept: tuple[int, ...]
         command, cwd=cwd, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}, check=False
     )
     if done.returncode not in accept:
-        tail = done.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise PackageError(f"{' '.join(command[:1] + command[-2:])} failed: {tail[0]}")
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        cause = next((line for line in lines if line.startswith("E: ")), lines[-1])
+        raise PackageError(f"{command[0]} {command[-1]} failed: {cause.removeprefix('E: ')}")
     return done.stdout
