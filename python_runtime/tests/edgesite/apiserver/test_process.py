@@ -14,6 +14,9 @@ import aiohttp
 import yaml
 from tests.edgesite.apiserver.running import running
 
+from edgelab.daemon.clock import SYSTEM
+from edgelab.edgesite.keys import load_or_create
+
 COMMAND = (sys.executable, "-m", "edgelab.edgesite")
 
 
@@ -100,3 +103,31 @@ async def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path: Path) -> None:
         _, listed = await client.call("GET", "/api/v1/namespaces/default/configmaps")
         assert acknowledged <= {item["metadata"]["name"] for item in listed["items"]}
         assert len(acknowledged) >= 150
+
+
+async def test_the_server_certificate_follows_the_addresses_and_the_ca_stays(tmp_path: Path) -> None:
+    first = load_or_create(tmp_path, ["127.0.0.1"], SYSTEM)
+    same = load_or_create(tmp_path, ["127.0.0.1"], SYSTEM)
+    other = load_or_create(tmp_path, ["127.0.0.1", "10.0.0.7"], SYSTEM)
+    assert first == same
+    assert other.ca_pem == first.ca_pem
+    assert other.admin == first.admin
+    assert other.server != first.server
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}
+
+
+async def test_a_process_says_when_it_is_ready_and_ends_cleanly_when_asked(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(tmp_path / "notify"))
+        notify.setblocking(False)
+        arguments = ("server", "--data-dir", str(tmp_path / "data"), "--listen", "127.0.0.1:0")
+        environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")}
+        process = await asyncio.create_subprocess_exec(*COMMAND, *arguments, env=environment, stderr=-1)
+        told = b""
+        async with asyncio.timeout(20):
+            while b"READY=1" not in told:
+                told += await asyncio.get_running_loop().sock_recv(notify, 4096)
+        process.terminate()
+        status, text = await ended(process)
+    assert status == 0
+    assert "Traceback" not in text

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from edgelab.objects.status import ApiError
 
-JSON_TYPES = ("application/json", "application/*", "*/*", "application/yaml")
+JSON_TYPES = ("application/json", "application/*", "*/*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,6 @@ class Wanted:
 
     form: str = ""
     version: str = ""
-    yaml: bool = False
 
 
 PLAIN = Wanted()
@@ -38,7 +37,7 @@ def parse(header: str) -> Wanted:
             continue
         form, version = options.get("as", ""), options.get("v", "")
         if not form:
-            return Wanted(yaml=media == "application/yaml")
+            return PLAIN
         if version in FORMS.get(form, ()):
             return Wanted(form, version)
-    raise ApiError(406, "only the following media types are accepted: application/json, application/yaml")
+    raise ApiError(406, "only the following media types are accepted: application/json")

@@ -27,6 +27,7 @@ log = logging.getLogger("edgesite.apiserver")
 MAX_BODY = 3 << 20
 NOT_FOUND = "the server could not find the requested resource"
 GRACE_SECONDS = 0.5
+KEEPALIVE_SECONDS = 120.0  # longer than Go clients keep an idle connection (90), so that they close it
 
 
 class ApiServer:
@@ -60,7 +61,7 @@ class ApiServer:
             access_log=None,
             handler_cancellation=True,
             shutdown_timeout=GRACE_SECONDS,
-            keepalive_timeout=90,
+            keepalive_timeout=KEEPALIVE_SECONDS,
         )
         await runner.setup()
         self._runner = runner
