@@ -5,6 +5,7 @@ Roles follow `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go`, for th
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from typing import Any
 
@@ -216,13 +217,21 @@ async def bootstrap(
     registry: Registry, network: ipaddress.IPv4Network, addresses: list[str], port: int
 ) -> None:
     """Create what is missing; what is there stays as its owner left it."""
-    for name in NAMESPACES:
-        await _ensure(registry, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    for obj in (*_roles(), *_bindings(), *_priority_classes()):
-        await _ensure(registry, obj)
-    await _ensure(registry, _service(network))
+    names = ({"name": name} for name in NAMESPACES)
+    await _ensure_all(
+        registry, [{"apiVersion": "v1", "kind": "Namespace", "metadata": name} for name in names]
+    )
+    others = [*_roles(), *_bindings(), *_priority_classes(), _service(network)]
+    await _ensure_all(registry, others)
     for obj in _endpoints(addresses, port):
         await _ensure(registry, obj, replace=True)
+
+
+async def _ensure_all(registry: Registry, objects: list[Obj]) -> None:
+    """All of them in one commit."""
+    async with asyncio.TaskGroup() as group:
+        for obj in objects:
+            group.create_task(_ensure(registry, obj), name=f"bootstrap/{obj['metadata']['name']}")
 
 
 def _service(network: ipaddress.IPv4Network) -> Obj:
