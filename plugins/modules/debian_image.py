@@ -2,8 +2,6 @@
 # Copyright: edgelab contributors. Licensed under the Apache License 2.0 (see LICENSE)
 """Ansible module: a container image from Debian packages, as an OCI archive."""
 
-# ruff: noqa: E402 - Ansible wants a module's documentation above its imports
-
 from __future__ import annotations
 
 DOCUMENTATION = r"""
