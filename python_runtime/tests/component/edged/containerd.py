@@ -28,6 +28,7 @@ REFERENCES = {
 }
 CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
 MS_REC, MS_PRIVATE = 0x4000, 0x40000
+SHARED = ("/run/netns", "/run/containerd", "/var/lib/cni")
 
 CONFIG = """version = 2
 root = "{base}/root"
@@ -105,6 +106,9 @@ def own_namespaces() -> Iterator[None]:
     with Path("/proc/self/ns/net").open() as before:
         call("unshare", CLONE_NEWNS | CLONE_NEWNET)
         call("mount", b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+        for directory in SHARED:  # what containerd, runc and the plugins leave there goes with the namespace
+            Path(directory).mkdir(parents=True, exist_ok=True)
+            call("mount", b"tmpfs", directory.encode(), b"tmpfs", 0, None)
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         try:
             yield

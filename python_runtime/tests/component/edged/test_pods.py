@@ -396,3 +396,30 @@ async def test_long_logs_are_put_aside_and_only_a_few_are_kept(bench: Bench) -> 
     before = (directory / "0.log").stat().st_size
     await asyncio.sleep(0.3)
     assert (directory / "0.log").stat().st_size != before, "the container writes to the new file"
+
+
+async def test_pods_come_back_after_a_power_cut(runtime_daemon: Containerd, bench: Bench) -> None:
+    await bench.start()
+    port = free_port()
+    pod = nginx_pod(port)
+    bench.apply(pod)
+    await bench.phase(pod, "Running")
+    await bench.stop()
+    runtime_daemon.stop()
+    runtime_daemon.start()
+    bench.meta.online = False
+    await bench.start()
+    deadline = time.monotonic() + 20
+    page = ""
+    while "Welcome to nginx!" not in page and time.monotonic() < deadline:
+        await asyncio.sleep(0.2)
+        try:
+            page = await fetch("127.0.0.1", port)
+        except OSError:
+            continue
+    assert "Welcome to nginx!" in page
+    bench.meta.online = True
+    assert bench.edged is not None
+    bench.edged.connection_changed(True)
+    await bench.until(lambda: bench.status(pod)["containerStatuses"][0]["restartCount"] == 1, "one restart")
+    assert [sandbox.metadata.attempt for sandbox in await bench.sandboxes(pod) if not sandbox.state] == [1]

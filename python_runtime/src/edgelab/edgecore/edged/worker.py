@@ -79,6 +79,7 @@ class PodWorker:
         self._next = kit.resync
         self._problem = ""
         self._retry_at: float | None = None
+        self._stopped: set[str] = set()
 
     @property
     def ending(self) -> bool:
@@ -167,7 +168,7 @@ class PodWorker:
         self._watch(found)
         current = self._publish(found)
         if current["phase"] in ("Succeeded", "Failed"):
-            await self._stop_finished(found)
+            await self._stop(found)  # its containers stay for their logs, without process and network
             return
         steps = plan.make(pod, found, self._health())
         for container, reason in steps.kill:
@@ -176,8 +177,8 @@ class PodWorker:
             await end_containers(self._hand(found), pod, [container], podspec.grace_seconds(pod))
         if steps.kill:
             found = await state.read_pod(kit.runtime, self.uid)  # with the time at which they ended
-        if steps.stop_pod and (found.running() or any(sandbox.ready for sandbox in found.sandboxes)):
-            await self._stop(found, podspec.grace_seconds(pod))
+        if steps.stop_pod:
+            await self._stop(found)
         paths = await self._volumes(found, needed=bool(steps.start))
         if steps.new_sandbox:
             await self._new_sandbox(steps.attempt)
@@ -273,17 +274,18 @@ class PodWorker:
         else:
             self._next = min(self._next, left)
 
-    async def _stop_finished(self, found: PodState) -> None:
-        """A pod that is done keeps its containers for their logs, but no process and no network."""
-        if found.running() or any(sandbox.ready for sandbox in found.sandboxes):
-            await self._stop(found, podspec.grace_seconds(self.pod))
+    async def _stop(self, found: PodState) -> None:
+        """End all containers and release the network of all sandboxes.
 
-    async def _stop(self, found: PodState, grace: int) -> None:
+        Also of those that are not ready: after a power cut they still hold addresses and host ports.
+        """
         self._kit.prober.forget(self.uid)
+        grace = podspec.grace_seconds(self.pod)
         await end_containers(self._hand(found), self.pod, found.running(), grace)
         for sandbox in found.sandboxes:
-            if sandbox.ready:
+            if sandbox.ready or sandbox.id not in self._stopped:
                 await self._kit.runtime.stop_sandbox(sandbox.id)
+                self._stopped.add(sandbox.id)
 
     async def _collect(self, found: PodState) -> None:
         """Remove what restarts left behind: of each container the last dead one stays, and its log."""
