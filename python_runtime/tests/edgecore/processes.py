@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+
+_numbers = itertools.count(1)
 
 
 class Process:
@@ -38,7 +41,7 @@ class Process:
 
 
 async def spawn(directory: Path, name: str, *arguments: str) -> Process:
-    path = directory / f"{name}.log"
+    path = directory / f"{name}-{next(_numbers)}.log"  # of its own: a restarted process is not its past
     environment = {**os.environ, "CHECK_EDGECORE_ENVIRONMENT": "false"}
     environment.pop("NOTIFY_SOCKET", None)
     with path.open("ab") as log:
@@ -63,6 +66,8 @@ async def edgecore(config: Path) -> AsyncIterator[Process]:
                     await process.child.wait()
             except TimeoutError:
                 await process.kill()
+                raise AssertionError(f"edgecore did not end on SIGTERM\n{process.output()}") from None
+            assert process.child.returncode == 0, f"{process.child.returncode}: {process.output()}"
 
 
 @contextlib.asynccontextmanager

@@ -206,3 +206,8 @@ async def test_a_port_that_does_not_speak_tls_is_named(own: Pki) -> None:
     async with server, edgecore(configuration(own.directory, server.sockets[0].getsockname()[1])) as process:
         await process.wait_for_line("does not speak TLS")
         assert process.child.returncode is None
+
+
+async def test_without_a_hub_the_node_runs_on_its_own(own: Pki) -> None:
+    async with edgecore(configuration(own.directory, 1, edgeHub={"enable": False})) as process:
+        await process.wait_for_line("running metamanager, devicetwin")

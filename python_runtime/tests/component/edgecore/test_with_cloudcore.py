@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import os
 import time
 from pathlib import Path
@@ -13,6 +14,9 @@ from tests.component.edgecore.mqtt_client import mqtt_client
 from tests.edgecore.cloud_peer import configuration
 from tests.edgecore.processes import edgecore, free_port, mosquitto
 
+from edgelab.daemon.clock import SystemClock
+from edgelab.edgecore.edgehub import certificate
+from edgelab.edgecore.edgehub.enrolment import Enrolment, Files
 from edgelab.kube.resources import DEVICE_MODELS, DEVICE_STATUSES, DEVICES
 
 
@@ -110,6 +114,29 @@ async def test_a_cloud_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> No
         async with edgecore(config) as process:
             await process.wait_for_line("cannot join yet: enrol: cannot reach")
             assert process.child.returncode is None
+
+
+class LaterClock(SystemClock):
+    """A clock that is ahead, so that a certificate made now is due for renewal."""
+
+    def now(self) -> dt.datetime:
+        return super().now() + dt.timedelta(days=360)
+
+
+async def test_a_certificate_is_renewed_in_time_with_the_one_at_hand(tmp_path: Path) -> None:
+    async with running(tmp_path / "cloud") as cloud:
+        files = Files(*(tmp_path / name for name in ("ca.crt", "server.crt", "server.key", "token")))
+        files.bootstrap.write_text(await cloud.token())
+        await Enrolment(cloud.https, "edge1", files, "", SystemClock()).ensure()
+        before = files.certificate.read_bytes(), files.key.read_bytes()
+        files.bootstrap.unlink()
+        async with asyncio.timeout(20):
+            await Enrolment(cloud.https, "edge1", files, "", LaterClock()).renew_in_time()
+        assert files.certificate.read_bytes() != before[0]
+        assert files.key.read_bytes() != before[1]
+        found = certificate.read(files.certificate)
+        assert found is not None
+        assert found.common_name == "system:node:edge1"
 
 
 async def ending(config: Path, **environment: str) -> str:

@@ -114,7 +114,7 @@ class Connection:
             raise Disconnected(_reason(error)) from error
 
     async def receive(self) -> bytes:
-        """The next message, its fragments joined. Raises Disconnected or Distrusted."""
+        """The next message, its fragments joined. Raises Disconnected."""
         try:
             return await self._websocket.recv(decode=False)
         except (ConnectionClosed, OSError) as error:

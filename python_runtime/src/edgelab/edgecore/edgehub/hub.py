@@ -130,7 +130,11 @@ class EdgeHub:
             try:
                 async with open_connection(self._endpoint) as connection:
                     began = self._clock.monotonic()
-                    reason = await self._session(connection)
+                    # A group of its own: before Python 3.13 a TaskGroup that ends for an error forgets a
+                    # cancellation that arrives meanwhile, and SIGTERM would be lost.
+                    async with asyncio.TaskGroup() as group:
+                        session = group.create_task(self._session(connection), name="edgehub/session")
+                    reason = session.result()
                     log.warning("connection to CloudCore lost: %s", reason)
             except Distrusted as error:
                 if not self._joined_before():
