@@ -6,6 +6,7 @@ Covers edgelab.daemon; what a particular daemon does is tested with that daemon.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -129,6 +130,21 @@ async def test_the_supervisor_reports_failures_and_cancels_the_rest() -> None:
     await owner.close()
     assert reported == ["task sessions/edge1 failed"]
     assert lasting.cancelled()
+
+
+async def test_the_supervisor_cancels_again_what_lost_its_cancellation() -> None:
+    owner = Supervisor("pods")
+
+    async def forgetful() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await asyncio.sleep(60)
+
+    task = owner.spawn(forgetful(), "web")
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await owner.close()
+    assert task.cancelled()
 
 
 def test_delays_grow_to_a_cap_and_are_spread() -> None:

@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Coroutine
 from typing import Any, Protocol
 
+CANCEL_AGAIN = 1.0
+"""Seconds after which a task that goes on is cancelled again."""
+
 
 class Module(Protocol):
     """A part of a daemon: a name, and a `run` that lasts as long as the process."""
@@ -55,8 +58,12 @@ class Supervisor:
             )
 
     async def close(self) -> None:
-        """Cancel all tasks and wait for them."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel all tasks and wait for them.
+
+        A task may lose one cancellation: before Python 3.13 a TaskGroup that ends for an error forgets one
+        that arrives meanwhile. Such a task is cancelled again.
+        """
+        while tasks := list(self._tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=CANCEL_AGAIN)
