@@ -330,3 +330,27 @@ async def container_start(chain: Chain) -> str:
     )
     out, _ = await tell.communicate()
     return json.dumps(sorted(out.decode().split()))
+
+
+async def test_a_node_made_by_hand_keeps_its_labels_and_taints_and_becomes_ready(chain: Chain) -> None:
+    await chain.until(chain.ready, 20)
+    edge = chain.processes["edgecore"]
+    edge.child.terminate()
+    await edge.child.wait()
+    await chain.api.delete(NODES, "edge1")
+    settings = yaml.safe_load(chain.config.read_text())
+    settings["modules"]["edged"]["tailoredKubeletConfig"]["registerNode"] = False
+    chain.config.write_text(yaml.safe_dump(settings))
+    await chain.start_edgecore()
+    await asyncio.sleep(2)
+    assert await chain.get(NODES, "edge1", None) is None, "a node that does not register itself did so"
+
+    taints = [{"effect": "NoSchedule", "key": "node-role.kubeedge.io", "value": "edge"}]
+    labels = {"name": "edge1", "node-role.kubernetes.io/edge": ""}
+    node = {"metadata": {"name": "edge1", "labels": labels}, "spec": {"taints": taints}}
+    await chain.api.create(NODES, node)
+    await chain.until(chain.ready, 20)
+    made = await chain.get(NODES, "edge1", None)
+    assert made is not None
+    assert labels.items() <= made["metadata"]["labels"].items()
+    assert [t for t in made["spec"]["taints"] if t["key"] == "node-role.kubeedge.io"] == taints
