@@ -41,13 +41,13 @@ def added(before: Footprint, after: Footprint) -> Footprint:
 
 
 def processes(foreign: re.Pattern[str]) -> list[str]:
-    """Processes that belong to a lab: its program, ssh to a host, anything in another network namespace."""
-    own = os.readlink("/proc/self/ns/net")
+    """Processes that belong to a lab: its program, ssh to a host, anything that has another PID 1."""
+    own = os.readlink("/proc/self/ns/pid")
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
-            elsewhere = os.readlink(folder / "ns" / "net") != own
+            elsewhere = os.readlink(folder / "ns" / "pid") != own
             theirs = foreign.search((folder / "cgroup").read_text(encoding="utf-8"))
         except OSError:
             continue
