@@ -46,12 +46,13 @@ def processes(foreign: re.Pattern[str]) -> list[str]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            words = (folder / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ").strip()
             elsewhere = os.readlink(folder / "ns" / "pid") != own
             theirs = foreign.search((folder / "cgroup").read_text(encoding="utf-8"))
         except OSError:
             continue
-        if not theirs and (elsewhere or "nspawn" in words or words.startswith("ssh: ")):
+        # Without words it is dead already and waits for the machine's PID 1 to notice.
+        if words and not theirs and (elsewhere or "nspawn" in words or words.startswith("ssh: ")):
             found.append(f"{folder.name} {words}")
     return found
 
