@@ -51,3 +51,10 @@ def test_services_that_are_only_preinstalled_are_switched_off() -> None:
     script = "\n".join(rootfs.customization(Path("/x/lab.service")))
     for name in ("containerd", "mosquitto", "victoria-metrics"):
         assert f"disable {name}.service" in script
+
+
+def test_a_failed_build_names_what_its_log_names(tmp_path: Path) -> None:
+    log = tmp_path / "build.log"
+    assert rootfs.reasons(log) == ""
+    log.write_text("Get:1 ...\nextract.sh: 50: dpkg-architecture: not found\nI: x\nE: setup failed\n")
+    assert rootfs.reasons(log) == "extract.sh: 50: dpkg-architecture: not found; E: setup failed"

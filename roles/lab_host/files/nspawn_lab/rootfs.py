@@ -91,7 +91,10 @@ def build(cache: Path, packages: list[str]) -> tuple[Path, bool]:
             command, text="\n".join(sources()) + "\n", env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         )
     except LabError as error:
-        raise LabError(f"{error} (log: {log}; is the Debian mirror reachable?)") from None
+        raise LabError(
+            f"mmdebstrap could not build the root file system: {reasons(log) or error} (log: {log};"
+            " is the Debian mirror reachable?)"
+        ) from None
     finally:
         unit.unlink()
     draft.rename(target)
@@ -150,3 +153,11 @@ def apt_options() -> list[str]:
         if re.match(r"Acquire::https?::Proxy\b", line):
             options.append(line.rstrip(";"))
     return options
+
+
+def reasons(log: Path, most: int = 4) -> str:
+    """What mmdebstrap and apt name as errors in a log, the last ones; empty when there is no log."""
+    if not log.exists():
+        return ""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "; ".join([line for line in lines if line.startswith("E:") or "not found" in line][-most:])
