@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 from tests.edgesite.apiserver.running import Client
@@ -162,3 +163,48 @@ async def test_aggregated_roles_contain_the_others_rules(client: Client) -> None
     for path, wanted in (("pods", 200), ("secrets", 200), ("nodes", 403)):
         namespace = "" if path == "nodes" else "namespaces/default/"
         assert (await client.call("GET", f"/api/v1/{namespace}{path}", headers=headers))[0] == wanted
+
+
+def bound(kind: str, name: str, role: str, user: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": kind,
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": user, "namespace": "default"}],
+    }
+
+
+async def test_nobody_grants_what_they_do_not_have(client: Client) -> None:
+    token = await account(client, "bob")
+    rbac = ["roles", "rolebindings"]
+    own = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": rbac, "verbs": ["*"]}
+    bind = {**own, "resources": ["clusterroles"], "resourceNames": ["view"], "verbs": ["bind"]}
+    # `*` on roles carries escalate and bind with it, so bob gets the plain verbs.
+    own["verbs"] = ["create", "get", "update", "patch"]
+    maps = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}
+    await grant(client, "bob", own, bind, maps)
+    space = f"{RBAC}/namespaces/default"
+
+    status, answer = await client.call(
+        "POST", f"{space}/rolebindings", bound("RoleBinding", "x", "cluster-admin", "bob"), token=token
+    )
+    assert status == 403
+    assert "attempting to grant RBAC permissions not currently held" in answer["message"]
+    lacking = bound("RoleBinding", "x", "no-such-role", "bob")
+    assert (await client.call("POST", f"{space}/rolebindings", lacking, token=token))[0] == 404
+    allowed = bound("RoleBinding", "y", "view", "bob")
+    assert (await client.call("POST", f"{space}/rolebindings", allowed, token=token))[0] == 201
+
+    role: dict[str, Any] = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": "mine"},
+        "rules": [maps],
+    }
+    assert (await client.call("POST", f"{space}/roles", role, token=token))[0] == 201
+    more = {"rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]}
+    merge = {"token": token, "type": "application/merge-patch+json"}
+    assert (await client.call("PATCH", f"{space}/roles/mine", json.dumps(more), **merge))[0] == 403
+    label = {"metadata": {"labels": {"a": "b"}}}
+    assert (await client.call("PATCH", f"{space}/roles/r", json.dumps(label), **merge))[0] == 200

@@ -9,7 +9,8 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from edgelab.edgesite.apiserver import codec
+from edgelab.edgesite.apiserver import codec, escalation
+from edgelab.edgesite.apiserver.authorization import Authorizer
 from edgelab.edgesite.apiserver.context import Context
 from edgelab.edgesite.apiserver.invalid import bad, invalid
 from edgelab.edgesite.apiserver.kinds import Kind
@@ -28,14 +29,16 @@ TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 class DefaultAdmission:
     """Decides on the newest state of the store."""
 
-    def __init__(self, store: Store, service_network: ipaddress.IPv4Network) -> None:
+    def __init__(self, store: Store, service_network: ipaddress.IPv4Network, authorizer: Authorizer) -> None:
         self._store = store
+        self._authorizer = authorizer
         self._network = service_network
 
     def create(self, kind: Kind, obj: Obj, context: Context) -> None:
         """Check the namespace and complete pods, services and certificate requests."""
         if kind.resource.namespaced:
             self._namespace(kind, obj)
+        escalation.check(self._authorizer, kind, obj, None, context.user)
         if kind.group == "" and kind.name == "Pod":
             self._pod(obj)
         elif kind.group == "" and kind.name == "Service":
@@ -44,7 +47,8 @@ class DefaultAdmission:
             obj.setdefault("spec", {}).update(_requester(context))
 
     def update(self, kind: Kind, new: Obj, old: Obj, context: Context) -> None:
-        """Services may need addresses that they had not."""
+        """Services may need addresses that they had not; roles and bindings may not exceed their author."""
+        escalation.check(self._authorizer, kind, new, old, context.user)
         if kind.group == "" and kind.name == "Service" and not new["metadata"].get("deletionTimestamp"):
             self._service(new, old)
 

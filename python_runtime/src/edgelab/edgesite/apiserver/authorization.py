@@ -56,6 +56,17 @@ class Authorizer:
         self._store = store
         self._seen = (-1, -1, -1, -1)
         self._grants: list[Grant] = []
+        self._roles: dict[Key, tuple[Obj, ...]] = {}
+
+    @staticmethod
+    def is_master(user: User) -> bool:
+        """Whether everything is allowed, whatever the roles say."""
+        return MASTERS in user.groups
+
+    def role(self, reference: Obj, namespace: str) -> tuple[Obj, ...] | None:
+        """The rules of the role that a roleRef in a namespace names, or None when there is no such role."""
+        self._current()
+        return self._roles.get(_role_key(reference, namespace))
 
     def allows(self, user: User, wanted: Attributes) -> str | None:
         """The reason why it is allowed, or None."""
@@ -92,7 +103,7 @@ class Authorizer:
         return self._grants
 
     def _read(self) -> Iterator[Grant]:
-        roles: dict[Key, tuple[Obj, ...]] = {}
+        roles = self._roles = {}
         cluster_roles = [codec.decode(entry.data) for entry in self._store.entries(BUCKETS[1])]
         for role in cluster_roles:
             key = Key(BUCKETS[1], "", role["metadata"]["name"])
@@ -107,13 +118,17 @@ class Authorizer:
     @staticmethod
     def _grant(key: Key, binding: Obj, roles: dict[Key, tuple[Obj, ...]]) -> Grant:
         reference = binding["roleRef"]
-        is_cluster_role = reference["kind"] == "ClusterRole"
-        bucket, namespace = (BUCKETS[1], "") if is_cluster_role else (BUCKETS[0], key.namespace)
         kind = "RoleBinding" if key.namespace else "ClusterRoleBinding"
         where = f"{key.name}/{key.namespace}" if key.namespace else key.name
         reason = f'RBAC: allowed by {kind} "{where}" of {reference["kind"]} "{reference["name"]}"'
-        rules = roles.get(Key(bucket, namespace, reference["name"]), ())
+        rules = roles.get(_role_key(reference, key.namespace), ())
         return Grant(key.namespace, tuple(binding.get("subjects") or ()), rules, reason)
+
+
+def _role_key(reference: Obj, namespace: str) -> Key:
+    if reference["kind"] == "ClusterRole":
+        return Key(BUCKETS[1], "", reference["name"])
+    return Key(BUCKETS[0], namespace, reference["name"])
 
 
 def aggregated(role: Obj, all_roles: list[Obj]) -> list[Obj]:
