@@ -85,3 +85,13 @@ async def test_a_pod_goes_with_its_status_and_tokens_only_if_it_is_that_pod(tmp_
         assert len(store.read("SELECT * FROM meta")) == 3
         await store.submit(rows.drop_with_pod("default", "a", "u1"))
         assert store.read("SELECT * FROM meta") == []
+
+
+async def test_nobody_else_may_read_the_files_not_even_those_of_an_earlier_release(tmp_path: Path) -> None:
+    path = tmp_path / "e.db"
+    path.touch(mode=0o644)
+    path.chmod(0o644)
+    async with Store(path, TABLES) as store:
+        await store.submit([rows.put("default/secret/s", "secret", b"1")])
+        modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    assert modes == {"e.db": 0o600, "e.db-wal": 0o600, "e.db-shm": 0o600}

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import queue
 import sqlite3
 import threading
@@ -64,6 +65,7 @@ class Store:
         self._loop = asyncio.get_running_loop()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+            _keep_private(self.path)
             self._writer = self._connect()
             self._reader = self._connect()
         except (OSError, sqlite3.Error) as error:
@@ -145,6 +147,15 @@ class Store:
                 return
             for job in batch:  # one bad job must not fail its neighbours
                 self._commit([job])
+
+
+def _keep_private(path: Path) -> None:
+    """Let nobody else read the file: Secrets and tokens are in it. SQLite's own files take its mode."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        with contextlib.suppress(FileNotFoundError):
+            if file.stat().st_mode & 0o077:
+                file.chmod(0o600)
 
 
 def _resolve(batch: list[_Job]) -> None:
