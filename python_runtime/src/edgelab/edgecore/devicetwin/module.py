@@ -125,7 +125,7 @@ class DeviceTwin:
                 await self._sync(device_id, message.data())
             else:
                 log.debug("DeviceTwin has no use for %s", message.route)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             log.warning("%s cannot be read: %s", message.route, error)
 
     def device_changed(self, device: Obj) -> None:
@@ -151,6 +151,12 @@ class DeviceTwin:
 
     async def from_bus(self, topic: str, payload: bytes) -> None:
         """Take a client's request; waits while too many are uncommitted."""
+        try:
+            await self._take(topic, payload)
+        except (msgspec.DecodeError, RecursionError) as error:  # whatever a client sends, the node lives on
+            log.info("a message on %s cannot be read: %s", topic, error)
+
+    async def _take(self, topic: str, payload: bytes) -> None:
         address = topics.device(topic)
         if address is None:
             if (node := topics.node(topic)) and node.action == topics.MEMBERSHIP_GET:
