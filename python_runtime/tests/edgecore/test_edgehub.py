@@ -211,3 +211,13 @@ async def test_a_port_that_does_not_speak_tls_is_named(own: Pki) -> None:
 async def test_without_a_hub_the_node_runs_on_its_own(own: Pki) -> None:
     async with edgecore(configuration(own.directory, 1, edgeHub={"enable": False})) as process:
         await process.wait_for_line("running metamanager, devicetwin")
+
+
+async def test_messages_that_make_no_sense_do_not_end_edgecore_nor_the_connection(own: Pki) -> None:
+    async with cloud_peer(own) as cloud, edgecore(configuration(own.directory, cloud.port)):
+        await cloud.wait_for(lambda m: m.route.operation == "keepalive")
+        await cloud.push("delete", "default/pod/web", {"metadata": [1]})
+        await cloud.push("update", "default/device/d", {"metadata": "x"})
+        await cloud.acknowledged(await cloud.push("update", "default/pod/web", a_pod()))
+        assert len(cloud.handshakes) == 1
+    assert list(rows(own.directory)) == ["default/pod/web"]

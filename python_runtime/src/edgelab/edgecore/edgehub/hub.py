@@ -196,7 +196,7 @@ class EdgeHub:
             frame = await connection.receive()
             try:
                 message = wire.decode(frame)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, RecursionError) as error:
                 log.warning("CloudCore sent something that is no message: %s", error)
                 continue
             await self._deliver(message)
@@ -215,7 +215,10 @@ class EdgeHub:
         if handler is None:
             log.warning("no module of this node takes %s", message.route)
             return
-        await handler(message)
+        try:
+            await handler(message)
+        except Exception:  # the cloud sends again what is not acknowledged: a restart would not help
+            log.exception("%s cannot be used: is CloudCore of another release?", message.route)
 
     async def _write(self, connection: Connection, outbox: Outbox) -> NoReturn:
         while True:

@@ -101,6 +101,8 @@ class MetaManager:
     def _statements(self, message: Message, where: resource.Resource, content: Obj) -> list[Statement] | None:
         key = message.route.resource
         match message.route.operation:
+            case _ if not isinstance(content.get("metadata") or {}, dict):
+                return None
             case "insert" | "update" | "response" if content and where.type:
                 return [rows.put(key, where.type, message.data())]
             case "delete" if where.type == "pod":
