@@ -14,6 +14,8 @@ from tests.component.edgecore.mqtt_client import MqttClient, mqtt_client
 from tests.edgecore.cloud_peer import CloudPeer, Pki, cloud_peer, configuration, confirm_twins
 from tests.edgecore.processes import Process, edgecore, free_port, mosquitto
 
+from edgelab.protocol import message as wire
+
 VECTORS = Path(__file__).parents[2] / "edgecore" / "vectors"
 DEVICE = "$hw/events/device/default/thermo"
 
@@ -300,3 +302,24 @@ async def test_an_internal_broker_is_refused_with_one_line(tmp_path: Path) -> No
             assert await process.child.wait() == 1
         assert "mqttMode 0" in process.output().strip().splitlines()[-1]
         assert "Traceback" not in process.output()
+
+
+async def test_subscriptions_that_mqtt_does_not_allow_do_not_end_edgecore_now_or_later(
+    tmp_path: Path,
+) -> None:
+    pki = Pki.create(tmp_path)
+    async with mosquitto(tmp_path) as broker, cloud_peer(pki) as cloud:
+        config = configuration(tmp_path, cloud.port, eventBus=event_bus(broker))
+        for _ in range(2):
+            async with edgecore(config) as process, mqtt_client(broker) as client:
+                await process.wait_for_line("connected to MQTT broker")
+                await cloud.wait_for(lambda m: m.route.operation == "keepalive")
+                for topic, operation in (("a/#/b", "subscribe"), ("a/+", "publish"), ("sound", "subscribe")):
+                    content = wire.new(
+                        source="router", group="user", operation=operation, resource=topic, content="x"
+                    )
+                    await cloud.send(content)
+                await asyncio.sleep(0.3)
+                client.publish("sound", "ping")
+                await cloud.wait_for(lambda m: m.route.resource == "sound")
+            cloud.received.clear()

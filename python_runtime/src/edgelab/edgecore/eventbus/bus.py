@@ -86,7 +86,7 @@ class EventBus:
             case "subscribe":
                 await self._store.submit([("INSERT OR IGNORE INTO sub_topics (topic) VALUES (?)", (topic,))])
                 if self._mqtt is not None:
-                    self._mqtt.subscribe([topic])
+                    _subscribe(self._mqtt, topic)
             case "unsubscribe":
                 await self._store.submit([("DELETE FROM sub_topics WHERE topic = ?", (topic,))])
                 if self._mqtt is not None:
@@ -100,9 +100,9 @@ class EventBus:
                 log.warning("EventBus has no operation %r", operation)
 
     async def _session(self, mqtt: Mqtt) -> str:
-        mqtt.subscribe(
-            [*topics.SUBSCRIPTIONS, *(row[0] for row in self._store.read("SELECT topic FROM sub_topics"))]
-        )
+        mqtt.subscribe(topics.SUBSCRIPTIONS)
+        for row in self._store.read("SELECT topic FROM sub_topics"):
+            _subscribe(mqtt, row[0])
         self._mqtt = mqtt
         forward = asyncio.create_task(self._forward(mqtt), name="eventbus/forward")
         running = asyncio.create_task(mqtt.run(), name="eventbus/connection")
@@ -133,6 +133,13 @@ class EventBus:
             await self._hub.send(upload)
         except Offline:
             log.debug("offline: a message on %s is dropped", topic)
+
+
+def _subscribe(mqtt: Mqtt, topic: str) -> None:
+    try:
+        mqtt.subscribe([topic])
+    except ValueError as error:  # stored, it would end EdgeCore at every start
+        log.warning("the cloud wants a subscription to %r, which MQTT does not allow: %s", topic, error)
 
 
 def broker(config: settings.EventBus) -> Broker:
