@@ -213,3 +213,25 @@ async def test_compaction_in_slices_keeps_what_is_present_and_what_came_after(
     database = sqlite3.connect(tmp_path / "state.db")
     assert database.execute("SELECT count(*) FROM log").fetchone() == (3,)
     database.close()
+
+
+async def test_compaction_that_the_disk_refuses_is_tried_again_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "COMPACTION_SECONDS", 0.02)
+    async with opened(tmp_path) as store:
+        await store.put(key("a"), encoder(1))
+        connection = store._disk._connection
+        connection.execute("PRAGMA query_only=ON")  # refuses writes, as a full disk does
+        await asyncio.sleep(0.2)
+        with pytest.raises(store_module.StoreFailed):
+            await asyncio.wait_for(asyncio.shield(store.put(key("b"), encoder(1))), 5)
+        assert value(store.get(key("a")).data) == 1
+        connection.execute("PRAGMA query_only=OFF")
+        await asyncio.wait_for(store.put(key("b"), encoder(2)), 5)
+        await store.put(key("b"), encoder(3))
+        first = store.revision
+        await store.put(key("b"), encoder(4))
+        await asyncio.sleep(0.3)
+        with pytest.raises(Compacted):
+            await store.list_at("configmaps", first - 1)

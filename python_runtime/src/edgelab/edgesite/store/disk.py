@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,12 +106,18 @@ class Disk:
 
     def commit(self, rows: Sequence[Row]) -> None:
         """Write a batch; it is durable when this returns, or absent when it raises."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             self._connection.executemany(
                 "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [(row.revision, *row.key, row.deleted, row.previous, row.value) for row in rows],
             )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing, and none is left open when the disk refuses."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
             self._connection.execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:
@@ -139,16 +146,15 @@ class Disk:
 
         From the first call on `revision` is the oldest that can be read.
         """
-        self._connection.execute("BEGIN IMMEDIATE")
-        self.set_meta("compacted", revision)
-        cursor = self._connection.execute(
-            "DELETE FROM log WHERE revision IN (SELECT revision FROM log WHERE revision <= ?1 AND"
-            " (deleted = 1 OR EXISTS (SELECT 1 FROM log n WHERE n.bucket = log.bucket"
-            " AND n.namespace = log.namespace AND n.name = log.name"
-            " AND n.revision > log.revision AND n.revision <= ?1)) LIMIT ?2)",
-            (revision, limit),
-        )
-        self._connection.execute("COMMIT")
+        with self._transaction():
+            self.set_meta("compacted", revision)
+            cursor = self._connection.execute(
+                "DELETE FROM log WHERE revision IN (SELECT revision FROM log WHERE revision <= ?1 AND"
+                " (deleted = 1 OR EXISTS (SELECT 1 FROM log n WHERE n.bucket = log.bucket"
+                " AND n.namespace = log.namespace AND n.name = log.name"
+                " AND n.revision > log.revision AND n.revision <= ?1)) LIMIT ?2)",
+                (revision, limit),
+            )
         self._connection.execute(f"PRAGMA incremental_vacuum({int(limit)})").fetchall()
         return cursor.rowcount
 

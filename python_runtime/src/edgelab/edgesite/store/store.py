@@ -241,7 +241,10 @@ class Store:
         while True:
             await self._clock.sleep(COMPACTION_SECONDS)
             boundary, last = last, self.revision
-            await self.compact(boundary)
+            try:
+                await self.compact(boundary)
+            except sqlite3.Error as error:
+                log.error("the disk refused to forget old revisions, trying again later: %s", error)
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
