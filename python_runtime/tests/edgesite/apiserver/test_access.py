@@ -208,3 +208,16 @@ async def test_nobody_grants_what_they_do_not_have(client: Client) -> None:
     assert (await client.call("PATCH", f"{space}/roles/mine", json.dumps(more), **merge))[0] == 403
     label = {"metadata": {"labels": {"a": "b"}}}
     assert (await client.call("PATCH", f"{space}/roles/r", json.dumps(label), **merge))[0] == 200
+
+
+async def test_an_apply_that_creates_needs_the_right_to_create(client: Client) -> None:
+    token = await account(client, "bob")
+    await grant(client, "bob", {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["patch", "update"]})
+    path = "/api/v1/namespaces/default/configmaps/new?fieldManager=test"
+    body = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "new"}})
+    options = {"token": token, "type": "application/apply-patch+yaml"}
+    status, answer = await client.call("PATCH", path, body, **options)
+    assert status == 403
+    assert "cannot create resource" in answer["message"]
+    assert (await client.call("PATCH", path, body, type=options["type"]))[0] == 201
+    assert (await client.call("PATCH", path, body, **options))[0] == 200

@@ -10,7 +10,7 @@ import ipaddress
 from typing import Any
 
 from edgelab.edgesite.apiserver import codec, escalation
-from edgelab.edgesite.apiserver.authorization import Authorizer
+from edgelab.edgesite.apiserver.authorization import Attributes, Authorizer
 from edgelab.edgesite.apiserver.context import Context
 from edgelab.edgesite.apiserver.invalid import bad, invalid
 from edgelab.edgesite.apiserver.kinds import Kind
@@ -38,6 +38,7 @@ class DefaultAdmission:
         """Check the namespace and complete pods, services and certificate requests."""
         if kind.resource.namespaced:
             self._namespace(kind, obj)
+        self._right_to_create(kind, obj, context)
         escalation.check(self._authorizer, kind, obj, None, context.user)
         if kind.group == "" and kind.name == "Pod":
             self._pod(obj)
@@ -45,6 +46,13 @@ class DefaultAdmission:
             self._service(obj)
         elif kind.name == "CertificateSigningRequest":
             obj.setdefault("spec", {}).update(_requester(context))
+
+    def _right_to_create(self, kind: Kind, obj: Obj, context: Context) -> None:
+        """A POST was checked already; a PUT or an apply that creates has only been asked for its own verb."""
+        name, namespace = obj["metadata"].get("name") or "", obj["metadata"].get("namespace") or ""
+        self._authorizer.check(
+            context.user, Attributes("create", kind.group, kind.plural, "", namespace, name)
+        )
 
     def update(self, kind: Kind, new: Obj, old: Obj, context: Context) -> None:
         """Services may need addresses that they had not; roles and bindings may not exceed their author."""
