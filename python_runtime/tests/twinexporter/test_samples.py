@@ -49,14 +49,14 @@ def test_a_timestamp_that_did_not_change_is_no_new_sample(twins: Twins, lines: l
     assert twins.counters.samples == 2
 
 
-@pytest.mark.parametrize("value", ["simulated", "true", "nan", "inf", "1_000", "0x10", "1,5", "--1"])
+@pytest.mark.parametrize("value", ["simulated", "true", "nan", "inf", "1_000", "0x10", "1,5", "--1", "1e999"])
 def test_what_is_no_number_is_counted_once_and_left_out(twins: Twins, lines: list[str], value: str) -> None:
     for _ in range(2):
         twins.on_status("MODIFIED", None, status(sensor=(value, "10")))
     assert (lines, twins.counters.not_numeric) == ([], 1)
 
 
-@pytest.mark.parametrize("stamp", ["", "soon"])
+@pytest.mark.parametrize("stamp", ["", "soon", "²"])
 def test_what_has_no_timestamp_is_counted_and_left_out(twins: Twins, lines: list[str], stamp: str) -> None:
     twins.on_status("ADDED", None, status(t=("1", stamp)))
     assert (lines, twins.counters.no_timestamp) == ([], 1)

@@ -7,6 +7,7 @@ What is no number cannot become a sample; it is counted, and so is what has no t
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -68,9 +69,9 @@ class Twins:
             if seen.get(name) == timestamp:
                 continue
             seen[name] = timestamp
-            if not timestamp.isdigit():
+            if not timestamp.isdecimal():
                 self.counters.no_timestamp += 1
-            elif NUMBER.fullmatch(value) is None:
+            elif NUMBER.fullmatch(value) is None or math.isinf(float(value)):
                 self.counters.not_numeric += 1
             else:
                 self.counters.samples += 1
