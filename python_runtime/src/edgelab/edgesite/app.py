@@ -50,7 +50,10 @@ class Site:
         self._lock = _lock(settings)
         tls = settings.data_dir / "tls"
         local = [*settings.addresses, "127.0.0.1", str(settings.service_network[1])]
-        self.keys = keys.load_or_create(tls, list(dict.fromkeys(local)), clock)
+        addresses = list(dict.fromkeys(local))
+        self.keys = keys.load_or_create(tls, addresses, clock)
+        self._tls = keys.server_context(tls)
+        self._renewal = keys.Renewal(tls, addresses, self._tls, clock)
         self.store = Store(settings.data_dir, clock)
         catalogue = Catalogue()
         kinds = Kinds(catalogue, builtin.kinds(catalogue))
@@ -76,6 +79,7 @@ class Site:
         """Everything that runs once the server listens."""
         return [
             self._server,
+            self._renewal,
             self._custom,
             *controllers.build(self.api, self._clock, self.keys.ca_pem.decode()),
             *scheduler.build(self.api, self._clock),
@@ -84,8 +88,7 @@ class Site:
     async def start(self) -> None:
         """Fill an empty store, listen, write the kubeconfig. The store must be running. Raises Fatal."""
         settings = self._settings
-        context = keys.server_context(settings.data_dir / "tls")
-        self.port = await self._server.start(settings.host, settings.port, context)
+        self.port = await self._server.start(settings.host, settings.port, self._tls)
         await bootstrap(self.registry, settings.service_network, settings.addresses, self.port)
         if settings.kubeconfig is not None:
             self._write_kubeconfig()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import os
 import ssl
 from dataclasses import dataclass
@@ -16,9 +17,12 @@ from edgelab.daemon.clock import Clock
 from edgelab.daemon.errors import Fatal
 from edgelab.identity.ca import CertificateAuthority, KeyPair
 
+log = logging.getLogger("edgesite.keys")
+
 SERVER_DAYS = 365
 ADMIN_DAYS = 3650
 RENEW_BEFORE = dt.timedelta(days=60)
+RENEWAL_SECONDS = 6 * 3600.0
 DNS_NAMES = (
     "localhost",
     "kubernetes",
@@ -136,3 +140,29 @@ def server_context(directory: Path) -> ssl.SSLContext:
     context.load_verify_locations(directory / "ca.crt")
     context.verify_mode = ssl.CERT_OPTIONAL
     return context
+
+
+class Renewal:
+    """A module: keeps the certificate of a running server fresh; new connections see the new one.
+
+    Works on the TLS context of the server and the files below `directory`. A failure is logged and the
+    renewal tried again, for there are weeks left.
+    """
+
+    name = "certificate"
+
+    def __init__(self, directory: Path, addresses: list[str], context: ssl.SSLContext, clock: Clock) -> None:
+        self._directory = directory
+        self._addresses = addresses
+        self._context = context
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self._clock.sleep(RENEWAL_SECONDS)
+            try:
+                load_or_create(self._directory, self._addresses, self._clock)
+                self._context.load_cert_chain(self._directory / "server.crt", self._directory / "server.key")
+            except (Fatal, OSError) as error:
+                log.error("cannot renew the server's certificate: %s", error)
