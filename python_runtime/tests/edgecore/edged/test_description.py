@@ -249,6 +249,22 @@ def test_files_change_all_at_once_and_only_when_they_differ(tmp_path: Path) -> N
         atomic.write(directory, {"../a": File(b"", 0o644)})
 
 
+def test_files_whose_names_a_power_cut_kept_back_get_them_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"a": File(b"1", 0o644)}
+    with monkeypatch.context() as cut:
+        cut.setattr(atomic, "_link_names", _power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            atomic.write(tmp_path, files)
+    atomic.write(tmp_path, files)
+    assert (tmp_path / "a").read_bytes() == b"1"
+
+
+def _power_cut(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 async def test_projected_volume_joins_token_config_map_and_downward_api(tmp_path: Path) -> None:
     meta = FakeMeta()
     meta.put("configmap", "kube-root-ca.crt", {"ca.crt": "PEM"})

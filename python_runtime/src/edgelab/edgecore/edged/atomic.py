@@ -30,7 +30,9 @@ def write(directory: Path, files: dict[str, File], *, group: int | None = None) 
             raise ValueError(f"a file of a volume must lie inside it: {path!r}")
     directory.mkdir(parents=True, exist_ok=True)
     current = directory / "..data"
+    names = {path.split("/")[0] for path in files}
     if _same(current, files):
+        _link_names(directory, names)  # a power cut may have come between the content and its names
         return False
     fresh = Path(tempfile.mkdtemp(prefix="..", dir=directory))
     fresh.chmod(0o755)
@@ -41,7 +43,7 @@ def write(directory: Path, files: dict[str, File], *, group: int | None = None) 
     swap.unlink(missing_ok=True)
     swap.symlink_to(fresh.name)
     swap.rename(current)
-    _link_names(directory, {path.split("/")[0] for path in files})
+    _link_names(directory, names)
     if old is not None and old != fresh:
         shutil.rmtree(old, ignore_errors=True)
     return True
