@@ -221,3 +221,9 @@ async def test_an_apply_that_creates_needs_the_right_to_create(client: Client) -
     assert "cannot create resource" in answer["message"]
     assert (await client.call("PATCH", path, body, type=options["type"]))[0] == 201
     assert (await client.call("PATCH", path, body, **options))[0] == 200
+
+
+async def test_impersonating_only_a_group_is_refused_not_ignored(client: Client) -> None:
+    status, answer = await client.call("GET", "/api/v1/secrets", headers={"Impersonate-Group": "nobodies"})
+    assert status == 500
+    assert "without impersonating a user" in answer["message"]

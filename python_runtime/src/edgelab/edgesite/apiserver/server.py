@@ -135,7 +135,12 @@ class ApiServer:
         certificate = transport.get_extra_info("peercert") if transport is not None else None
         user = self._authenticator.user(certificate, request.headers.get("Authorization", ""))
         name = request.headers.get("Impersonate-User")
-        return user if name is None else self._impersonated(request, user, name)
+        if name is not None:
+            return self._impersonated(request, user, name)
+        alone = [header for header in request.headers if header.lower().startswith("impersonate-")]
+        if alone:  # kube-apiserver answers 500; to ignore it would be to act with the caller's own rights
+            raise ApiError(500, f"requested {alone} without impersonating a user")
+        return user
 
     def _impersonated(self, request: web.Request, user: User, name: str) -> User:
         groups = request.headers.getall("Impersonate-Group", [])
