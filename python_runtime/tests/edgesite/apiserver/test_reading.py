@@ -138,3 +138,20 @@ async def test_events_may_be_written_in_the_newer_group(client: Client) -> None:
     assert (await client.call("POST", f"/apis/events.k8s.io/v1/{path}", event))[0] == 201
     _, found = await client.call("GET", f"/api/v1/{path}/e")
     assert (found["apiVersion"], found["message"], found["involvedObject"]["name"]) == ("v1", "hello", "p")
+
+
+async def test_a_watch_from_no_revision_at_all_is_refused(client: Client) -> None:
+    status, answer = await client.call("GET", f"{MAPS}?watch=1&resourceVersion=abc")
+    assert (status, answer["kind"], answer["reason"]) == (400, "Status", "BadRequest")
+    assert 'Invalid value: "abc"' in answer["message"]
+
+
+async def test_a_negative_limit_is_none_and_a_word_is_refused(client: Client) -> None:
+    for name in "ab":
+        await client.call("POST", MAPS, config(name, page="yes"))
+    status, listed = await client.call("GET", f"{MAPS}?labelSelector=page&limit=-1")
+    assert (status, len(listed["items"])) == (200, 2)
+    assert "continue" not in listed["metadata"]
+    status, answer = await client.call("GET", f"{MAPS}?limit=x")
+    assert (status, answer["reason"]) == (400, "BadRequest")
+    assert "limit" in answer["message"]

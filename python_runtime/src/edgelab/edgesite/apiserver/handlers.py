@@ -16,7 +16,15 @@ from edgelab.edgesite.apiserver.bodies import Bodies, read_json, read_yaml
 from edgelab.edgesite.apiserver.context import Context, Target, User
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.presenting import Lines, Presenter
-from edgelab.edgesite.apiserver.reads import INITIAL_END, Change, Filter, ListOptions, bookmark, parse_filter
+from edgelab.edgesite.apiserver.reads import (
+    INITIAL_END,
+    Change,
+    Filter,
+    ListOptions,
+    bookmark,
+    parse_filter,
+    revision_of,
+)
 from edgelab.edgesite.apiserver.request import ResourcePath, flag, number
 from edgelab.edgesite.apiserver.reviews import Reviews
 from edgelab.edgesite.apiserver.service import ApiService
@@ -191,7 +199,7 @@ class ResourceHandler:
     async def _list(self, request: web.Request, kind: Kind, namespace: str, wanted: Wanted) -> web.Response:
         query = request.query
         options = ListOptions(
-            number(query, "limit"),
+            max(0, number(query, "limit")),
             query.get("continue", ""),
             query.get("resourceVersion", ""),
             query.get("resourceVersionMatch", ""),
@@ -207,11 +215,14 @@ class ResourceHandler:
         initial = flag(query, "sendInitialEvents")
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         seconds = number(query, "timeoutSeconds", DEFAULT_WATCH_SECONDS)
+        version = query.get("resourceVersion", "")
+        if version:
+            revision_of(version)  # a watch that cannot begin is refused, not begun and ended
         batches = self._service.reader.watch(
             kind,
             namespace,
             where,
-            query.get("resourceVersion", ""),
+            version,
             initial=initial,
             patience=BOOKMARK_SECONDS,
         )

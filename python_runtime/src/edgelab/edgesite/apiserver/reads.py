@@ -120,9 +120,9 @@ class Reader:
         if options.token:
             revision, after = _read_token(options.token)
         elif options.match == "Exact":
-            revision = _revision(options.version)
-        if options.version not in ("", "0") and _revision(options.version) > self.store.revision:
-            raise _too_large(_revision(options.version), self.store.revision)
+            revision = revision_of(options.version)
+        if options.version not in ("", "0") and revision_of(options.version) > self.store.revision:
+            raise _too_large(revision_of(options.version), self.store.revision)
         candidates = await self._candidates(kind, namespace, revision, exact=options.match == "Exact")
         if after != ("", ""):
             candidates = (e for e in candidates if (e.key.namespace, e.key.name) > after)
@@ -171,7 +171,7 @@ class Reader:
                 if batch:
                     yield batch
             else:
-                await self._replay(watch, _revision(version), now)
+                await self._replay(watch, revision_of(version), now)
             try:
                 while True:
                     events = await watch.events(patience)
@@ -243,8 +243,9 @@ def bookmark(kind: Kind, revision: int, *, initial_end: bool = False) -> bytes:
     return _frame("BOOKMARK", codec.encode(body))
 
 
-def _revision(text: str) -> int:
-    if not text.isdecimal():
+def revision_of(text: str) -> int:
+    """A resourceVersion as a number. Raises ApiError 400."""
+    if not (text.isascii() and text.isdecimal()):
         raise ApiError(400, f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
     return int(text)
 

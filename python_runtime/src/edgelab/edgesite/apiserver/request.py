@@ -54,7 +54,7 @@ def number(query: Mapping[str, str], name: str, default: int = 0) -> int:
     try:
         return int(text)
     except ValueError as error:
-        raise ApiError(400, f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
+        raise ApiError(400, f'{name}: strconv.ParseInt: parsing "{text}": invalid syntax') from error
 
 
 def verb_of(method: str, path: ResourcePath, query: Mapping[str, str]) -> str:
