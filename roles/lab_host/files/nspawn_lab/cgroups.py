@@ -40,40 +40,54 @@ def create(name: str) -> list[Path]:
     groups = []
     launcher = []
     for mount, unified in hierarchies():
-        group = mount / name
-        group.mkdir(exist_ok=True)
         if unified:
+            group = mount / name
+            group.mkdir(exist_ok=True)
             _enable_controllers(mount)
             _enable_controllers(group)
             for child in ("launcher", "host"):
                 (group / child).mkdir(exist_ok=True)
             launcher.append(group / "launcher")
-            group = group / "host"
-        elif (mount / "cpuset.cpus").exists():
-            for setting in ("cpuset.cpus", "cpuset.mems"):
-                (group / setting).write_text((mount / setting).read_text(encoding="utf-8"), encoding="utf-8")
-        if not unified:
-            launcher.append(group)
-        groups.append(group)
+            groups.append(group / "host")
+        else:
+            launcher.append(_version_1(mount, name))
+            groups.append(launcher[-1])
     enter(launcher)
     return groups
 
 
-def delegated() -> list[Path]:
-    """The groups for a host inside the unit that systemd delegated to this process."""
+def delegated(name: str) -> list[Path]:
+    """The groups for a host inside the unit that systemd delegated to this process.
+
+    A unit owns only its group in version 2 and in systemd's own hierarchy. On a hybrid machine the host gets
+    the group `name` in each other hierarchy of version 1, or its containers would use that hierarchy's root.
+    """
     own = own_groups()
     groups = []
     for mount, unified in hierarchies():
-        if not unified:
-            continue
-        unit = mount / own[""].lstrip("/")
-        launcher, host = unit / "launcher", unit / "host"
-        launcher.mkdir(exist_ok=True)
-        host.mkdir(exist_ok=True)
-        (launcher / "cgroup.procs").write_text(str(os.getpid()), encoding="utf-8")
-        _enable_controllers(unit)
-        groups.append(host)
+        if unified:
+            unit = mount / own[""].lstrip("/")
+            launcher, host = unit / "launcher", unit / "host"
+            launcher.mkdir(exist_ok=True)
+            host.mkdir(exist_ok=True)
+            enter([launcher])
+            _enable_controllers(unit)
+            groups.append(host)
+        elif mount.name != "systemd":
+            group = _version_1(mount, name)
+            enter([group])
+            groups.append(group)
     return groups
+
+
+def _version_1(mount: Path, name: str) -> Path:
+    """Makes the group `name` in a hierarchy of version 1; a new cpuset is useless until it is filled."""
+    group = mount / name
+    group.mkdir(exist_ok=True)
+    if (mount / "cpuset.cpus").exists():
+        for setting in ("cpuset.cpus", "cpuset.mems"):
+            (group / setting).write_text((mount / setting).read_text(encoding="utf-8"), encoding="utf-8")
+    return group
 
 
 def enter(groups: list[Path]) -> None:

@@ -128,6 +128,7 @@ def start(lab: Lab, host: Host) -> bool:
         ]
         unit += ["--property=TasksMax=infinity", "--property=KillMode=control-group", "--property=Type=exec"]
         unit += [f"--property=StandardOutput=append:{console}", f"--property=StandardError=append:{console}"]
+        unit += [f"--setenv={name}" for name in os.environ if name.startswith("SYSTEMD_NSPAWN_")]
         run([*unit, f"--setenv=PYTHONPATH={package}", "--setenv=PYTHONDONTWRITEBYTECODE=1", *command])
         return True
     with console.open("ab") as log:
@@ -159,9 +160,11 @@ def power_off(lab: Lab, host: Host) -> bool:
     """Takes a host's power at once; its disk stays. False when nothing of it ran."""
     pid = launchers(lab).get(host.name)
     unit = f"{lab.mark}-{host.name}.service"
-    if SYSTEMD.is_dir() and succeeds(["systemctl", "is-active", "--quiet", unit]):
+    if SYSTEMD.is_dir():
+        # Also a unit that is on its way out: a new one of its name cannot start before it is gone.
         succeeds(["systemctl", "kill", "--signal=SIGKILL", unit])
         succeeds(["systemctl", "stop", unit])
+        succeeds(["systemctl", "reset-failed", unit])
     elif pid is not None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -34,7 +34,8 @@ def supervise(lab: Lab, name: str) -> int:
     if subnet is None or name not in hosts:
         raise LabError(f"the lab in {lab.state} has no host {name}")
     host = hosts[name]
-    groups = cgroups.delegated() if SYSTEMD.is_dir() else cgroups.create(f"{lab.mark}-{name}")
+    group = f"{lab.mark}-{name}"
+    groups = cgroups.delegated(group) if SYSTEMD.is_dir() else cgroups.create(group)
     _unshare(CLONE_NEWNS)
     run(["mount", "--make-rprivate", "/"])
     # mount and systemd-nspawn keep notes below /run, and this machine's is no place to leave any.
