@@ -227,3 +227,41 @@ async def test_impersonating_only_a_group_is_refused_not_ignored(client: Client)
     status, answer = await client.call("GET", "/api/v1/secrets", headers={"Impersonate-Group": "nobodies"})
     assert status == 500
     assert "without impersonating a user" in answer["message"]
+
+
+async def bound_token(client: Client, kind: str, name: str, uid: str = "") -> tuple[int, Any]:
+    reference = {"apiVersion": "v1", "kind": kind, "name": name, "uid": uid}
+    request = {"spec": {"boundObjectRef": reference}}
+    return await client.call("POST", f"{ACCOUNTS}/bob/token", request)
+
+
+async def test_a_token_is_bound_only_to_what_exists(client: Client) -> None:
+    await account(client, "bob")
+    status, answer = await bound_token(client, "ServiceAccount", "bob")
+    assert status == 400
+    assert answer["message"] == "cannot bind token to object of type /v1, Kind=ServiceAccount"
+    for kind in ("Pod", "Secret", "Node"):
+        assert (await bound_token(client, kind, "none"))[0] == 404
+    secret = {"metadata": {"name": "s"}}
+    await client.call("POST", "/api/v1/namespaces/default/secrets", secret)
+    status, answer = await bound_token(client, "Secret", "s", "another")
+    assert (status, answer["reason"]) == (409, "Conflict")
+
+
+async def test_a_token_ends_with_the_object_that_it_is_bound_to(client: Client) -> None:
+    await account(client, "bob")
+    container = {"name": "c", "image": "i"}
+    pod = {"metadata": {"name": "x"}, "spec": {"serviceAccountName": "bob", "containers": [container]}}
+    space = "/api/v1/namespaces/default"
+    for path, kind, body in (
+        (f"{space}/pods", "Pod", pod),
+        (f"{space}/secrets", "Secret", {"metadata": {"name": "x"}}),
+        ("/api/v1/nodes", "Node", {"metadata": {"name": "x"}}),
+    ):
+        assert (await client.call("POST", path, body))[0] == 201
+        status, answer = await bound_token(client, kind, "x")
+        assert status == 201
+        token = answer["status"]["token"]
+        assert (await client.call("GET", "/api", token=token))[0] == 200
+        await client.call("DELETE", f"{path}/x?gracePeriodSeconds=0")
+        assert (await client.call("GET", "/api", token=token))[0] == 401

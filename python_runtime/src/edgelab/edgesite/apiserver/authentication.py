@@ -67,6 +67,10 @@ class Authenticator:
                 ("authentication.kubernetes.io/pod-name", (pod["name"],)),
                 ("authentication.kubernetes.io/pod-uid", (pod["uid"],)),
             ]
+        for name, bucket, space in (("secret", "secrets", namespace), ("node", "nodes", "")):
+            bound = ours.get(name)
+            if bound is not None:
+                self._must_exist(Key(bucket, space, bound["name"]), bound["uid"])
         groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
         return User(claims["sub"], groups, account.get("uid", ""), tuple(extra))
 

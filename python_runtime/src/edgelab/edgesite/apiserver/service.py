@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from edgelab.daemon.clock import Clock, rfc3339
-from edgelab.edgesite.apiserver import codec, scale
+from edgelab.edgesite.apiserver import boundobjects, codec, scale
 from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.patching import Patcher
@@ -24,8 +24,8 @@ IN_PLACE = ("status", "finalize", "approval", "ephemeralcontainers", "resize")
 class TokenIssuer(Protocol):
     """Who signs tokens of service accounts."""
 
-    def request(self, account: Obj, body: Obj) -> Obj:
-        """The answer to a TokenRequest."""
+    def request(self, account: Obj, body: Obj, bound: Obj) -> Obj:
+        """The answer to a TokenRequest, bound to what `boundobjects.claim` gave."""
         ...
 
 
@@ -97,7 +97,8 @@ class ApiService:
             return dict(CREATED)
         if subresource == "token":
             account = codec.decode(self.registry.get(kind, namespace, name).data)
-            return self._tokens.request(account, body)
+            bound = boundobjects.claim(self.registry, account, (body.get("spec") or {}).get("boundObjectRef"))
+            return self._tokens.request(account, body, bound)
         raise ApiError(405, "the server does not allow this method on the requested resource")
 
     async def bind(self, target: Target, body: Obj, context: Context) -> Obj:

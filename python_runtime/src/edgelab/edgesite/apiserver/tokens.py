@@ -42,8 +42,10 @@ class Tokens:
         )
         self.key_id = _encode(hashlib.sha256(public).digest())
 
-    def request(self, account: Obj, body: Obj) -> Obj:
-        """Answer a TokenRequest for a ServiceAccount. Raises ApiError 422."""
+    def request(self, account: Obj, body: Obj, bound: Obj) -> Obj:
+        """Answer a TokenRequest for a ServiceAccount; `bound` is the claim of the object that the token
+        is bound to, by its name. Raises ApiError 422.
+        """
         spec = body.get("spec") or {}
         seconds = int(spec.get("expirationSeconds") or DEFAULT_SECONDS)
         if not MIN_SECONDS <= seconds <= MAX_SECONDS:
@@ -53,7 +55,7 @@ class Tokens:
         audiences = spec.get("audiences") or [ISSUER]
         now = self._clock.now()
         expires = now + dt.timedelta(seconds=seconds)
-        token = self.sign(self._claims(account, audiences, spec.get("boundObjectRef"), now, expires))
+        token = self.sign(self._claims(account, audiences, bound, now, expires))
         return {
             "kind": "TokenRequest",
             "apiVersion": "authentication.k8s.io/v1",
@@ -67,15 +69,14 @@ class Tokens:
         }
 
     def _claims(
-        self, account: Obj, audiences: list[str], bound: Obj | None, now: dt.datetime, expires: dt.datetime
+        self, account: Obj, audiences: list[str], bound: Obj, now: dt.datetime, expires: dt.datetime
     ) -> Obj:
         metadata = account["metadata"]
         ours: Obj = {
+            **bound,
             "namespace": metadata["namespace"],
             "serviceaccount": {"name": metadata["name"], "uid": metadata["uid"]},
         }
-        if bound:
-            ours[bound.get("kind", "").lower()] = {"name": bound.get("name", ""), "uid": bound.get("uid", "")}
         return {
             "aud": audiences,
             "exp": int(expires.timestamp()),
