@@ -188,3 +188,33 @@ async def test_objects_of_a_custom_resource_outlive_a_restart_of_their_version(c
         assert found["apiVersion"] == f"example.com/{version}"
     status, answer = await client.call("PUT", "/apis/example.com/v1/things/t", {"spec": {"n": 2}})
     assert (status, answer["details"]["causes"][0]["field"]) == (422, "metadata.resourceVersion")
+
+
+async def test_options_of_a_wrong_type_are_refused_and_delete_nothing(client: Client) -> None:
+    await client.call("POST", MAPS, {"metadata": {"name": "a"}})
+    cases: list[tuple[Any, str]] = [
+        ([], "DeleteOptions"),
+        ({"preconditions": "x"}, "preconditions"),
+        ({"gracePeriodSeconds": "x"}, "gracePeriodSeconds"),
+    ]
+    for body, field in cases:
+        for path in (f"{MAPS}/a", MAPS):
+            status, answer = await client.call("DELETE", path, body)
+            assert (status, answer["reason"]) == (400, "BadRequest")
+            assert field in answer["message"]
+    assert (await client.call("GET", f"{MAPS}/a"))[0] == 200
+
+
+async def test_a_token_request_of_a_wrong_type_is_refused(client: Client) -> None:
+    path = "/api/v1/namespaces/default/serviceaccounts"
+    await client.call("POST", path, {"metadata": {"name": "bob"}})
+    cases: list[tuple[Any, str]] = [
+        ([], "TokenRequest"),
+        ({"spec": "x"}, "spec"),
+        ({"spec": {"expirationSeconds": "x"}}, "spec.expirationSeconds"),
+        ({"spec": {"boundObjectRef": []}}, "spec.boundObjectRef"),
+    ]
+    for body, field in cases:
+        status, answer = await client.call("POST", f"{path}/bob/token", body)
+        assert (status, answer["reason"]) == (400, "BadRequest")
+        assert field in answer["message"]

@@ -15,6 +15,7 @@ from edgelab.edgesite.apiserver.accept import Wanted
 from edgelab.edgesite.apiserver.bodies import Bodies, read_json, read_yaml
 from edgelab.edgesite.apiserver.context import Context, Target, User
 from edgelab.edgesite.apiserver.kinds import Kind
+from edgelab.edgesite.apiserver.options import typed
 from edgelab.edgesite.apiserver.presenting import Lines, Presenter
 from edgelab.edgesite.apiserver.reads import (
     INITIAL_END,
@@ -188,7 +189,9 @@ class ResourceHandler:
 
     async def _delete_options(self, request: web.Request) -> Obj:
         """DeleteOptions out of the body, or out of the query."""
-        options: Obj = (await self._bodies.read(request) or {}) if request.can_read_body else {}
+        body = await self._bodies.read(request) if request.can_read_body else None
+        catalogue = self._service.registry.kinds.catalogue
+        options = typed(catalogue, "", "v1", "DeleteOptions", {} if body is None else body)
         query = request.query
         if "gracePeriodSeconds" in query:
             options.setdefault("gracePeriodSeconds", number(query, "gracePeriodSeconds"))

@@ -8,6 +8,7 @@ from edgelab.daemon.clock import Clock, rfc3339
 from edgelab.edgesite.apiserver import boundobjects, codec, scale
 from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.kinds import Kind
+from edgelab.edgesite.apiserver.options import typed
 from edgelab.edgesite.apiserver.patching import Patcher
 from edgelab.edgesite.apiserver.reads import Reader
 from edgelab.edgesite.apiserver.registry import Change, Registry
@@ -18,6 +19,11 @@ from edgelab.objects.status import ApiError, conflict
 Obj = dict[str, Any]
 
 CREATED = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+POSTED = {
+    "binding": ("", "v1", "Binding"),
+    "eviction": ("policy", "v1", "Eviction"),
+    "token": ("authentication.k8s.io", "v1", "TokenRequest"),
+}
 IN_PLACE = ("status", "finalize", "approval", "ephemeralcontainers", "resize")
 
 
@@ -86,10 +92,12 @@ class ApiService:
         entry = await self.registry.change(kind, target.namespace, target.name, apply, context)
         return codec.encode(scale.read(kind, codec.decode(codec.convert(entry.data, kind))))
 
-    async def create_sub(self, target: Target, body: Obj, context: Context) -> Obj:
+    async def create_sub(self, target: Target, body: Any, context: Context) -> Obj:
         """POST to a subresource: binding, eviction, token."""
         kind, namespace, name, subresource = target
         self._known(kind, subresource)
+        if subresource in POSTED:
+            body = typed(self.registry.kinds.catalogue, *POSTED[subresource], body)
         if subresource == "binding":
             return await self.bind(target, body, context)
         if subresource == "eviction":
