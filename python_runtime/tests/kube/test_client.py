@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import os
 from contextlib import aclosing
 from pathlib import Path
 
@@ -85,6 +87,23 @@ async def test_a_server_that_does_not_answer_is_unreachable(
     async with HttpClient(config, request_seconds=0.1) as client:
         with pytest.raises(Unreachable, match="no answer in time"):
             await client.get(NODES, "slow")
+
+
+def sockets() -> set[str]:
+    """The sockets that this process has open."""
+    links = (os.readlink(entry.path) for entry in os.scandir("/proc/self/fd") if os.path.islink(entry.path))
+    return {link for link in links if link.startswith("socket:")}
+
+
+async def test_a_cancelled_request_leaves_no_connection_behind(
+    server: MisbehavingServer, certificate: tuple[bytes, Path]
+) -> None:
+    before = sockets()
+    async with HttpClient(Kubeconfig(server=server.url, ca_pem=certificate[0])) as client:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await client.get(NODES, "slow")
+    assert sockets() <= before
 
 
 async def test_a_foreign_ca_is_told_as_such(server: MisbehavingServer, tmp_path: Path) -> None:

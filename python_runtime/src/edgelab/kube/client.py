@@ -7,6 +7,7 @@ Connections are kept and shared; a watch has a connection of its own while it la
 
 from __future__ import annotations
 
+import asyncio
 import random
 import socket
 import time
@@ -30,6 +31,8 @@ WATCH_SECONDS = (300, 600)
 """The server is asked to end a watch after a random time in between, as client-go does."""
 SILENCE_SECONDS = 120.0
 """A watch without even a bookmark for so long is taken for dead; servers send one each minute."""
+LINGER_SECONDS = 0.1
+"""What a cancelled request leaves says goodbye over TLS unseen by aiohttp; `close` gives it this long."""
 TOKEN_SECONDS = 60.0
 """Service account tokens rotate: the file is read again after this time."""
 
@@ -55,6 +58,7 @@ class HttpClient:
         )
         self._ssl = config.ssl_context()
         self._open: aiohttp.ClientSession | None = None
+        self._cut_short = False
         self._token: tuple[float, str] | None = None
 
     async def __aenter__(self) -> Self:
@@ -70,6 +74,18 @@ class HttpClient:
         if self._open is not None:
             await self._open.close()
             self._open = None
+        if self._cut_short:
+            await asyncio.sleep(LINGER_SECONDS)
+
+    @contextmanager
+    def _attempt(self) -> Iterator[None]:
+        """One request: failures become Unreachable; that it was cut short is remembered for `close`."""
+        try:
+            with _reachable(self.config.server):
+                yield
+        except asyncio.CancelledError:
+            self._cut_short = True
+            raise
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Obj:
         """Read one object."""
@@ -108,7 +124,7 @@ class HttpClient:
         params["timeoutSeconds"] = str(random.randint(*WATCH_SECONDS))  # noqa: S311 - spread, not secrecy
         if resource_version:
             params["resourceVersion"] = resource_version
-        with _reachable(self.config.server):
+        with self._attempt():
             async with self._send("GET", _path(resource, namespace), params, watch=True) as response:
                 if response.status >= 400:
                     raise _failure(response.status, await response.read())
@@ -183,7 +199,7 @@ class HttpClient:
         content_type: str = "application/json",
     ) -> bytes:
         """The bytes of an answer. `body` is data, or bytes that are sent as they are."""
-        with _reachable(self.config.server):
+        with self._attempt():
             async with self._send(method, path, params or {}, body, content_type) as response:
                 data = await response.read()
                 if response.status >= 400:
