@@ -111,7 +111,7 @@ from ansible_collections.edgelab.kubeedge.plugins.module_utils.keadm import (
 )
 
 TAINT_SPEC = {
-    "key": {"type": "str", "required": True},
+    "key": {"type": "str", "required": True, "no_log": False},
     "value": {"type": "str", "default": ""},
     "effect": {"type": "str", "choices": ["NoSchedule", "PreferNoSchedule", "NoExecute"], "required": True},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},

@@ -7,71 +7,30 @@ Excludes running the playbook, which the lab's tests do.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import tarfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-BIN = Path(sys.executable).parent
+from tests.collection.installed import CHECKOUT, Installed
+
 SHIPPED = ("roles/", "plugins/", "playbooks/", "meta/", "python_runtime/src/", "python_runtime/locks/")
 NEVER_SHIPPED = (
     ".venv",
     ".lab",
     ".cache",
     ".git",
-    "tests",
+    "tests/collection",
+    "tests/integration",
+    "tests/unit",
+    "scripts",
     "molecule",
     "__pycache__",
     "collections/ansible_collections",
 )
-
-
-@dataclass(frozen=True)
-class Installed:
-    """An installed collection and the folder it was installed from and into."""
-
-    archive: Path
-    path: Path
-    environment: dict[str, str]
-
-    def run(self, *argv: str) -> str:
-        """Run an Ansible command outside the checkout, knowing only the installed collection."""
-        done = subprocess.run(
-            [BIN / argv[0], *argv[1:]],
-            cwd=self.path,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """The collection, built from the checkout and installed into an empty folder."""
-    folder = tmp_path_factory.mktemp("collection")
-    # Without the checkout's ansible.cfg, or ansible-galaxy would find the link farm and do nothing.
-    (folder / "ansible.cfg").write_text("[defaults]\n", encoding="utf-8")
-    environment = {
-        **os.environ,
-        "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
-        "ANSIBLE_COLLECTIONS_PATH": str(folder),
-        "ANSIBLE_LOCALHOST_WARNING": "false",
-        "HOME": str(folder),
-    }
-    result = Installed(folder / "edgelab-kubeedge-1.0.0.tar.gz", folder, environment)
-    result.run("ansible-galaxy", "collection", "build", str(CHECKOUT), "--output-path", str(folder))
-    result.run("ansible-galaxy", "collection", "install", str(result.archive), "-p", str(folder), "--offline")
-    return result
 
 
 def tracked() -> set[str]:
