@@ -22,7 +22,7 @@ def made(hours: float = 24) -> str:
 def test_a_token_names_its_authority_and_is_good_until_its_expiry() -> None:
     parts = token.split(made() + "\n")
     assert parts.ca_hash == token.ca_hash(CA.cert_der)
-    assert token.verify(parts.jwt, CA.key_der, NOW) == NOW + dt.timedelta(hours=24)
+    assert token.verify(parts.jwt, CA.key_der, NOW) == token.Claims(NOW + dt.timedelta(hours=24))
     assert token.expiry(made()) == NOW + dt.timedelta(hours=24)
 
 
@@ -65,3 +65,21 @@ def test_what_is_no_token_is_refused_without_being_repeated(text: str) -> None:
     with pytest.raises(token.TokenError) as refused:
         token.verify(token.split(text).jwt, CA.key_der, NOW)
     assert not text or text not in str(refused.value)
+
+
+def test_a_node_token_has_the_same_form_and_says_for_whom_it_is() -> None:
+    expires = NOW + dt.timedelta(hours=1)
+    text = token.make(CA.cert_der, CA.key_der, expires, token_id="abc", node="edge1")
+    assert text.count(".") == 3
+    assert token.verify(token.split(text).jwt, CA.key_der, NOW) == token.Claims(expires, "abc", "edge1")
+    payload = json.loads(base64.urlsafe_b64decode(text.split(".")[2] + "=="))
+    assert payload == {"exp": int(expires.timestamp()), "jti": "abc", "sub": "edge1"}
+
+
+def test_a_node_token_cannot_be_made_one_for_everybody() -> None:
+    expires = NOW + dt.timedelta(hours=1)
+    text = token.make(CA.cert_der, CA.key_der, expires, token_id="abc", node="edge1")
+    header, _, signature = token.split(text).jwt.split(".")
+    bare = token.split(token.make(CA.cert_der, CA.key_der, expires)).jwt.split(".")[1]
+    with pytest.raises(token.TokenError, match="not issued by this"):
+        token.verify(f"{header}.{bare}.{signature}", CA.key_der, NOW)

@@ -102,6 +102,7 @@ def build(
             server_context(pki, client_certificate=ssl.CERT_OPTIONAL),
             certificate_days=modules.cloudHub.edgeCertSigningDuration,
             on_enrolled=tracker.distrust,
+            namespace=settings.edgelab.namespace,
             clock=clock,
         )
         starter.serve([bootstrap])

@@ -119,10 +119,11 @@ def _certify(
     headers: dict[str, str],
     now: Callable[[], dt.datetime],
 ) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
+    by_token = "Authorization" in headers
+    key = _pending_key(request) if by_token else ec.generate_private_key(ec.SECP256R1())
     headers = {**headers, "NodeName": request.node, "ExtKeyUsages": "[2]"}
     answer = _get(request.server, "/edge.crt", context, _signing_request(key, request.node), headers)
-    _check_status(request, answer, by_token="Authorization" in headers)
+    _check_status(request, answer, by_token=by_token)
     try:
         certificate = x509.load_der_x509_certificate(answer.body)
     except ValueError:
@@ -135,8 +136,25 @@ def _certify(
     pem = certificate.public_bytes(serialization.Encoding.PEM)
     try:
         files.write_pair(request.cert_file, pem, request.key_file, encode_key(key))
+        files.pending_key(request.key_file).unlink(missing_ok=True)
     except OSError as error:
         raise Fatal(f"cannot write {error.filename}: {error.strerror}") from None
+
+
+def _pending_key(request: Request) -> ec.EllipticCurvePrivateKey:
+    """The key of an earlier attempt whose answer got lost, or a new one, kept for the next attempt."""
+    path = files.pending_key(request.key_file)
+    try:
+        return load_key(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        key = ec.generate_private_key(ec.SECP256R1())
+    except OSError as error:
+        raise Fatal(f"cannot read {error.filename}: {error.strerror}") from None
+    try:
+        files.write(path, encode_key(key))
+    except OSError as error:
+        raise Fatal(f"cannot write {error.filename}: {error.strerror}") from None
+    return key
 
 
 def _check_status(request: Request, answer: Answer, *, by_token: bool) -> None:
@@ -150,7 +168,8 @@ def _check_status(request: Request, answer: Answer, *, by_token: bool) -> None:
         )
     if answer.status in (401, 403):
         raise Fatal(f"{request.server} refused node name {request.node!r}: {text}", code=Code.NAME)
-    raise Fatal(f"{request.server} could not sign the certificate: {answer.status} {text}")
+    code = Code.UNREACHABLE if answer.status == 503 else Code.FAILED
+    raise Fatal(f"{request.server} could not sign the certificate: {answer.status} {text}", code=code)
 
 
 def _signing_request(key: ec.EllipticCurvePrivateKey, node: str) -> bytes:

@@ -25,6 +25,15 @@ def write_pair(cert: Path, cert_pem: bytes, key: Path, key_pem: bytes) -> None:
         _sync_rename(new, path)
 
 
+def pending_key(key: Path) -> Path:
+    """Where the key of an enrolment lies whose answer has not come yet.
+
+    An attempt that is repeated must be the same request, or CloudCore takes it for a second use of a
+    token for one node.
+    """
+    return key.with_name(key.name + ".enrol")
+
+
 def finish_interrupted(cert: Path, key: Path) -> bool:
     """Complete a `write_pair` that a crash cut in two; whether there was something to do."""
     candidates = {path: _staged(path) for path in (cert, key)}

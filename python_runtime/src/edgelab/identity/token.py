@@ -1,7 +1,9 @@
 """Join tokens: `<sha256 of the CA's DER, hex>.<JWT>`.
 
-The JWT is HS256 with the CA key's SEC1 DER bytes as its secret and has one claim, `exp`
-(KubeEdge `pkg/security/token`, our docs/reference/protocol.md).
+The JWT is HS256 with the CA key's SEC1 DER bytes as its secret (KubeEdge `pkg/security/token`, our
+docs/reference/protocol.md). The shared token has one claim, `exp`. A node token, which is ours, has `jti`
+and `sub` besides: the name of its record in the cluster and the one node that it is for. An EdgeCore
+passes either on without looking into it.
 """
 
 from __future__ import annotations
@@ -33,9 +35,19 @@ def ca_hash(ca_der: bytes) -> str:
     return hashlib.sha256(ca_der).hexdigest()
 
 
-def make(ca_der: bytes, key_der: bytes, expires: dt.datetime) -> str:
-    """A join token that is good until `expires`."""
-    payload = {"exp": int(expires.timestamp())}
+class Claims(NamedTuple):
+    """What a token that was verified says; `id` and `node` are empty in the shared one."""
+
+    expires: dt.datetime
+    id: str = ""
+    node: str = ""
+
+
+def make(ca_der: bytes, key_der: bytes, expires: dt.datetime, *, token_id: str = "", node: str = "") -> str:
+    """A join token that is good until `expires`: the shared one, or with an id one for a single node."""
+    payload: dict[str, object] = {"exp": int(expires.timestamp())}
+    if token_id:
+        payload |= {"jti": token_id, "sub": node}
     signed = f"{_encode(_compact(HEADER))}.{_encode(_compact(payload))}"
     return f"{ca_hash(ca_der)}.{signed}.{_encode(_sign(signed, key_der))}"
 
@@ -48,8 +60,8 @@ def split(token: str) -> JoinToken:
     return JoinToken(first.lower(), rest)
 
 
-def verify(jwt: str, key_der: bytes, now: dt.datetime) -> dt.datetime:
-    """Check signature and expiry; gives the time of expiry. Raises TokenError."""
+def verify(jwt: str, key_der: bytes, now: dt.datetime) -> Claims:
+    """Check signature and expiry. Raises TokenError. Whether a node token is spent, its record tells."""
     signed, _, signature = jwt.rpartition(".")
     try:
         header = json.loads(_decode(signed.partition(".")[0]))
@@ -61,7 +73,7 @@ def verify(jwt: str, key_der: bytes, now: dt.datetime) -> dt.datetime:
         raise TokenError("the token is malformed")
     if not hmac.compare_digest(given, _sign(signed, key_der)):
         raise TokenError("the token was not issued by this CloudCore")
-    return _unexpired(payload.get("exp"), now)
+    return Claims(_unexpired(payload.get("exp"), now), _word(payload, "jti"), _word(payload, "sub"))
 
 
 def expiry(token: str) -> dt.datetime | None:
@@ -71,6 +83,13 @@ def expiry(token: str) -> dt.datetime | None:
         return dt.datetime.fromtimestamp(int(payload["exp"]), dt.UTC)
     except (ValueError, KeyError, TypeError, OverflowError):
         return None
+
+
+def _word(payload: dict[str, object], claim: str) -> str:
+    value = payload.get(claim, "")
+    if not isinstance(value, str):
+        raise TokenError(f"the token's claim {claim} is no text")
+    return value
 
 
 def _unexpired(expires: object, now: dt.datetime) -> dt.datetime:
@@ -86,7 +105,7 @@ def _sign(signed: str, key_der: bytes) -> bytes:
     return hmac.new(key_der, signed.encode("ascii", "replace"), hashlib.sha256).digest()
 
 
-def _compact(value: dict[str, object] | dict[str, str] | dict[str, int]) -> bytes:
+def _compact(value: dict[str, object] | dict[str, str]) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 

@@ -3,11 +3,14 @@
 Facts: KubeEdge `cloud/pkg/cloudhub/servers/httpserver` (docs/reference/protocol.md); certificates and
 requests are DER, and the signing request is the *body of a GET*.
 Stricter than the original: the name in the request must be the header's, and be a node name.
+Beyond it: a token may be for one node and one use (`edgelab.cloudcore.cloudhub.tokens`). It is spent when
+the certificate is made and before it is given out.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import re
 import socket
@@ -16,8 +19,10 @@ from collections.abc import Callable
 
 from aiohttp import web
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from edgelab.cloudcore.cloudhub.pki import NODES_GROUP, USER_PREFIX
+from edgelab.cloudcore.cloudhub.tokens import TokenLedger
 from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.daemon.errors import Unreachable
 from edgelab.identity import token
@@ -51,6 +56,7 @@ class BootstrapServer:
         *,
         certificate_days: int,
         on_enrolled: Callable[[str], None],
+        namespace: str = "kubeedge",
         clock: Clock = SYSTEM,
     ) -> None:
         self._api = api
@@ -60,6 +66,7 @@ class BootstrapServer:
         self._days = certificate_days
         self._on_enrolled = on_enrolled
         self._clock = clock
+        self._ledger = TokenLedger(api, namespace, clock)
         self.listening = asyncio.Event()
 
     async def run(self) -> None:
@@ -98,55 +105,79 @@ class BootstrapServer:
     async def _edge_certificate(self, request: web.Request) -> web.Response:
         body = await request.read()
         node = request.headers.get("NodeName", "")
-        refused = self._refusal(request, node)
-        if refused is not None:
-            log.warning("%s asked for a certificate for node %r: %s", request.remote, node, refused.text)
-            return refused
         try:
-            der = self._sign(body, node, request.headers.get("ExtKeyUsages", ""))
-        except PermissionError as error:
-            log.warning("%s asked for a certificate for node %r: %s", request.remote, node, error)
-            return web.Response(status=403, text=str(error))
-        except (RequestError, ValueError) as error:
-            return web.Response(status=500, text=str(error))
+            claims = self._authenticate(request, node)
+            node = _wanted_node(body, node)
+            der = self._ca.sign(
+                body,
+                USER_PREFIX + node,
+                NODES_GROUP,
+                _usages(request.headers.get("ExtKeyUsages", "")),
+                self._days,
+            )
+            if claims is not None and claims.id:
+                await self._ledger.spend(claims, node, _key_hash(body))
+        except (RequestError, PermissionError, ValueError, ApiError, Unreachable) as error:
+            return _refuse(request, node, error)
         log.info("node %s has a new certificate", node)
-        if "Authorization" in request.headers:
+        if claims is not None:
             self._on_enrolled(node)
         return _der(der)
 
-    def _refusal(self, request: web.Request, node: str) -> web.Response | None:
-        """Why the asker must not have a certificate: by its present one, or by its token."""
+    def _authenticate(self, request: web.Request, node: str) -> token.Claims | None:
+        """By the present certificate (None), or by a token: its claims. Raises `_Unauthorized`."""
         tls = request.transport.get_extra_info("ssl_object") if request.transport else None
         presented = tls.getpeercert(binary_form=True) if tls else None
+        if presented is None:
+            return self._check_token(request.headers.get("Authorization", ""))
         try:
-            if presented is not None:
-                name, organization = subject_of(self._ca.verify_client(presented))
-                if (name, organization) not in ((USER_PREFIX + node, NODES_GROUP), LEGACY):
-                    raise ValueError(f"the present certificate is for {name!r}, not for node {node!r}")
-                return None
-            self._check_token(request.headers.get("Authorization", ""))
+            name, organization = subject_of(self._ca.verify_client(presented))
         except ValueError as error:
-            return web.Response(status=401, text=str(error))
+            raise _Unauthorized(str(error)) from None
+        if (name, organization) not in ((USER_PREFIX + node, NODES_GROUP), LEGACY):
+            raise _Unauthorized(f"the present certificate is for {name!r}, not for node {node!r}")
         return None
 
-    def _check_token(self, header: str) -> None:
+    def _check_token(self, header: str) -> token.Claims:
         words = header.split(" ")
         if len(words) != 2 or not words[1]:
             raise token.TokenError("a join token is needed")
-        token.verify(words[1], self._ca.key_der, self._clock.now())
+        return token.verify(words[1], self._ca.key_der, self._clock.now())
 
-    def _sign(self, csr: bytes, node: str, usages: str) -> bytes:
-        """The certificate; PermissionError when the request is for another name."""
-        try:
-            name, _ = subject_of_request(csr)
-        except ValueError as error:
-            raise RequestError("the certificate request cannot be read") from error
-        node = node or name.removeprefix(USER_PREFIX)
-        if not NODE_NAME.fullmatch(node):
-            raise PermissionError(f"{node!r} is no node name")
-        if name != USER_PREFIX + node:
-            raise PermissionError(f"the request is for {name!r}, the header for node {node!r}")
-        return self._ca.sign(csr, name, NODES_GROUP, _usages(usages), self._days)
+
+class _Unauthorized(ValueError):
+    """The present certificate does not entitle to the one that is wanted."""
+
+
+def _refuse(request: web.Request, node: str, error: Exception) -> web.Response:
+    """401 who the asker is, 403 the name, 503 the API cannot record the token's use now, 500 the request."""
+    log.warning("%s asked for a certificate for node %r: %s", request.remote, node, error)
+    if isinstance(error, token.TokenError | _Unauthorized):
+        return web.Response(status=401, text=str(error))
+    if isinstance(error, PermissionError):
+        return web.Response(status=403, text=str(error))
+    if isinstance(error, ApiError | Unreachable):
+        return web.Response(status=503, text="the use of the token cannot be recorded now; try again")
+    return web.Response(status=500, text=str(error))
+
+
+def _wanted_node(csr: bytes, node: str) -> str:
+    """The node of a request; PermissionError when header and request name different ones."""
+    try:
+        name, _ = subject_of_request(csr)
+    except ValueError as error:
+        raise RequestError("the certificate request cannot be read") from error
+    node = node or name.removeprefix(USER_PREFIX)
+    if not NODE_NAME.fullmatch(node):
+        raise PermissionError(f"{node!r} is no node name")
+    if name != USER_PREFIX + node:
+        raise PermissionError(f"the request is for {name!r}, the header for node {node!r}")
+    return node
+
+
+def _key_hash(csr: bytes) -> str:
+    key = x509.load_der_x509_csr(csr).public_key()
+    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
 def subject_of_request(csr: bytes) -> tuple[str, str]:

@@ -153,7 +153,7 @@ class TokenKeeper:
             parts = token.split(text)
             if parts.ca_hash != token.ca_hash(self._ca.cert_der):
                 return now
-            return token.verify(parts.jwt, self._ca.key_der, now)
+            return token.verify(parts.jwt, self._ca.key_der, now).expires
         except token.TokenError:
             return now
 
