@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from tests.cloudcore.cloud import Api
 
-from edgelab.cloudcore.cloudhub.pki import SecretStore, TokenKeeper, prepare
+from edgelab.cloudcore.cloudhub.pki import RENEW_BEFORE, SERVER_DAYS, SecretStore, TokenKeeper, prepare
 from edgelab.daemon.clock import SystemClock
 from edgelab.daemon.errors import Fatal, Unreachable
-from edgelab.identity import token
-from edgelab.identity.ca import CertificateAuthority
+from edgelab.identity import inspect, token
+from edgelab.identity.ca import CertificateAuthority, load_certificate
 from edgelab.kube.resources import SECRETS
 from edgelab.settings.cloudcore import CloudHub
 
@@ -93,6 +93,33 @@ async def test_a_damaged_server_certificate_is_replaced(api: Api, store: SecretS
     await store.write("cloudcoresecret", {"cloudcoredata": b"rubbish"})
     await prepare(store, hub(tmp_path))
     assert (await store.read("cloudcoresecret") or {})["cloudcoredata"] != b"rubbish"
+
+
+async def test_the_server_certificate_follows_the_advertised_addresses(
+    store: SecretStore, tmp_path: Path
+) -> None:
+    first = await prepare(store, hub(tmp_path))
+    assert (await prepare(store, hub(tmp_path))).server.cert_pem == first.server.cert_pem
+    wanted = {"advertiseAddress": ["127.0.0.1", "10.0.0.9", "fd00::1"], "dnsNames": ["cloud.example"]}
+    moved = await prepare(store, hub(tmp_path, **wanted))
+    assert moved.server.cert_pem != first.server.cert_pem
+    assert moved.ca.cert_der == first.ca.cert_der
+    certificate = load_certificate(moved.server.cert_pem)
+    assert inspect.alternative_names(certificate) == (wanted["advertiseAddress"], wanted["dnsNames"])
+    assert load_certificate((await store.read("cloudcoresecret") or {})["cloudcoredata"]) == certificate
+    fewer = await prepare(store, hub(tmp_path))
+    assert fewer.server.cert_pem == moved.server.cert_pem
+
+
+async def test_a_server_certificate_that_is_about_to_end_is_made_anew(
+    store: SecretStore, tmp_path: Path
+) -> None:
+    clock = Later()
+    first = await prepare(store, hub(tmp_path), clock)
+    clock.ahead += dt.timedelta(days=SERVER_DAYS) - RENEW_BEFORE - dt.timedelta(days=1)
+    assert (await prepare(store, hub(tmp_path), clock)).server.cert_pem == first.server.cert_pem
+    clock.ahead += dt.timedelta(days=2)
+    assert (await prepare(store, hub(tmp_path), clock)).server.cert_pem != first.server.cert_pem
 
 
 async def test_the_token_is_renewed_before_it_ends_although_the_api_fails_for_a_while(

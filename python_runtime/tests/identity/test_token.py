@@ -23,7 +23,7 @@ def test_a_token_names_its_authority_and_is_good_until_its_expiry() -> None:
     parts = token.split(made() + "\n")
     assert parts.ca_hash == token.ca_hash(CA.cert_der)
     assert token.verify(parts.jwt, CA.key_der, NOW) == token.Claims(NOW + dt.timedelta(hours=24))
-    assert token.expiry(made()) == NOW + dt.timedelta(hours=24)
+    assert token.peek(made()) == token.Claims(NOW + dt.timedelta(hours=24))
 
 
 def test_the_bearer_part_is_a_jwt_as_keadm_makes_it() -> None:

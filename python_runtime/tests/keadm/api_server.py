@@ -1,4 +1,4 @@
-"""A small API server on a real socket: objects by path, discovery, merge patches, server defaults."""
+"""A small API server on a real socket: objects by path, lists, discovery, merge patches, server defaults."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
+
+from edgelab.objects import selectors
 
 Obj = dict[str, Any]
 
@@ -22,6 +25,8 @@ KINDS = {
     "/apis/apps/v1": [("deployments", "Deployment", True)],
     "/apis/apiextensions.k8s.io/v1": [("customresourcedefinitions", "CustomResourceDefinition", False)],
 }
+
+COLLECTIONS = {"nodes", "secrets", "pods"}
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
@@ -43,6 +48,10 @@ def add_defaults(obj: Obj) -> None:
         container.setdefault("imagePullPolicy", "IfNotPresent")
     if obj.get("kind") == "CustomResourceDefinition":
         obj["status"] = {"conditions": [{"type": "Established", "status": "True"}]}
+
+
+def missing(path: str) -> tuple[int, Obj]:
+    return 404, {"kind": "Status", "code": 404, "reason": "NotFound", "message": f"{path} not found"}
 
 
 class ApiServer:
@@ -67,7 +76,7 @@ class ApiServer:
                 self.end_headers()
                 self.wfile.write(data)
 
-            do_GET = do_POST = do_PATCH = do_DELETE = _do
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _do
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -95,20 +104,67 @@ class ApiServer:
         return path
 
     def answer(self, method: str, path: str, body: Any) -> tuple[int, Obj]:
-        if method == "GET" and path in KINDS:
-            keys = ("name", "kind", "namespaced")
-            return 200, {"resources": [dict(zip(keys, kind, strict=True)) for kind in KINDS[path]]}
+        path, _, query = path.partition("?")
+        if method == "GET":
+            return self.read(path, parse_qs(query))
         if method == "POST":
-            path = f"{path}/{body['metadata']['name']}"
-            return 201, self.store(method, path, body)
-        if path not in self.objects:
-            return 404, {"kind": "Status", "code": 404, "reason": "NotFound", "message": f"{path} not found"}
-        if method == "PATCH":
-            return 200, self.store(method, path, merge_patch(self.objects[path], body))
+            return self.post(path, body)
+        return self.change(method, path, body) if path in self.objects else missing(path)
+
+    def post(self, path: str, body: Any) -> tuple[int, Obj]:
+        if path.endswith("/eviction"):
+            return self.evict(path.removesuffix("/eviction"))
+        return 201, self.store("POST", f"{path}/{body['metadata']['name']}", body)
+
+    def change(self, method: str, path: str, body: Any) -> tuple[int, Obj]:
         if method == "DELETE":
             self.writes.append((method, path))
             return 200, self.objects.pop(path)
-        return 200, self.objects[path]
+        if method == "PATCH":
+            return 200, self.store(method, path, merge_patch(self.objects[path], body))
+        wanted = body["metadata"].get("resourceVersion")
+        if wanted not in (None, self.objects[path]["metadata"]["resourceVersion"]):
+            return 409, {"kind": "Status", "code": 409, "reason": "Conflict", "message": "modified"}
+        return 200, self.store(method, path, body)
+
+    def read(self, path: str, query: dict[str, list[str]]) -> tuple[int, Obj]:
+        if path in KINDS:
+            keys = ("name", "kind", "namespaced")
+            return 200, {"resources": [dict(zip(keys, kind, strict=True)) for kind in KINDS[path]]}
+        if path.rpartition("/")[2] in COLLECTIONS:
+            return 200, self.list(path, query)
+        return (200, self.objects[path]) if path in self.objects else missing(path)
+
+    def list(self, path: str, query: dict[str, list[str]]) -> Obj:
+        """Objects of a collection; `/api/v1/pods` holds those of all namespaces."""
+        labels = selectors.parse_labels(query.get("labelSelector", [""])[0])
+        fields = selectors.parse_fields(query.get("fieldSelector", [""])[0])
+        prefix, plural = path.rsplit("/", 1)
+        items = [
+            obj
+            for where, obj in sorted(self.objects.items())
+            if where.startswith(prefix + "/")
+            and where.split("/")[-2] == plural
+            and labels.matches(obj["metadata"].get("labels"))
+            and fields.matches(lambda name, obj=obj: selectors.field_value(obj, name))
+        ]
+        return {"kind": "List", "metadata": {"resourceVersion": "1"}, "items": items}
+
+    def evict(self, path: str) -> tuple[int, Obj]:
+        """What the eviction of a pod is answered with: 429 as often as its annotation says."""
+        pod = self.objects.get(path)
+        if pod is None:
+            return 404, {"kind": "Status", "code": 404, "reason": "NotFound", "message": "no such pod"}
+        annotations = pod["metadata"].get("annotations", {})
+        left = int(annotations.get("test/budget", "0"))
+        if left:
+            annotations["test/budget"] = str(left - 1)
+            message = "Cannot evict pod as it would violate the pod's disruption budget."
+            return 429, {"kind": "Status", "code": 429, "reason": "TooManyRequests", "message": message}
+        self.writes.append(("EVICT", path))
+        if "test/stays" not in annotations:
+            del self.objects[path]
+        return 201, {"kind": "Status", "status": "Success"}
 
     def store(self, method: str, path: str, obj: Obj) -> Obj:
         self.writes.append((method, path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import socket
 import ssl
@@ -16,7 +17,18 @@ import yaml
 from tests.keadm.conftest import Keadm
 from tests.kube.server import self_signed
 
+from edgelab.identity import token
+from edgelab.identity.ca import CertificateAuthority
+
 TOKEN = "0123abcd.aGVhZGVy.cGF5bG9hZA.c2lnbmF0dXJl"
+
+
+CA = CertificateAuthority.create("KubeEdge")
+
+
+def made(node: str = "", hours: float = 1) -> str:
+    expires = dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours)
+    return token.make(CA.cert_der, CA.key_der, expires, token_id="a" if node else "", node=node)
 
 
 @pytest.fixture
@@ -67,7 +79,7 @@ def words(tmp_path: Path, cloudcore: int, runtime: str, name: str = "edge7") -> 
         "--config",
         str(config),
     ]
-    return ["join", *where, "--label", "zone=a", "--no-start"]
+    return ["join", *where, "--node-ip", "127.0.0.1", "--label", "zone=a", "--no-start"]
 
 
 def test_join_writes_settings_and_hands_the_token_over(
@@ -77,6 +89,7 @@ def test_join_writes_settings_and_hands_the_token_over(
     assert (status, answer["changed"]) == (0, True), answer
     modules = yaml.safe_load((tmp_path / "edgecore.yaml").read_text())["modules"]
     assert modules["edged"]["hostnameOverride"] == "edge7"
+    assert modules["edged"]["nodeIP"] == "127.0.0.1"
     assert modules["edged"]["nodeLabels"] == {"zone": "a"}
     assert modules["edged"]["tailoredKubeletConfig"]["containerRuntimeEndpoint"] == runtime
     assert modules["edgeHub"]["websocket"]["server"] == "127.0.0.1:10000"
@@ -104,6 +117,10 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_written(
         ({"-s": "1"}, "CloudCore does not answer at https://127.0.0.1:1"),
         ({"-e": "cloud"}, "expected host:port"),
         ({"--label": "a b"}, "expected key=value"),
+        ({"-i": "Edge_7"}, "'Edge_7' is no DNS label"),
+        ({"stdin": made(node="edge8")}, "the token is for node 'edge8', and this node is to be 'edge7'"),
+        ({"stdin": made(hours=-1)}, "the token expired at"),
+        ({"--node-ip": "192.0.2.77"}, "--node-ip 192.0.2.77: this host has no such address"),
     ],
 )
 def test_what_stands_in_the_way_is_named(

@@ -76,11 +76,12 @@ def verify(jwt: str, key_der: bytes, now: dt.datetime) -> Claims:
     return Claims(_unexpired(payload.get("exp"), now), _word(payload, "jti"), _word(payload, "sub"))
 
 
-def expiry(token: str) -> dt.datetime | None:
-    """When a join token ends, read without checking its signature; None when it cannot be read."""
+def peek(token: str) -> Claims | None:
+    """What a join token says, without checking its signature; None when it cannot be read."""
     try:
         payload = json.loads(_decode(split(token).jwt.split(".")[1]))
-        return dt.datetime.fromtimestamp(int(payload["exp"]), dt.UTC)
+        expires = dt.datetime.fromtimestamp(int(payload["exp"]), dt.UTC)
+        return Claims(expires, _word(payload, "jti"), _word(payload, "sub"))
     except (ValueError, KeyError, TypeError, OverflowError):
         return None
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgelab import KUBEEDGE_VERSION, KUBERNETES_VERSION, __version__
-from edgelab.keadm import apply, cloud, config, join, node
+from edgelab.keadm import apply, cloud, config, join, joincommand, node, token
 from edgelab.keadm.report import Answer, Format, Output, report
 
 app = typer.Typer(
@@ -22,9 +22,11 @@ app = typer.Typer(
 app.command()(cloud.init)
 app.command()(cloud.gettoken)
 app.command()(join.join)
+app.command("join-command")(joincommand.join_command)
 app.command()(apply.apply)
 app.add_typer(config.app, name="config")
 app.add_typer(node.app, name="node")
+app.add_typer(token.app, name="token")
 
 
 @app.command()

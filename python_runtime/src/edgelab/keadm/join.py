@@ -22,6 +22,9 @@ def join(
         str, typer.Option("--cloudcore-ipport", "-e", help="address of CloudCore, host:10000")
     ],
     edgenode_name: Annotated[str, typer.Option("--edgenode-name", "-i", help="default: the host name")] = "",
+    node_ip: Annotated[
+        str, typer.Option("--node-ip", help="address of this node, one that the host has")
+    ] = "",
     token_file: Annotated[
         str, typer.Option("--token-file", help="file with the join token, - for stdin")
     ] = STDIN,
@@ -40,6 +43,7 @@ def join(
 
     The token is read from a file or stdin, never from the command line, which every user could see.
     """
+    from edgelab.keadm.checks import address, node_name
     from edgelab.keadm.joining import Request, run
 
     def work() -> Answer:
@@ -48,7 +52,8 @@ def join(
             host=host,
             port=port,
             certport=certport,
-            node_name=edgenode_name or socket.gethostname().lower(),
+            node_name=node_name(edgenode_name or socket.gethostname().lower()),
+            node_ip=address(node_ip, "--node-ip") if node_ip else "",
             token=read_token(token_file),
             runtime=remote_runtime_endpoint,
             cgroup_driver=cgroupdriver,
@@ -77,4 +82,4 @@ def split_address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit():
         raise Failure(f"--cloudcore-ipport {text!r}: expected host:port, for example 192.168.1.10:10000")
-    return host, int(port)
+    return host.strip("[]"), int(port)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import http.client
 import shutil
+import socket
 import ssl
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from edgelab.daemon.clock import rfc3339
+from edgelab.identity import token
+from edgelab.keadm.checks import endpoint
 from edgelab.keadm.config import Component, merge_file
 from edgelab.keadm.files import write_private
 from edgelab.keadm.nodes import parse_labels
@@ -29,6 +34,7 @@ class Request:
     port: int
     certport: int
     node_name: str
+    node_ip: str
     token: str
     runtime: str
     cgroup_driver: str
@@ -40,6 +46,8 @@ class Request:
 
 def run(request: Request) -> Answer:
     """Join. Raises Failure naming the step that failed and what to do."""
+    check_token(request.token, request.node_name, time.time)
+    check_address(request.node_ip)
     check_host(request)
     check_name_is_free(request)
     merge_file(Component.edgecore, request.config, overrides(request), check=False)
@@ -56,6 +64,34 @@ def run(request: Request) -> Answer:
     return Answer(data, f"node {request.node_name} has its certificate and joins {request.host}")
 
 
+def check_token(text: str, node: str, now: Callable[[], float]) -> None:
+    """Refuse a token that CloudCore would refuse: one for another node, or one that has ended."""
+    claims = token.peek(text)
+    if claims is None:
+        return  # not for us to judge: CloudCore knows its tokens
+    if claims.node and claims.node != node:
+        raise Failure(
+            f"the token is for node {claims.node!r}, and this node is to be {node!r}: join as"
+            f" {claims.node}, or take a token for {node} (keadm token create --node {node})"
+        )
+    if claims.expires.timestamp() <= now():
+        raise Failure(
+            f"the token expired at {rfc3339(claims.expires)}: take a new one, or set this host's clock"
+        )
+
+
+def check_address(address: str) -> None:
+    """Refuse an address that this host does not have."""
+    if not address:
+        return
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind((address, 0))
+        except OSError as error:
+            raise Failure(f"--node-ip {address}: this host has no such address ({error.strerror})") from None
+
+
 def check_host(request: Request) -> None:
     """Refuse a host on which EdgeCore runs or no container runtime answers."""
     if request.start and _systemctl("is-active", "--quiet", "edgecore").returncode == 0:
@@ -70,7 +106,7 @@ def check_name_is_free(request: Request) -> None:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # the CA arrives with the join; the token then pins it
-    where = f"{request.host}:{request.certport}"
+    where = endpoint(request.host, request.certport)
     connection = http.client.HTTPSConnection(where, timeout=10, context=context)
     try:
         connection.request("GET", f"/node/{request.node_name}")
@@ -91,11 +127,12 @@ def check_name_is_free(request: Request) -> None:
 def overrides(request: Request) -> dict[str, Any]:
     """The settings that follow from the request."""
     labels, _ = parse_labels(request.labels)
-    tunnel = f"{request.host}:10004"
+    address = {"nodeIP": request.node_ip} if request.node_ip else {}
     return {
         "modules": {
             "edged": {
                 "hostnameOverride": request.node_name,
+                **address,
                 "nodeLabels": labels,
                 "tailoredKubeletConfig": {
                     "cgroupDriver": request.cgroup_driver,
@@ -103,10 +140,10 @@ def overrides(request: Request) -> dict[str, Any]:
                 },
             },
             "edgeHub": {
-                "httpServer": f"https://{request.host}:{request.certport}",
-                "websocket": {"enable": True, "server": f"{request.host}:{request.port}"},
+                "httpServer": f"https://{endpoint(request.host, request.certport)}",
+                "websocket": {"enable": True, "server": endpoint(request.host, request.port)},
             },
-            "edgeStream": {"server": tunnel},
+            "edgeStream": {"server": endpoint(request.host, 10004)},
         }
     }
 

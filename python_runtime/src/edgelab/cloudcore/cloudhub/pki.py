@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-import ipaddress
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from edgelab.daemon import backoff
@@ -25,6 +23,7 @@ from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.daemon.errors import Fatal, Unreachable
 from edgelab.identity import token
 from edgelab.identity.ca import CertificateAuthority, KeyPair, encode_key, load_certificate, load_key
+from edgelab.identity.inspect import missing as missing_names
 from edgelab.kube.interface import KubeApi
 from edgelab.kube.resources import NAMESPACES, SECRETS
 from edgelab.objects.status import ApiError
@@ -37,6 +36,9 @@ USER_PREFIX = "system:node:"
 NODES_GROUP = "system:nodes"
 CA_SECRET, SERVER_SECRET, TOKEN_SECRET = "casecret", "cloudcoresecret", "tokensecret"
 SERVER_DAYS = 100 * 364
+RENEW_BEFORE = dt.timedelta(days=30)
+"""A stored server certificate that ends sooner is made anew when CloudCore starts."""
+
 CHECK_SECONDS = 300.0
 
 
@@ -109,7 +111,7 @@ async def prepare(secrets: SecretStore, hub: Settings, clock: Clock = SYSTEM) ->
             f"the certificate authority is valid from {_text(start)} to {_text(end)}, and this machine's"
             f" clock says {_text(now)}; set the clock, or replace the authority"
         )
-    return Pki(ca, await _server(secrets, hub, ca))
+    return Pki(ca, await _server(secrets, hub, ca, now))
 
 
 class TokenKeeper:
@@ -196,19 +198,19 @@ def _load_authority(cert: bytes, key: bytes, source: str, clock: Clock) -> Certi
         raise Fatal(f"the certificate authority in {source} cannot be used: {error}") from None
 
 
-async def _server(secrets: SecretStore, hub: Settings, ca: CertificateAuthority) -> KeyPair:
+async def _server(secrets: SecretStore, hub: Settings, ca: CertificateAuthority, now: dt.datetime) -> KeyPair:
     names = [name for name in hub.dnsNames if name]
     where = "modules.cloudHub.tlsCertFile"
     local = _local_pair(Path(hub.tlsCertFile), Path(hub.tlsPrivateKeyFile), where)
     if local is not None:
         pair = _pem_pair(*local, source=hub.tlsCertFile)
-        missing = _uncovered(load_certificate(pair.cert_pem), hub.advertiseAddress, names)
+        missing = missing_names(load_certificate(pair.cert_pem), hub.advertiseAddress, names)
         if missing:
             log.warning(
                 "%s does not name %s; edges that dial it will refuse us", hub.tlsCertFile, ", ".join(missing)
             )
     else:
-        pair = await _stored_server(secrets, ca, hub.advertiseAddress, names) or ca.issue(
+        pair = await _stored_server(secrets, ca, hub.advertiseAddress, names, now) or ca.issue(
             common_name=NAME,
             organization=NAME,
             dns_names=names,
@@ -228,7 +230,11 @@ async def _server(secrets: SecretStore, hub: Settings, ca: CertificateAuthority)
 
 
 async def _stored_server(
-    secrets: SecretStore, ca: CertificateAuthority, addresses: list[str], names: list[str]
+    secrets: SecretStore,
+    ca: CertificateAuthority,
+    addresses: list[str],
+    names: list[str],
+    now: dt.datetime,
 ) -> KeyPair | None:
     """The stored pair, if it can be used: ours, valid, and naming every address that edges dial."""
     data = await secrets.read(SERVER_SECRET)
@@ -241,22 +247,14 @@ async def _stored_server(
     except Exception as error:  # whatever is wrong with it, the answer is a new one
         log.warning("the stored server certificate cannot be used (%s); making a new one", error)
         return None
-    missing = _uncovered(certificate, addresses, names)
+    missing = missing_names(certificate, addresses, names)
     if missing:
         log.info("the server certificate does not name %s; making a new one", ", ".join(missing))
         return None
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc - RENEW_BEFORE:
+        log.info("the server certificate ends %s; making a new one", _text(certificate.not_valid_after_utc))
+        return None
     return pair
-
-
-def _uncovered(certificate: x509.Certificate, addresses: list[str], names: list[str]) -> list[str]:
-    try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return [*addresses, *names]
-    known = {str(ip) for ip in found.get_values_for_type(x509.IPAddress)}
-    known |= set(found.get_values_for_type(x509.DNSName))
-    wanted = [*(str(ipaddress.ip_address(address)) for address in addresses), *names]
-    return [name for name in wanted if name not in known]
 
 
 def _local_pair(cert: Path, key: Path, where: str) -> tuple[bytes, bytes] | None:
