@@ -1,4 +1,4 @@
-"""`keadm node`: read, wait for, register, label, taint and delete Node objects."""
+"""`keadm node`: read, wait for, register, label, taint, cordon, drain and delete nodes."""
 
 from __future__ import annotations
 
@@ -38,13 +38,22 @@ def wait(
     name: Name,
     kube_config: KubeConfig = DEFAULT_KUBE_CONFIG,
     timeout: Annotated[float, typer.Option(min=0, help="seconds")] = 120.0,
+    max_lease_age: Annotated[
+        float, typer.Option(min=0, help="insist on a lease renewed within so many seconds; 0: do not look")
+    ] = 0.0,
     output: Output = Format.text,
 ) -> None:
-    """Wait until a node is Ready; fails with the reason when it is not in time."""
+    """Wait until a node is Ready; fails with the reason when it is not in time.
+
+    A node stays Ready for 40 seconds after EdgeCore died; --max-lease-age sees through that.
+    """
     from edgelab.keadm import nodes
 
     def work() -> Answer:
-        node = call(kube_config, lambda api: nodes.wait_ready(api, name, seconds=timeout))
+        node = call(
+            kube_config,
+            lambda api: nodes.wait_ready(api, name, seconds=timeout, lease_age=max_lease_age),
+        )
         if not node.ready:
             raise Failure(
                 f"node {name} is not Ready after {timeout:.0f} s: {node.reason}",
@@ -99,6 +108,58 @@ def set_taints(
     from edgelab.keadm import nodes
 
     _tell(output, kube_config, lambda api: nodes.update(api, name, [], taint, check=check))
+
+
+@app.command()
+def cordon(
+    name: Name,
+    kube_config: KubeConfig = DEFAULT_KUBE_CONFIG,
+    check: Check = False,
+    output: Output = Format.text,
+) -> None:
+    """Let no new pods be scheduled to a node."""
+    from edgelab.keadm import nodes
+
+    _tell(output, kube_config, lambda api: nodes.cordon(api, name, cordoned=True, check=check))
+
+
+@app.command()
+def uncordon(
+    name: Name,
+    kube_config: KubeConfig = DEFAULT_KUBE_CONFIG,
+    check: Check = False,
+    output: Output = Format.text,
+) -> None:
+    """Let pods be scheduled to a node again."""
+    from edgelab.keadm import nodes
+
+    _tell(output, kube_config, lambda api: nodes.cordon(api, name, cordoned=False, check=check))
+
+
+@app.command()
+def drain(
+    *,
+    name: Name,
+    timeout: Annotated[float, typer.Option(min=0, help="seconds to wait until pods are gone")] = 120.0,
+    force: Annotated[bool, typer.Option("--force", help="evict pods too that nobody makes anew")] = False,
+    delete_emptydir_data: Annotated[
+        bool, typer.Option("--delete-emptydir-data", help="evict pods too whose emptyDir is lost with them")
+    ] = False,
+    kube_config: KubeConfig = DEFAULT_KUBE_CONFIG,
+    check: Check = False,
+    output: Output = Format.text,
+) -> None:
+    """Cordon a node and evict its pods; those of DaemonSets and mirror pods stay. Fails naming what stays."""
+    from edgelab.keadm import draining
+
+    limits = draining.Limits(timeout, force=force, emptydir=delete_emptydir_data)
+
+    def work() -> Answer:
+        node, evicted = call(kube_config, lambda api: draining.drain(api, name, limits, check=check))
+        told = _answer(node)
+        return Answer({**told.data, "evicted": evicted}, f"{name}: drained, {len(evicted)} pods evicted")
+
+    report(output, work)
 
 
 @app.command()

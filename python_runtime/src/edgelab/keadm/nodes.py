@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from edgelab.daemon.clock import SYSTEM, Clock
+from edgelab.daemon.clock import SYSTEM, Clock, parse_rfc3339
 from edgelab.keadm.report import Failure
 from edgelab.kube.interface import KubeApi, Obj
-from edgelab.kube.resources import NODES
+from edgelab.kube.resources import LEASES, NODES
 from edgelab.objects.status import ApiError
 
 POLL = 0.5
+LEASE_NAMESPACE = "kube-node-lease"
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 LABEL = re.compile(r"(?P<key>[A-Za-z0-9][A-Za-z0-9._/-]*)(?:=(?P<value>[A-Za-z0-9._-]*)|(?P<gone>-))")
 TAINT = re.compile(
@@ -26,16 +28,20 @@ NEVER_SEEN = (
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node as found or as left: `object` is None when there is none; `reason` says why it is not ready."""
+    """A node as found or as left: `object` is None when there is none; `reason` says why it is not ready.
+
+    `silent` says why its condition Ready cannot be trusted; it is empty unless the lease was looked at.
+    """
 
     name: str
     object: Obj | None
     changed: bool = False
+    silent: str = ""
 
     @property
     def ready(self) -> bool:
-        """Whether the condition Ready is True."""
-        return _ready_condition(self.object).get("status") == "True"
+        """Whether the condition Ready is True, and no old one."""
+        return not self.silent and _ready_condition(self.object).get("status") == "True"
 
     @property
     def reason(self) -> str:
@@ -44,6 +50,8 @@ class Node:
             return ""
         if self.object is None:
             return NEVER_SEEN
+        if self.silent:
+            return self.silent
         condition = _ready_condition(self.object)
         if not condition:
             return "the node has never reported its status: EdgeCore has not connected to CloudCore"
@@ -67,14 +75,60 @@ async def find(api: KubeApi, name: str) -> Node:
         raise
 
 
-async def wait_ready(api: KubeApi, name: str, *, seconds: float, clock: Clock = SYSTEM) -> Node:
-    """The node once it is Ready, or as it is after that many seconds."""
+async def wait_ready(
+    api: KubeApi, name: str, *, seconds: float, lease_age: float = 0, clock: Clock = SYSTEM
+) -> Node:
+    """The node once it is Ready, or as it is after that many seconds.
+
+    A condition may say True for 40 s after EdgeCore died. With `lease_age` its lease must have been renewed
+    within so many seconds besides, or be renewed while we wait, which no difference of clocks can hide.
+    """
     deadline = clock.monotonic() + seconds
+    first: str | None = None
     while True:
         node = await find(api, name)
+        if lease_age and node.ready:
+            renewed = await _renewed(api, name)
+            first = renewed if first is None else first
+            if renewed == first:
+                node = replace(node, silent=_silence(renewed, lease_age, clock.now()))
         if node.ready or clock.monotonic() >= deadline:
             return node
         await clock.sleep(POLL)
+
+
+async def _renewed(api: KubeApi, name: str) -> str:
+    """When the node renewed its lease, as it wrote it; empty when it never did."""
+    try:
+        lease = await api.get(LEASES, name, LEASE_NAMESPACE)
+    except ApiError as error:
+        if error.code == 404:
+            return ""
+        raise
+    return (lease.get("spec") or {}).get("renewTime") or ""
+
+
+def _silence(renewed: str, lease_age: float, now: dt.datetime) -> str:
+    if not renewed:
+        return f"it has never renewed its lease ({LEASE_NAMESPACE}): EdgeCore does not run"
+    age = (now - parse_rfc3339(renewed)).total_seconds()
+    if age <= lease_age:
+        return ""
+    return (
+        f"its condition says Ready, but its lease was renewed {age:.0f} s ago and not within"
+        f" {lease_age:.0f} s: EdgeCore has stopped or lost the cloud"
+    )
+
+
+async def cordon(api: KubeApi, name: str, *, cordoned: bool, check: bool) -> Node:
+    """Keep new pods away from a node, or let them come again. Raises Failure when there is no such node."""
+    node = await find(api, name)
+    if node.object is None:
+        raise Failure(f"node {name}: {NEVER_SEEN}")
+    if bool((node.object.get("spec") or {}).get("unschedulable")) == cordoned:
+        return node
+    patch = {"spec": {"unschedulable": True if cordoned else None}}
+    return Node(name, node.object if check else await api.patch(NODES, name, patch), changed=True)
 
 
 async def register(api: KubeApi, name: str, labels: list[str], taints: list[str], *, check: bool) -> Node:
