@@ -55,6 +55,8 @@ _value:
 """
 
 GROUPS = ("cloud", "edge")
+ONE_BOX_PROFILE = "site"
+"""Set of the runtime's programs for a host that is cloud and edge."""
 SIMILAR = 0.86
 """Likeness (0 to 1) from which a name with an unknown prefix counts as a slip of the fingers."""
 COMMON_WORDS = {"host"}
@@ -71,22 +73,39 @@ def inventory_problems(
     hosts = {host: hostvars[host] for group in GROUPS for host in groups.get(group) or ()}
     names = {str(name) for variables in hosts.values() for name in variables}
     return [
-        *_group_problems(groups),
+        *_group_problems(hosts, groups),
         *_address_problems(hosts),
         *_switch_problems(hosts, switches),
         *_name_problems(names, Path(roles)),
     ]
 
 
-def _group_problems(groups: Mapping[str, Sequence[str]]) -> list[str]:
+def _group_problems(hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]]) -> list[str]:
     problems = [
         f"group {group} has no host: name at least one (if it is a lab, bring all of its hosts up)"
         for group in GROUPS
         if not groups.get(group)
     ]
-    both = set(groups.get("cloud") or ()) & set(groups.get("edge") or ())
-    problems += [f"host {host} is in the groups cloud and edge: choose one" for host in sorted(both)]
-    return problems
+    return problems + _one_box_problems(hosts, groups)
+
+
+def _one_box_problems(
+    hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """A host may be cloud and edge at once when it is the only one: everything on one box."""
+    cloud, edge = list(groups.get("cloud") or ()), list(groups.get("edge") or ())
+    both = sorted(set(cloud) & set(edge))
+    if len({*cloud, *edge}) > 1:
+        return [
+            f"host {host} is in the groups cloud and edge, which only one host alone may be: choose one"
+            for host in both
+        ]
+    return [
+        f"host {host}: python_runtime_profile {profile!r} lacks programs of the other side; "
+        f"one box needs {ONE_BOX_PROFILE!r}, which is the default there"
+        for host in both
+        if (profile := str(hosts[host].get("python_runtime_profile", ONE_BOX_PROFILE))) != ONE_BOX_PROFILE
+    ]
 
 
 def _address_problems(hosts: Mapping[str, Mapping[str, Any]]) -> list[str]:

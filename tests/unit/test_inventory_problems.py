@@ -12,6 +12,7 @@ SPECS = {
     "cloudcore": "argument_specs: {main: {options: {cloudcore_mode: {}, cloudcore_hub_port: {}}}}",
     "validate": "argument_specs: {main: {options: {edgelab_node_ip: {}}}, host: {options: {validate_x: {}}}}",
     "host": "argument_specs: {main: {options: {host_swap: {}}}}",
+    "python_runtime": "argument_specs: {main: {options: {python_runtime_profile: {}}}}",
     "no_options": "argument_specs: {main: {short_description: nothing}}",
 }
 SWITCHES = {"cloudcore_mode": ["service"]}
@@ -44,9 +45,20 @@ def test_an_empty_or_missing_group_is_named(roles: str) -> None:
     assert [line.split(" has ")[0] for line in problems] == ["group cloud", "group edge"]
 
 
-def test_a_host_in_both_groups_is_named(roles: str) -> None:
-    problems = inventory_problems(good(), {"cloud": ["cloud"], "edge": ["cloud"]}, SWITCHES, roles)
-    assert problems == ["host cloud is in the groups cloud and edge: choose one"]
+def test_of_several_hosts_none_may_be_cloud_and_edge(roles: str) -> None:
+    (problem,) = inventory_problems(good(), {"cloud": ["cloud"], "edge": ["cloud", "edge1"]}, SWITCHES, roles)
+    assert problem.startswith("host cloud is in the groups cloud and edge")
+
+
+def test_one_box_alone_may_be_cloud_and_edge(roles: str) -> None:
+    groups = {"cloud": ["cloud"], "edge": ["cloud"]}
+    assert inventory_problems(good(), groups, SWITCHES, roles) == []
+
+
+def test_one_box_needs_the_programs_of_both_sides(roles: str) -> None:
+    hosts = {"cloud": host("10.0.0.1", python_runtime_profile="edge")}
+    problems = inventory_problems(hosts, {"cloud": ["cloud"], "edge": ["cloud"]}, SWITCHES, roles)
+    assert ["python_runtime_profile 'edge' lacks" in line for line in problems] == [True]
 
 
 @pytest.mark.parametrize(
