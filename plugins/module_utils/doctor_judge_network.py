@@ -1,0 +1,255 @@
+"""Checks of a host's network, over what doctor_gather_network read."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from ansible_collections.edgelab.kubeedge.plugins.module_utils.doctor_core import (
+    Unknown,
+    bad,
+    good,
+    judges,
+    warn,
+)
+from ansible_collections.edgelab.kubeedge.plugins.module_utils.doctor_gather_network import ANY
+
+BROKERS = ("mosquitto", "edgecore", "amqtt", "nanomq", "emqx")
+KUBE_API = ("edgesite", "kube-apiserver", "haproxy", "kube-vip")
+OWNERS = {
+    "cloud": {
+        10000: ("cloudcore",),
+        10001: ("cloudcore",),
+        10002: ("cloudcore",),
+        10003: ("cloudcore",),
+        10004: ("cloudcore",),
+        6443: KUBE_API,
+    },
+    "edge": {1883: BROKERS, 10350: ("edgecore",), 10550: ("edgecore",)},
+}
+CERTIFICATE_TIME = (9, 10)
+"""OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
+WARN_DAYS = 30
+DAY = 86400
+
+
+@judges("HOST-ADDRESS")
+def address(facts, wanted):
+    """The node's address on an interface."""
+    if facts.need("own_address")["owned"]:
+        return good("{} is on an interface".format(wanted["node_ip"]))
+    return bad(
+        "{} is on no interface of this host".format(wanted["node_ip"]),
+        "set edgelab_node_ip to an address that `ip -brief address` shows, or give the host this one",
+    )
+
+
+@judges("HOST-ROUTES")
+def routes(facts, wanted):
+    """Default routes."""
+    found = facts.need("routes")
+    text = ", ".join("{interface} (metric {metric})".format(**route) for route in found)
+    best = [route for route in found if route["metric"] == min(r["metric"] for r in found)]
+    if len(best) > 1:
+        fix = (
+            "give each a metric of its own (netplan, NetworkManager, dhcpcd); set edgelab_node_ip explicitly"
+        )
+        return warn(f"several default routes of one metric: {text}", fix)
+    return good(f"default route: {text}" if found else "no default route: only networks at hand are reached")
+
+
+@judges("HOST-PORT-TAKEN")
+def ports(facts, wanted):
+    """Ports of the cluster that a stranger holds."""
+    owners = {}
+    for side in wanted["sides"]:
+        owners.update(OWNERS[side])
+    strangers = [
+        entry
+        for entry in facts.need("listeners")
+        if entry["port"] in owners
+        and entry["process"]
+        and not entry["process"].startswith(owners[entry["port"]])
+    ]
+    found = [
+        bad(
+            "held by {process} (process {pid}) at {address}".format(**entry),
+            "stop it (`systemctl status {pid}` names its unit), or move the port; {owner} needs it".format(
+                owner=owners[entry["port"]][0], **entry
+            ),
+            str(entry["port"]),
+        )
+        for entry in strangers
+    ]
+    return found or good("no stranger holds {}".format(", ".join(str(port) for port in sorted(owners))))
+
+
+@judges("HOST-FIREWALL")
+def firewall(facts, wanted):
+    """Rules of INPUT that keep the cluster's ports closed."""
+    found = facts.need("firewall")
+    needed = [wanted["hub_port"], wanted["https_port"]] if "cloud" in wanted["sides"] else []
+    rules = found["INPUT"]
+    closed = [port for port in needed if _is_closed(rules, port)]
+    if closed:
+        fix = "; ".join(_opening(found["front_ends"], port) for port in closed)
+        return [bad("chain INPUT drops what edge nodes send", fix, str(port)) for port in closed]
+    if found["front_ends"] and needed:
+        return warn(
+            "{} is active".format(" and ".join(found["front_ends"])),
+            "make sure that it lets {} in: {}".format(
+                ", ".join(map(str, needed)), _opening(found["front_ends"], needed[0])
+            ),
+        )
+    return good("chain INPUT lets the cluster's ports in" if needed else "edge nodes only call out")
+
+
+def _is_closed(rules, port):
+    """Whether the first rule for TCP to a port on any address drops it; only plain rules are read."""
+    for rule in rules:
+        if rule.startswith("-A") and _matches(rule, port):
+            target = re.search(r"-j (\S+)", rule)
+            if target and target.group(1) in ("DROP", "REJECT"):
+                return True
+            if target and target.group(1) == "ACCEPT":
+                return False
+    return any(rule in ("-P INPUT DROP", "-P INPUT REJECT") for rule in rules)
+
+
+def _matches(rule, port):
+    if re.search(r" -(?:i|s|d) |--ctstate|-m (?:state|set|limit)", rule):
+        return False  # for some packets only
+    if " -p " in rule and " -p tcp" not in rule:
+        return False
+    named = re.search(r"--dports? (\S+)", rule)
+    if not named:
+        return True
+    spans = [span.partition(":") for span in named.group(1).split(",")]
+    return any(int(low) <= port <= int(high or low) for low, _, high in spans)
+
+
+def _opening(front_ends, port):
+    if "ufw" in front_ends:
+        return f"ufw allow {port}/tcp"
+    if "firewalld" in front_ends:
+        return f"firewall-cmd --permanent --add-port={port}/tcp && firewall-cmd --reload"
+    return f"iptables -I INPUT -p tcp --dport {port} -j ACCEPT"
+
+
+@judges("EDGE-CLOUD-NAME")
+def cloud_name(facts, wanted):
+    """The cloud's address resolves."""
+    found = facts.need("cloud")
+    if found["resolved"]:
+        return good("{} is {}".format(found["address"], ", ".join(found["resolved"])))
+    return bad(
+        "{} does not resolve: {}".format(found["address"], found["why"]),
+        "correct edgelab_cloud_address or the DNS server in /etc/resolv.conf, or name it in /etc/hosts",
+    )
+
+
+@judges("EDGE-CLOUD-PORTS")
+def cloud_ports(facts, wanted):
+    """CloudCore's ports answer."""
+    found = _resolved(facts)
+    closed = {port: why for port, why in found["ports"].items() if why}
+    if not closed:
+        return good("{} answers at {}".format(found["address"], " and ".join(found["ports"])))
+    fix = "on the cloud host `systemctl status cloudcore` and its firewall; here `ip route get {}`"
+    return [
+        bad(f"no connection to {found['address']}: {why}", fix.format(found["address"]), port)
+        for port, why in closed.items()
+    ]
+
+
+def _resolved(facts):
+    found = facts.need("cloud")
+    if not found["resolved"]:
+        raise Unknown("{} does not resolve".format(found["address"]))
+    return found
+
+
+def _tls(facts):
+    """The outcome of the handshake. Raises Unknown when there was none."""
+    found = _resolved(facts)["tls"]
+    if not found:
+        raise Unknown("CloudCore does not answer at {}".format(facts["cloud"]["address"]))
+    if "skipped" in found:
+        raise Unknown(found["skipped"])
+    return found
+
+
+@judges("EDGE-CLOUD-CA")
+def cloud_ca(facts, wanted):
+    """The certificate is signed by the pinned CA."""
+    found = _tls(facts)
+    if "error" not in found or found["code"] in CERTIFICATE_TIME:
+        return good("CloudCore's certificate is signed by the CA of this node")
+    return bad(
+        "CloudCore's certificate is not signed by {}: {}".format(wanted["ca_file"], found["error"]),
+        "the cloud has another CA than the one this node joined: remove {} and /etc/kubeedge/certs, "
+        "then run site.yml --tags edgecore, which joins anew".format(wanted["ca_file"]),
+    )
+
+
+@judges("EDGE-CLOUD-VALIDITY")
+def cloud_validity(facts, wanted):
+    """The certificate is valid now."""
+    found = _tls(facts)
+    if "error" in found:
+        if found["code"] not in CERTIFICATE_TIME:
+            raise Unknown("CloudCore's certificate was not accepted: {}".format(found["error"]))
+        fix = (
+            "compare `date` here and on the cloud host; when both are right, delete Secret "
+            "kubeedge/cloudcoresecret and restart CloudCore"
+        )
+        return bad("CloudCore's certificate: {}".format(found["error"]), fix)
+    days = (found["expires"] - facts.get("now", time.time())) / DAY
+    if days < WARN_DAYS:
+        fix = "delete Secret kubeedge/cloudcoresecret and restart CloudCore: it makes a new certificate"
+        return warn(f"CloudCore's certificate ends in {days:.0f} days", fix)
+    return good(f"CloudCore's certificate is good for {days:.0f} days")
+
+
+@judges("EDGE-CLOUD-SAN")
+def cloud_names(facts, wanted):
+    """The certificate names the address that this node uses."""
+    found = _tls(facts)
+    if "error" in found:
+        raise Unknown("CloudCore's certificate was not accepted: {}".format(found["error"]))
+    used = facts["cloud"]["address"]
+    if any(_names(name, used) for name in found["names"]):
+        return good(f"CloudCore's certificate names {used}")
+    return bad(
+        "CloudCore's certificate is for {}, not for {}".format(
+            ", ".join(found["names"]) or "no address", used
+        ),
+        f"add {used} to cloudcore_advertise_addresses or cloudcore_dns_names, run site.yml --tags cloudcore",
+    )
+
+
+def _names(name, used):
+    if name.startswith("*."):
+        return used.partition(".")[2].lower() == name[2:].lower()
+    return name.lower() == used.lower()
+
+
+@judges("EDGE-MQTT-OPEN")
+def mqtt_open(facts, wanted):
+    """A listener that everybody in the network may use."""
+    outside = [e for e in facts.need("listeners") if e["port"] in (1883, 1884) and e["address"] in ANY]
+    if not outside:
+        return good("MQTT listens on this host only, or not at all")
+    config = facts.need("mosquitto")
+    if not config["anonymous"] and config["acl"]:
+        return good("MQTT listens for other hosts, with passwords and an ACL")
+    lacks = "passwords" if config["anonymous"] else "an ACL"
+    return [
+        bad(
+            "MQTT is open to the network without {}".format(lacks),
+            "set mosquitto_listen: 127.0.0.1, or `allow_anonymous false`, password_file and acl_file in "
+            "/etc/mosquitto/conf.d",
+            str(entry["port"]),
+        )
+        for entry in outside
+    ]
