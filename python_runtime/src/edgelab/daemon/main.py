@@ -12,6 +12,7 @@ from typing import Any
 
 from edgelab.daemon.errors import Fatal
 from edgelab.daemon.notify import notify
+from edgelab.daemon.watchdog import feed, watched
 
 log = logging.getLogger("edgelab")
 
@@ -56,6 +57,8 @@ def find_fatal(error: BaseException) -> Fatal | None:
 async def _until_signal(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     loop = asyncio.get_running_loop()
     task = asyncio.create_task(main(), name="main")
+    seconds = watched()
+    feeder = None if seconds is None else asyncio.create_task(feed(seconds), name="watchdog")
     stopped = False
 
     def stop() -> None:
@@ -66,9 +69,13 @@ async def _until_signal(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    with suppress(asyncio.CancelledError):
-        await task
-        return
+    try:
+        with suppress(asyncio.CancelledError):
+            await task
+            return
+    finally:
+        if feeder is not None:
+            feeder.cancel()
     if not stopped:
         raise RuntimeError("the main task was cancelled from inside")
 
