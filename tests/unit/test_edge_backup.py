@@ -1,4 +1,4 @@
-"""edge_backup on real files and SQLite databases: what it takes and refuses, and that it is all or nothing."""
+"""edge_backup on real files and SQLite databases: what it takes and refuses, all or nothing."""
 
 from __future__ import annotations
 

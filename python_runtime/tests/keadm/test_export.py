@@ -30,9 +30,8 @@ def test_objects_come_without_what_the_server_added(
     owned = secret("owned")
     owned["metadata"]["ownerReferences"] = [{"kind": "X"}]
     token = secret("token", type="kubernetes.io/service-account-token")
-    server.objects[SECRETS] = {
-        "items": [secret("tokensecret", type="Opaque"), secret("casecret"), owned, token]
-    }
+    for obj in (secret("tokensecret", type="Opaque"), secret("casecret"), owned, token):
+        server.objects[f"{SECRETS}/{obj['metadata']['name']}"] = obj
     where = ("--namespace", "kubeedge", "--kube-config", kube_config)
     status, answer = keadm("export", *where, "--kind", "Secret")
     assert status == 0
@@ -44,6 +43,7 @@ def test_objects_come_without_what_the_server_added(
         "data": {"key": "dmFsdWU="},
         "type": "Opaque",
     }
+    server.objects.clear()
     document = json.dumps({"apiVersion": "v1", "kind": "List", "items": answer["objects"]})
     status, applied = keadm("apply", "--filename", "-", "--kube-config", kube_config, stdin=document)
     assert (status, applied["changed"]) == (0, True)
