@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import datetime as dt
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -195,3 +196,24 @@ async def test_records_go_a_week_after_their_tokens_ended(ledger: TokenLedger, c
     clock.ahead += dt.timedelta(minutes=2)
     assert len(await ledger.prune()) == 1
     assert await ledger.records() == []
+
+
+async def test_keadm_on_the_edge_host_gets_a_new_certificate_with_the_present_one(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    from edgelab.keadm.issuing import rotate_edge
+
+    await join(cloud, await node_token(cloud))
+    request = cloud.request()
+    hub = {"httpServer": request.server, "tlsCaFile": str(request.ca_file)}
+    hub |= {"tlsCertFile": str(request.cert_file), "tlsPrivateKeyFile": str(request.key_file)}
+    config = tmp_path / "edgecore.yaml"
+    settings = {"modules": {"edged": {"hostnameOverride": "edge1"}, "edgeHub": hub}}
+    config.write_text(json.dumps(settings), encoding="utf-8")
+    before = request.key_file.read_bytes()
+    assert rotate_edge(config, check=True).data["changed"]
+    assert request.key_file.read_bytes() == before
+    answer = await asyncio.to_thread(rotate_edge, config, check=False)
+    assert (answer.data["node"], answer.data["restart_needed"]) == ("edge1", True)
+    assert request.key_file.read_bytes() != before
+    assert files.matches(request.cert_file, request.key_file)
