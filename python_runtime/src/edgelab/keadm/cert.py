@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,15 @@ Names = Annotated[list[str], typer.Option("--dns-name", help="DNS name that it m
 Local = Annotated[
     list[Path], typer.Option("--file", help="a certificate file of this host, besides or instead; repeatable")
 ]
+class Where(enum.StrEnum):
+    """Where to look."""
+
+    both = "both"
+    cluster = "cluster"
+    host = "host"
+
+
+Only = Annotated[Where, typer.Option("--only", help="look into the cluster's Secrets or this host's files")]
 EDGE_CONFIG = Path("/etc/kubeedge/config/edgecore.yaml")
 EDGE_DAYS = 365
 
@@ -27,6 +37,7 @@ def show(
     *,
     file: Local = [],  # noqa: B006 - typer copies it
     config: Annotated[Path, typer.Option("--config", help="edgecore.yaml of this host")] = EDGE_CONFIG,
+    only: Only = Where.both,
     kube_config: KubeConfig = DEFAULT_KUBE_CONFIG,
     output: Output = Format.text,
 ) -> None:
@@ -34,7 +45,7 @@ def show(
     from edgelab.keadm import certificates
 
     def work() -> Answer:
-        found = certificates.gather(kube_config, config, file)
+        found = certificates.gather(*places(only, kube_config, config), file)
         return Answer({"changed": False, "certificates": found}, certificates.table(found))
 
     report(output, work)
@@ -48,6 +59,7 @@ def verify(
     dns_name: Names = [],  # noqa: B006
     file: Local = [],  # noqa: B006
     config: Annotated[Path, typer.Option("--config", help="edgecore.yaml of this host")] = EDGE_CONFIG,
+    only: Only = Where.both,
     kube_config: KubeConfig = DEFAULT_KUBE_CONFIG,
     output: Output = Format.text,
 ) -> None:
@@ -55,13 +67,18 @@ def verify(
     from edgelab.keadm import certificates
 
     def work() -> Answer:
-        found = certificates.gather(kube_config, config, file, address, dns_name)
+        found = certificates.gather(*places(only, kube_config, config), file, address, dns_name)
         if problems := certificates.problems(found, days):
             raise Failure("; ".join(problems), certificates=found, problems=problems)
         data = {"changed": False, "certificates": found, "problems": []}
         return Answer(data, f"{len(found)} certificates are good for {days} days and more")
 
     report(output, work)
+
+
+def places(only: Where, kube_config: Path, config: Path) -> tuple[Path | None, Path | None]:
+    """The kubeconfig and the edgecore.yaml to look by; None for one that is not to be looked at."""
+    return (None if only is Where.host else kube_config), (None if only is Where.cluster else config)
 
 
 @app.command()

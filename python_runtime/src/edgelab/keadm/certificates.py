@@ -21,8 +21,8 @@ Entry = dict[str, Any]
 
 
 def gather(
-    kube_config: Path,
-    config: Path,
+    kube_config: Path | None,
+    config: Path | None,
     files: Sequence[Path],
     addresses: Sequence[str] = (),
     names: Sequence[str] = (),
@@ -30,16 +30,18 @@ def gather(
     """All certificates that can be seen from here. Raises Failure when there is nothing to look at."""
     found: list[Entry] = []
     wanted = [checked_address(text, "--address") for text in addresses]
-    if kube_config.exists():
+    if kube_config is not None and (kube_config.exists() or config is None):
         found += call(kube_config, lambda api: of_cluster(api, wanted, list(names)))
     elif wanted or names:
-        raise Failure(f"{kube_config} is not there: without it CloudCore's certificate cannot be seen")
-    if (own := edge_certificate(config)) is not None and own not in files:
+        raise Failure(f"{kube_config or 'a kubeconfig'} is not there: CloudCore's certificate cannot be seen")
+    own = edge_certificate(config) if config is not None else None
+    if own is not None and own not in files:
         files = [own, *files]
     for path in files:
         found.append(entry("edge" if path == own else "file", str(path), read(path)))
     if not found:
-        raise Failure(f"neither {kube_config} nor {config} is here: name a certificate with --file")
+        looked = " nor ".join(str(path) for path in (kube_config, config) if path is not None)
+        raise Failure(f"there is no certificate to be seen by {looked}: name one with --file")
     return found
 
 
