@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nspawn_lab import rootfs
+from nspawn_lab import emulation, rootfs
 
 DEB822 = """\
 Types: deb
@@ -29,6 +29,12 @@ def test_the_order_of_packages_does_not_matter_and_their_names_do() -> None:
     assert rootfs.key(["a", "b"]) != rootfs.key(["a", "c"])
 
 
+def test_suites_and_architectures_never_share_a_root_file_system() -> None:
+    kinds = [(suite, arch) for suite in ("bookworm", "trixie") for arch in ("amd64", "arm64")]
+    assert len({rootfs.key(["a"], *kind) for kind in kinds}) == 4
+    assert rootfs.key(["a"]) == rootfs.key(["a"], "bookworm", emulation.native())
+
+
 def test_both_formats_of_apt_sources_are_read(tmp_path: Path) -> None:
     (tmp_path / "sources.list.d").mkdir()
     (tmp_path / "sources.list.d" / "debian.sources").write_text(DEB822, encoding="utf-8")
@@ -48,7 +54,7 @@ def test_a_built_root_file_system_is_taken_from_the_cache(tmp_path: Path) -> Non
 
 
 def test_services_that_are_only_preinstalled_are_switched_off() -> None:
-    script = "\n".join(rootfs.customization(Path("/x/lab.service")))
+    script = "\n".join(rootfs.customization(Path("/x/lab.service"), "amd64"))
     for name in ("containerd", "mosquitto", "victoria-metrics"):
         assert f"disable {name}.service" in script
 

@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from nspawn_lab import control, daemons, network, rootfs, supervisor
+from nspawn_lab import control, daemons, emulation, network, rootfs, supervisor
 from nspawn_lab.definition import Host, Lab
 from nspawn_lab.shell import LabError
 
@@ -23,7 +23,8 @@ def main(arguments: list[str]) -> int:
         if options.command == "supervise":
             return supervisor.supervise(lab, options.host)
         if options.command == "rootfs":
-            path, built = rootfs.build(Path(os.path.realpath(options.cache)), options.packages.split(","))
+            cache, packages = Path(os.path.realpath(options.cache)), options.packages.split(",")
+            path, built = rootfs.build(cache, packages, options.suite, options.architecture)
             print(json.dumps({"changed": built, "path": str(path)}))
             return 0
         if options.command == "exec":
@@ -47,7 +48,8 @@ def main(arguments: list[str]) -> int:
 def _change(lab: Lab, options: argparse.Namespace) -> bool:
     """Runs a command that changes the lab; whether it did."""
     if options.command == "up":
-        return control.up(lab, options.hosts.split(","), Path(os.path.realpath(options.rootfs)))
+        names = options.hosts.split(",")
+        return control.up(lab, names, root_file_systems(names, options.rootfs))
     if options.command == "down":
         return control.down(lab)
     host = _host(lab, options.host)
@@ -61,6 +63,15 @@ def _change(lab: Lab, options: argparse.Namespace) -> bool:
         return control.power_off(lab, host)
     network.switch_link(host, up=options.direction == "up")
     return True
+
+
+def root_file_systems(names: list[str], words: list[str]) -> dict[str, Path]:
+    """Each host's root file system: a word is `PATH`, for all, or `NAME=PATH`, for one."""
+    chosen = {name: path for name, _, path in (word.rpartition("=") for word in words)}
+    lacking = [name for name in names if name not in chosen and "" not in chosen]
+    if lacking:
+        raise LabError(f"--rootfs names none for {', '.join(lacking)}")
+    return {name: Path(os.path.realpath(chosen.get(name, chosen.get("", "")))) for name in names}
 
 
 def _host(lab: Lab, name: str) -> Host:
@@ -91,9 +102,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--cache", default=".cache")
     command.add_argument("--packages", required=True, help="Debian packages, separated by commas")
+    command.add_argument("--suite", default=rootfs.SUITE, help="Debian's release (default: %(default)s)")
+    command.add_argument(
+        "--architecture",
+        default=emulation.native(),
+        help="Debian's name of it; another one than the machine's is emulated (default: %(default)s)",
+    )
     command = commands.add_parser("up", help="boot the hosts that are not running")
     command.add_argument("--hosts", required=True, help="names, separated by commas")
-    command.add_argument("--rootfs", required=True)
+    command.add_argument(
+        "--rootfs",
+        required=True,
+        action="append",
+        metavar="[HOST=]PATH",
+        help="what the hosts are overlays on; may be repeated for hosts that have another one",
+    )
     commands.add_parser("status", help="hosts and their services, with resident memory")
     commands.add_parser("down", help="remove the lab and all it left behind")
     for name, text in {

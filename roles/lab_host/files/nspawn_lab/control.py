@@ -14,12 +14,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from nspawn_lab import cgroups, network, seed
+from nspawn_lab import cgroups, emulation, network, seed
 from nspawn_lab.definition import Host, Lab
 from nspawn_lab.shell import LabError, run, say, succeeds
 from nspawn_lab.supervisor import SYSTEMD
 
 BOOT_SECONDS = 60
+EMULATED_BOOT_SECONDS = 240
 
 
 @contextlib.contextmanager
@@ -35,8 +36,10 @@ def locked(lab: Lab) -> Iterator[None]:
         os.close(descriptor)
 
 
-def up(lab: Lab, names: list[str], rootfs: Path) -> bool:
+def up(lab: Lab, names: list[str], rootfs: dict[str, Path]) -> bool:
     """Boots what is not running of the lab's hosts and waits until they answer; whether anything changed.
+
+    `rootfs` is each host's root file system, by its name.
 
     Raises:
         LabError: a host does not answer in time; the message carries the end of its console.
@@ -224,8 +227,15 @@ def enter(lab: Lab, host: Host, command: list[str]) -> int:
     ).returncode
 
 
-def wait_for_ssh(lab: Lab, host: Host, *, seconds: float = BOOT_SECONDS) -> None:
+def boot_seconds(host: Host) -> float:
+    """How long a host may take from power on to its first greeting."""
+    foreign = emulation.is_foreign(emulation.architecture_of(host.rootfs))
+    return EMULATED_BOOT_SECONDS if foreign else BOOT_SECONDS
+
+
+def wait_for_ssh(lab: Lab, host: Host) -> None:
     """Waits until the host greets on port 22."""
+    seconds = boot_seconds(host)
     deadline = time.monotonic() + seconds
     while not answers(host):
         gone = host.name not in launchers(lab)

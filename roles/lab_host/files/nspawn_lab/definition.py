@@ -107,7 +107,9 @@ class Lab:
         number = int(address.rsplit(".", 1)[1]) - FIRST_HOST
         return Host(name, address, f"{self.mark}-{number}", self.state / "hosts" / name, rootfs)
 
-    def plan(self, subnet: str, names: list[str], known: dict[str, Host], rootfs: Path) -> dict[str, Host]:
+    def plan(
+        self, subnet: str, names: list[str], known: dict[str, Host], rootfs: dict[str, Path]
+    ) -> dict[str, Host]:
         """Hosts for `names`: known ones keep address and root file system, new ones get the next address."""
         hosts = dict(known)
         for name in names:
@@ -117,7 +119,7 @@ class Lab:
                 continue
             taken = {host.address for host in hosts.values()}
             free = (str(a) for a in list(ipaddress.ip_network(subnet).hosts())[FIRST_HOST - 1 :])
-            hosts[name] = self.host(name, next(a for a in free if a not in taken), rootfs)
+            hosts[name] = self.host(name, next(a for a in free if a not in taken), rootfs[name])
         return hosts
 
 

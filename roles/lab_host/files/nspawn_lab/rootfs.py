@@ -14,9 +14,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from nspawn_lab import emulation
 from nspawn_lab.shell import LabError, run, say
 
 SUITE = "bookworm"
+"""Debian's release on hosts for which no other one is asked."""
 MIRROR = "http://deb.debian.org/debian"
 SECURITY = "http://deb.debian.org/debian-security"
 HOOKS = Path("/usr/share/mmdebstrap/hooks/eatmydata")
@@ -34,6 +36,7 @@ QUIET_UNITS = (
 )
 KEEP_STOPPED = ("containerd", "mosquitto", "victoria-metrics", "nftables", "nginx")
 """Services whose packages are only there to save time: what is to run is for the roles to say."""
+CGROUPS_NAME = "edgelab-lab-cgroups.service"
 CGROUPS_UNIT = """\
 [Unit]
 Description=Let containers inside this lab host have cgroups of their own
@@ -52,43 +55,49 @@ WantedBy=sysinit.target
 """
 
 
-def key(packages: list[str]) -> str:
+def key(packages: list[str], suite: str = SUITE, architecture: str | None = None) -> str:
     """The name of the root file system with `packages`: a hash of all that decides its content."""
-    recipe = [sorted(packages), SUITE, os.uname().machine, Path(__file__).read_text(encoding="utf-8")]
+    architecture = architecture or emulation.native()
+    recipe = [sorted(packages), suite, architecture, Path(__file__).read_text(encoding="utf-8")]
+    recipe += [*emulation.quirks(architecture)]
     return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
 
 
-def build(cache: Path, packages: list[str]) -> tuple[Path, bool]:
+def build(
+    cache: Path, packages: list[str], suite: str = SUITE, architecture: str | None = None
+) -> tuple[Path, bool]:
     """The root file system with `packages`, and whether it had to be built.
 
     Raises:
         LabError: mmdebstrap failed; its last lines are in the log that the message names.
     """
-    target = cache / "rootfs" / key(packages)
+    architecture = architecture or emulation.native()
+    target = cache / "rootfs" / key(packages, suite, architecture)
     if target.is_dir():
         return target, False
     draft = target.with_suffix(".partial")
     if draft.exists():
         shutil.rmtree(draft)
     draft.parent.mkdir(parents=True, exist_ok=True)
-    unit = draft.parent / "edgelab-lab-cgroups.service"
+    unit = draft.with_suffix(".unit")
     unit.write_text(CGROUPS_UNIT, encoding="utf-8")
     log = draft.with_suffix(".log")
-    say(f"building the hosts' root file system with {len(packages)} packages (once; half a minute)")
+    duration = "several minutes" if emulation.is_foreign(architecture) else "half a minute"
+    say(
+        f"building the hosts' root file system ({suite}, {architecture}) with {len(packages)} packages"
+        f" (once; {duration})"
+    )
     # A mount namespace of its own: mount(8) would leave notes in this machine's /run.
-    command = ["unshare", "--mount", "sh", "-c", 'mount -n -t tmpfs tmpfs /run && exec "$@"', "sh"]
-    command += ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", f"--logfile={log}"]
-    if HOOKS.is_dir():
-        command.append(f"--hook-dir={HOOKS}")
-    command += [f"--aptopt={option}" for option in apt_options()]
-    command += ["--aptopt=Acquire::Languages none", "--aptopt=APT::Install-Recommends false"]
-    command += ["--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*"]
-    command += ["--dpkgopt=path-exclude=/usr/share/doc/*", f"--include={','.join(sorted(packages))}"]
-    command += [f"--customize-hook={hook}" for hook in customization(unit)]
-    command += [SUITE, str(draft), "-"]
+    script = f'set -e; mount -n -t tmpfs tmpfs /run; {emulation.script(architecture)} exec "$@"'
+    command = ["unshare", "--mount", "sh", "-c", script, "sh"]
+    command += mmdebstrap(packages, suite, architecture, log)
+    command += [f"--customize-hook={hook}" for hook in customization(unit, architecture)]
+    command += [suite, str(draft), "-"]
     try:
         run(
-            command, text="\n".join(sources()) + "\n", env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+            command,
+            text="\n".join(sources(suite)) + "\n",
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
         )
     except LabError as error:
         raise LabError(
@@ -102,32 +111,47 @@ def build(cache: Path, packages: list[str]) -> tuple[Path, bool]:
     return target, True
 
 
-def customization(unit: Path) -> Iterator[str]:
+def mmdebstrap(packages: list[str], suite: str, architecture: str, log: Path) -> list[str]:
+    """The builder's command line, up to its hooks."""
+    command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", f"--logfile={log}"]
+    if emulation.is_foreign(architecture):
+        # Its own check looks for a registration under the name that Debian's package gives it.
+        command += [f"--architectures={architecture}", "--skip=check/qemu"]
+    elif HOOKS.is_dir():  # libeatmydata is preloaded, and the machine's is of the machine's architecture
+        command.append(f"--hook-dir={HOOKS}")
+    command += [f"--aptopt={option}" for option in apt_options()]
+    command += ["--aptopt=Acquire::Languages none", "--aptopt=APT::Install-Recommends false"]
+    command += ["--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*"]
+    return [*command, "--dpkgopt=path-exclude=/usr/share/doc/*", f"--include={','.join(sorted(packages))}"]
+
+
+def customization(unit: Path, architecture: str) -> Iterator[str]:
     """Shell lines that mmdebstrap runs on the finished root file system, whose path is `$1`."""
-    yield f'install -m 644 "{unit}" "$1/etc/systemd/system/{unit.name}"'
-    yield f'systemctl --root="$1" enable {unit.name}'
+    yield f'install -m 644 "{unit}" "$1/etc/systemd/system/{CGROUPS_NAME}"'
+    yield f'systemctl --root="$1" enable {CGROUPS_NAME}'
     yield f'systemctl --root="$1" mask {" ".join(QUIET_UNITS)}'
     for name in KEEP_STOPPED:
         unit_file = f"$1/lib/systemd/system/{name}.service"
         yield f'[ ! -e "{unit_file}" ] || systemctl --root="$1" disable {name}.service'
+    yield from emulation.quirks(architecture)
     # Each host gets an identity of its own when its disk is made.
     yield 'rm -f "$1"/etc/ssh/ssh_host_*; : > "$1/etc/machine-id"; rm -f "$1/var/lib/dbus/machine-id"'
     # An empty list of packages must not look fresh to whoever asks how old it is.
     yield 'rm -rf "$1"/var/lib/apt/lists/*; touch -d @0 "$1/var/lib/apt/lists"'
 
 
-def sources() -> list[str]:
+def sources(suite: str = SUITE) -> list[str]:
     """One-line apt sources of the hosts: this machine's own Debian mirrors where it has some."""
     main, security = MIRROR, SECURITY
     for uri, suites in machine_sources():
-        if SUITE in suites:
+        if suite in suites:
             main = uri
-        if f"{SUITE}-security" in suites:
+        if f"{suite}-security" in suites:
             security = uri
     return [
-        f"deb {main} {SUITE} main",
-        f"deb {main} {SUITE}-updates main",
-        f"deb {security} {SUITE}-security main",
+        f"deb {main} {suite} main",
+        f"deb {main} {suite}-updates main",
+        f"deb {security} {suite}-security main",
     ]
 
 
