@@ -207,9 +207,14 @@ def told(path, manifest, changed, restored=(), removed=()):
 
 
 def secrets(module, namespace):
-    """The Secrets of a namespace, as keadm exports them. Raises KeadmError."""
+    """The Secrets of a namespace, as keadm exports them; None from a keadm that cannot. Raises KeadmError."""
     where = ["--namespace", namespace, "--kind", "Secret", "--kube-config", module.params["kubeconfig"]]
-    return ask(module, ["export", *where])["objects"]
+    try:
+        return ask(module, ["export", *where])["objects"]
+    except KeadmError as error:
+        if "No such command" in str(error):
+            return None
+        raise
 
 
 def fresh_enough(module, path):
@@ -253,8 +258,11 @@ def write(module, head):
     try:
         writer = backup_archive.Writer(scratch, head)
         for part in module.params["components"]:
-            lists = [secrets(module, part["secrets_of"])] if part["secrets_of"] else []
-            writer.add(part["name"], part["files"], part["databases"], lists)
+            held = secrets(module, part["secrets_of"]) if part["secrets_of"] else []
+            writer.add(part["name"], part["files"], part["databases"], [held] if held else [])
+            if held is None:
+                without = "Secrets of {secrets_of}: this version of keadm has no export".format(**part)
+                writer.manifest["components"][part["name"]]["missing"].append(without)
         unfinished = os.path.join(scratch, "archive")
         writer.write(unfinished)
         os.makedirs(place, mode=0o700, exist_ok=True)

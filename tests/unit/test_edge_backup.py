@@ -243,6 +243,16 @@ def test_secrets_go_through_keadm_and_never_as_arguments(host: Host, tmp_path: P
     assert json.loads(stdin)["items"] == [secret]
 
 
+def test_a_keadm_without_export_leaves_a_note(host: Host, tmp_path: Path) -> None:
+    keadm = FakeKeadm(tmp_path)
+    keadm.answer(export={"error": "No such command 'export'."})
+    component = {"name": "cloudcore", "secrets_of": "kubeedge"}
+    result = host.module(components=[component], keadm=str(keadm.path))
+    assert result["missing"] == ["Secrets of kubeedge: this version of keadm has no export"]
+    keadm.answer(export={"error": "the API server cannot be reached"})
+    assert host.module(components=[component], keadm=str(keadm.path))["failed"]
+
+
 def test_without_room_nothing_is_written(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     full = type("Usage", (), {"free": 1 << 20})()
     monkeypatch.setattr(backup_archive.shutil, "disk_usage", lambda _path: full)

@@ -1,0 +1,55 @@
+"""The archive on the host, and the cloud after it was damaged and restored from it."""
+
+from __future__ import annotations
+
+import json
+
+from testinfra.host import Host
+
+testinfra_hosts = ["ansible://cloud"]
+KEADM = "/opt/edgelab/current/bin/keadm"
+KUBECONFIG = "--kube-config /etc/edgelab/admin.kubeconfig --output json"
+
+
+def archive(host: Host) -> str:
+    """The one archive that the converge made."""
+    [path] = host.check_output("find /var/backups/edgelab -name '*.tar.gz'").splitlines()
+    return path
+
+
+def test_the_archive_is_for_root_only(host: Host) -> None:
+    assert host.file(archive(host)).mode == 0o600
+    assert host.file("/var/backups/edgelab").mode == 0o700
+
+
+def test_the_archive_holds_database_keys_and_secrets(host: Host) -> None:
+    manifest = json.loads(host.check_output(f"tar -xzOf {archive(host)} manifest.json"))
+    assert manifest["node"] == "cloud"
+    assert manifest["version"] == host.check_output("basename $(readlink /opt/edgelab/current)")
+    components = manifest["components"]
+    paths = {entry["path"] for entry in components["edgesite"]["entries"]}
+    assert {"/var/lib/edgesite/state.db", "/var/lib/edgesite/tls/ca.key"} <= paths
+    assert components["cloudcore"]["objects"][0]["count"] >= 3
+
+
+def test_what_came_after_the_backup_is_gone(host: Host) -> None:
+    namespace = "{apiVersion: v1, kind: Namespace, metadata: {name: after-the-backup}}"
+    answer = host.run(f"echo '{namespace}' | {KEADM} apply --check -f - {KUBECONFIG}")
+    assert json.loads(answer.stdout)["objects"][0]["action"] == "created"
+
+
+def test_nodes_can_join_again(host: Host) -> None:
+    token = host.check_output(f"{KEADM} gettoken --kube-config /etc/edgelab/admin.kubeconfig")
+    assert token.count(".") == 3
+
+
+def test_the_daemons_run_with_the_configuration_they_had(host: Host) -> None:
+    assert host.service("edgesite").is_running
+    assert host.service("cloudcore").is_running
+    assert host.file("/etc/kubeedge/config/cloudcore.yaml").mode == 0o600
+
+
+def test_the_restored_database_is_sound(host: Host) -> None:
+    database = "sqlite3.connect('/var/lib/edgesite/state.db')"
+    script = f"import sqlite3; print({database}.execute('PRAGMA quick_check').fetchone()[0])"
+    assert host.check_output(f'python3 -c "{script}"') == "ok"
