@@ -48,7 +48,11 @@ class ActionModule(ActionBase):
             raise BundleError(f"there are no sources of the runtime in {source}: set `source`")
         cache = arguments.get("cache_dir") or DEFAULT_CACHE
         return Builder(
-            source, cache, arguments.get("wheelhouse"), say=lambda text: display.vv("edge_runtime: " + text)
+            source,
+            cache,
+            arguments.get("wheelhouse"),
+            say=lambda text: display.vv("edge_runtime: " + text),
+            index_url=arguments.get("index_url"),
         )
 
     def _install(self, bundle, arguments, task_vars):

@@ -63,9 +63,16 @@ options:
     default: ~/.cache/edgelab
   wheelhouse:
     description:
-      - A directory on the controller with all wheels that the lock names.
+      - A directory on the controller with all wheels that the lock names, such as C(wheelhouse) of a bundle.
+      - Wheels that its file C(built.lock) names are accepted by the hashes stated there. The runtime's own
+        wheel is taken from it too when it is of the version of the sources.
       - Without it, wheels that are not in the cache are fetched with the controller's own pip settings.
     type: path
+  index_url:
+    description:
+      - The package index to fetch wheels from, instead of that of the controller's own pip settings.
+      - It may hold a user and a password; it is never put on a command line and never shown.
+    type: str
   bundle:
     description: Set by this module itself. The file on the host that holds what to install.
     type: path
@@ -296,6 +303,7 @@ def main():
             "source": {"type": "path"},
             "cache_dir": {"type": "path", "default": "~/.cache/edgelab"},
             "wheelhouse": {"type": "path"},
+            "index_url": {"type": "str", "no_log": True},
             "bundle": {"type": "path"},
         },
         supports_check_mode=True,

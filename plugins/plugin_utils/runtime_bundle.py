@@ -37,12 +37,20 @@ KEPT = 6
 TIMEOUT = 900
 SETUPTOOLS = (70, 1)
 """The first release that builds wheels without the package `wheel`."""
+BUILT = "built.lock"
+"""In a wheelhouse: the wheels that were built for it from locked sources, with their hashes."""
+ENTRY = re.compile(r"^([A-Za-z0-9._-]+==[^ ;\\\n]+) \\?\n?((?:\s*--hash=\S+(?: \\)?\n?)+)", re.MULTILINE)
+NO_WHEEL = re.compile(r"No matching distribution found for (\S+)")
 SOURCES = ("pyproject.toml", "src", "locks")
 NO_SOURCES = ("__pycache__", ".egg-info")
 
 
 class BundleError(Exception):
     """The bundle cannot be made; the message names the step and what to do."""
+
+
+class NoSuchWheel(BundleError):
+    """Neither the index nor the wheelhouse has a wheel that fits the host."""
 
 
 def source_files(source):
@@ -70,11 +78,16 @@ def version_of(source):
     return f"{base.group(1)}+{digest.hexdigest()[:12]}"
 
 
+def machine_of(python):
+    """The machine that wheels are made for: a 32-bit system on a 64-bit kernel is a 32-bit machine."""
+    if python.get("bits") == 32 and python["machine"] in ("aarch64", "armv8l"):
+        return "armv7l"
+    return python["machine"]
+
+
 def platforms(python):
     """Platform tags, best first, of wheels that run on a host (`python` as probed there)."""
-    machine = python["machine"]
-    if python.get("bits") == 32 and machine == "aarch64":
-        machine = "armv7l"
+    machine = machine_of(python)
     name, release = python["libc"]
     if name != "glibc":
         raise BundleError("no wheels for the C library %r of the host: glibc is needed" % (name or "unknown"))
@@ -86,22 +99,25 @@ def platforms(python):
 class Builder:
     """Makes bundles from one source directory into one cache directory."""
 
-    def __init__(self, source, cache, wheelhouse=None, say=lambda text: None):
+    def __init__(self, source, cache, wheelhouse=None, say=lambda text: None, index_url=None):
         self.source = Path(source)
         self.cache = Path(cache).expanduser()
-        self.wheelhouse = Path(wheelhouse) if wheelhouse else None
+        self.wheelhouse = Path(wheelhouse).expanduser() if wheelhouse else None
+        self.index_url = index_url
+        if self.wheelhouse and not self.wheelhouse.is_dir():
+            raise BundleError(f"there is no wheelhouse {self.wheelhouse}: make it with playbooks/bundle.yml")
         self.version = version_of(self.source)
         self._say = say
 
     def bundle(self, profile, python):
         """Path of the bundle for a host. Raises BundleError."""
         python_tag = "cp{}{}".format(*python["version"])
-        where = "{}-{}-{}".format(python_tag, python["machine"], "".join(python["libc"]))
+        where = "{}-{}-{}".format(python_tag, machine_of(python), "".join(python["libc"]))
         path = self.cache / "bundles" / (f"edgelab-{self.version}-{profile}-{where}.tar")
         with self._only_one(f"bundle-{profile}-{where}"):
             if not path.exists():
-                wheels = [self._wheel(), *self._wheelhouse(profile, python_tag, python)]
-                pip = self._wheelhouse("installer", python_tag, python)
+                wheels = [self.wheel(), *self.wheels(profile, python)]
+                pip = self.wheels("installer", python)
                 self._pack(path, profile, wheels, pip)
                 self._prune()
         return path
@@ -113,10 +129,12 @@ class Builder:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def _wheel(self):
-        """Our own wheel, with the version stamped in."""
-        directory = self.cache / "wheels"
-        path = directory / (f"edgelab-{self.version}-py3-none-any.whl")
+    def wheel(self):
+        """Our own wheel, with the version stamped in; that of the wheelhouse where it is of this version."""
+        name = f"edgelab-{self.version}-py3-none-any.whl"
+        if self.wheelhouse and (self.wheelhouse / name).exists():
+            return self.wheelhouse / name
+        path = self.cache / "wheels" / name
         with self._only_one("wheel"):
             if not path.exists():
                 self._say(f"building the wheel of edgelab {self.version}")
@@ -146,56 +164,91 @@ class Builder:
             raise BundleError(f"building the wheel: got {built} instead of {path.name}")
         _move(built[0], path)
 
-    def _wheelhouse(self, profile, python_tag, python):
-        """The wheels that a lock names, for one kind of host."""
-        lock = self.source / "locks" / (profile + ".lock")
-        if not lock.exists():
-            raise BundleError(f"there is no {lock}")
-        digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
+    def wheels(self, profile, python):
+        """The wheels that a lock names, for a host (`python` as probed there). Raises BundleError."""
+        lock = self.lock(profile)
+        digest = hashlib.sha256(lock.encode()).hexdigest()[:12]
         tags = platforms(python)
+        python_tag = "cp{}{}".format(*python["version"])
         key = f"{profile}-{digest}-{python_tag}-{tags[0]}"
         directory = self.cache / "wheelhouse" / key
         with self._only_one("wheelhouse-" + profile):
             if not directory.exists():
-                self._say(f"fetching the wheels of {lock.name} for {tags[0]}")
-                self._download(lock, python["version"], python_tag, tags, directory)
+                self._say(f"fetching the wheels of {profile}.lock for {tags[0]}")
+                self._download(profile, lock, python, directory)
         return sorted(directory.glob("*.whl"))
 
-    def _download(self, lock, version, python_tag, tags, directory):
+    def lock(self, profile):
+        """A lock's text; wheels that were built for this wheelhouse are allowed too, by their own hashes."""
+        path = self.source / "locks" / (profile + ".lock")
+        if not path.exists():
+            raise BundleError(f"there is no {path}")
+        text = path.read_text(encoding="utf-8")
+        built = self.wheelhouse / BUILT if self.wheelhouse else None
+        if built is None or not built.exists():
+            return text
+        for entry in entries(built.read_text(encoding="utf-8")).values():
+            known = entries(text).get(entry.name)
+            if known is not None and known.pin == entry.pin:
+                text = text.replace(known.text, known.text + " \\\n" + entry.hashes)
+        return text
+
+    def _download(self, profile, lock, python, directory):
         directory.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=str(directory.parent), prefix="."))
-        command = ["download", "--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", str(lock)]
-        command += [
-            "-d",
-            str(scratch),
-            "--implementation",
-            "cp",
-            "--python-version",
-            "{}.{}".format(*version),
-        ]
+        with tempfile.TemporaryDirectory(dir=str(directory.parent), prefix=".") as scratch:
+            target = Path(scratch) / "wheels"
+            target.mkdir(mode=0o755)
+            known, optional = entries(lock), optional_list(lock)
+            self._fetch(profile, [e for e in known.values() if e.name not in optional], python, target)
+            for name in sorted(optional & set(known)):
+                # A faster part that some machines have no wheel for; what is required arrived before it.
+                with contextlib.suppress(NoSuchWheel):
+                    self._fetch(profile, [known[name]], python, target)
+            os.replace(str(target), str(directory))
+
+    def _fetch(self, profile, wanted, python, target):
+        tags = platforms(python)
+        python_tag = "cp{}{}".format(*python["version"])
+        requirements = target.parent / "requirements.txt"
+        requirements.write_text("".join(entry.text + "\n" for entry in wanted), encoding="utf-8")
+        command = ["download", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+        command += ["-r", str(requirements), "-d", str(target), "--implementation", "cp"]
+        command += ["--python-version", "{}.{}".format(*python["version"])]
         for abi in (python_tag, "abi3", "none"):
             command += ["--abi", abi]
         for tag in tags:
             command += ["--platform", tag]
         if self.wheelhouse:
             command += ["--no-index", "--find-links", str(self.wheelhouse)]
-        try:
-            self._pip(f"fetching the wheels of {lock.name} for {tags[0]}", command)
-            os.replace(str(scratch), str(directory))
-        finally:
-            shutil.rmtree(str(scratch), ignore_errors=True)
+        self._pip(f"fetching the wheels of {profile}.lock for {python_tag} on {tags[0]}", command)
 
     def _pip(self, step, arguments):
         if _has("pip") is None:
             raise BundleError(f"{step}: {sys.executable} has no pip; install it there")
         command = [sys.executable, "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
+        # The address may hold a password, so it goes through the environment and out of what pip says.
+        environment = dict(os.environ, PIP_INDEX_URL=self.index_url) if self.index_url else None
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=TIMEOUT, env=environment
+        )
         if done.returncode:
-            words = [line for line in (done.stderr or done.stdout).splitlines() if "ERROR" in line]
-            raise BundleError("{}: {}".format(step, " | ".join(words[-3:]) or done.stderr.strip()[-300:]))
+            said = without_passwords(done.stderr or done.stdout)
+            words = " | ".join([line for line in said.splitlines() if "ERROR" in line][-3:])
+            missing = NO_WHEEL.search(said)
+            if missing:
+                raise NoSuchWheel(f"{step}: {words}. {self._advice()}")
+            raise BundleError(f"{step}: {words or said.strip()[-300:]}")
+
+    def _advice(self):
+        if self.wheelhouse:
+            return f"{self.wheelhouse} was made for other hosts: run playbooks/bundle.yml for this one too"
+        return (
+            "The package index cannot be reached (set python_runtime_index_url or artifacts_mirror), "
+            "or has no such wheel (make it with playbooks/bundle.yml and set python_runtime_wheelhouse)"
+        )
 
     def _pack(self, path, profile, wheels, installer):
-        lock = (self.source / "locks" / (profile + ".lock")).read_text(encoding="utf-8")
+        lock = without_absent(self.lock(profile), wheels)
         own = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
         requirements = f"{lock}\nedgelab=={self.version} --hash=sha256:{own}\n"
         manifest = {"version": self.version, "profile": profile, "verify": verify_list(lock)}
@@ -223,6 +276,41 @@ def _can_build():
     except importlib.metadata.PackageNotFoundError:
         return False
     return tuple(int(part) for part in version.split(".")[:2]) >= SETUPTOOLS
+
+
+class Entry:
+    """One package of a lock: `pin` is name==version, `text` the lines as they stand there."""
+
+    def __init__(self, pin, hashes):
+        self.pin, self.hashes = pin, hashes.rstrip()
+        self.name = pin.partition("==")[0]
+        self.text = f"{pin} \\\n{self.hashes}"
+
+
+def entries(lock):
+    """The packages of a lock by name."""
+    return {entry.name: entry for entry in (Entry(*found) for found in ENTRY.findall(lock))}
+
+
+def optional_list(lock):
+    """Packages that a host does without where there is no wheel for it, from the line `# optional:`."""
+    found = re.search(r"^# optional: (.+)$", lock, re.MULTILINE)
+    return set(found.group(1).split()) if found else set()
+
+
+def without_absent(lock, wheels):
+    """The lock without the optional packages that no wheel is there for."""
+    there = {wheel.name.partition("-")[0].lower().replace("_", "-") for wheel in wheels}
+    known = entries(lock)
+    for name in sorted(optional_list(lock) & set(known)):
+        if name not in there:
+            lock = lock.replace(known[name].text + "\n", "")
+    return lock
+
+
+def without_passwords(text):
+    """`https://user:secret@host` as `https://****@host`."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "****@", text)
 
 
 def verify_list(lock):

@@ -25,7 +25,12 @@ PROFILES = {
     "cloud": COMMON + CLOUD,
     "site": COMMON + EDGE + CLOUD,
     "installer": ["pip"],
+    "build": ["Cython", "setuptools", "setuptools-scm", "wheel"],
 }
+"""The last two are for the controller: pip for hosts, and what builds wheels that the index lacks."""
+
+OPTIONAL = {"uvloop"}
+"""The extra `speed`: left out on hosts that the index has no wheel for, such as 32-bit ARM."""
 
 LEFT_OUT = {"rich", "pygments", "markdown-it-py", "mdurl", "pycparser"}
 """Pulled in by typer and cffi, which work without them as we use them: 14 MB that no host needs."""
@@ -54,6 +59,7 @@ IMPORTS = {
     "cloud": CLOUD_IMPORTS,
     "site": EDGE_IMPORTS + CLOUD_IMPORTS,
     "installer": ["pip"],
+    "build": ["setuptools"],
 }
 
 ENTRY = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)[^\\\n]*\\?\n((?:    --hash=.*\n)+)", re.MULTILINE)
@@ -96,6 +102,9 @@ def lock(name: str) -> str:
         "# Written by scripts/build_locks.py; install with: pip install --no-deps --require-hashes -r\n"
         f"# verify: {' '.join(IMPORTS[name])}\n"
     )
+    optional = sorted(package for package in OPTIONAL if f"\n{package}==" in "\n" + "".join(entries))
+    if optional:
+        header += f"# optional: {' '.join(optional)}\n"
     return header + "".join(entries)
 
 

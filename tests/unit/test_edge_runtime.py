@@ -20,9 +20,14 @@ from ansible_collections.edgelab.kubeedge.plugins.modules import edge_runtime
 from ansible_collections.edgelab.kubeedge.plugins.plugin_utils.runtime_bundle import (
     Builder,
     BundleError,
+    NoSuchWheel,
+    entries,
+    optional_list,
     platforms,
     verify_list,
     version_of,
+    without_absent,
+    without_passwords,
 )
 
 from tests.unit.module_harness import CHECKOUT, run
@@ -265,3 +270,62 @@ def test_ansible_builds_sends_and_installs_in_one_task(host: Host, tmp_path: Pat
         recaps.append("changed=1" in done.stdout)
     assert recaps == [True, False]
     assert host.says().endswith("one")
+
+
+LOCK = """# verify: edgelab
+# optional: fast
+fast==1.0 \\
+    --hash=sha256:aa
+slow==2.0 \\
+    --hash=sha256:bb \\
+    --hash=sha256:cc
+"""
+
+
+def test_a_32_bit_system_on_a_64_bit_kernel_gets_32_bit_wheels() -> None:
+    tags = platforms({"machine": "aarch64", "bits": 32, "libc": ["glibc", "2.31"]})
+    assert tags[0] == "manylinux_2_31_armv7l"
+    assert not [tag for tag in tags if "aarch64" in tag]
+
+
+def test_an_optional_package_is_left_out_where_no_wheel_of_it_came() -> None:
+    assert optional_list(LOCK) == {"fast"}
+    assert "fast==" in without_absent(LOCK, [Path("fast-1.0-cp311.whl"), Path("slow-2.0.whl")])
+    assert "fast==" not in without_absent(LOCK, [Path("slow-2.0.whl")])
+
+
+def test_wheels_built_for_a_wheelhouse_are_accepted_by_their_own_hashes(source: Path, tmp_path: Path) -> None:
+    (source / "locks" / "edge.lock").write_text(LOCK)
+    (tmp_path / "built.lock").write_text(
+        "slow==2.0 \\\n    --hash=sha256:dd\nfast==9.9 \\\n    --hash=sha256:ee\n"
+    )
+    found = entries(Builder(source, tmp_path / "cache", tmp_path).lock("edge"))
+    assert found["slow"].hashes.split(" \\\n") == [f"    --hash=sha256:{h * 2}" for h in "bcd"]
+    assert "ee" not in found["fast"].hashes, "another version was built"
+
+
+def test_a_missing_wheel_names_the_wheelhouse_and_how_to_make_one(source: Path, tmp_path: Path) -> None:
+    (source / "locks" / "edge.lock").write_text(LOCK)
+    builder = Builder(source, tmp_path / "cache", tmp_path)
+    with pytest.raises(NoSuchWheel, match=r"slow==2\.0.*playbooks/bundle\.yml"):
+        builder.wheels("edge", edge_runtime.probe(sys.executable))
+    with pytest.raises(BundleError, match="there is no wheelhouse"):
+        Builder(source, tmp_path / "cache", tmp_path / "nowhere")
+
+
+def test_the_runtimes_own_wheel_is_taken_from_the_wheelhouse_when_it_is_of_this_version(
+    source: Path, tmp_path: Path
+) -> None:
+    wheel = tmp_path / f"edgelab-{version_of(source)}-py3-none-any.whl"
+    wheel.write_bytes(b"")
+    assert Builder(source, tmp_path / "cache", tmp_path).wheel() == wheel
+
+
+def test_a_password_in_the_index_url_is_not_shown(source: Path, tmp_path: Path) -> None:
+    (source / "locks" / "edge.lock").write_text(LOCK)
+    index = "http://me:secret@127.0.0.1:9/simple"
+    builder = Builder(source, tmp_path / "cache", index_url=index)
+    with pytest.raises(BundleError) as caught:
+        builder.wheels("edge", edge_runtime.probe(sys.executable))
+    assert "secret" not in str(caught.value)
+    assert without_passwords(f"looking at {index}") == "looking at http://****@127.0.0.1:9/simple"
