@@ -19,6 +19,8 @@ Names = Annotated[list[str], typer.Option("--dns-name", help="DNS name that it m
 Local = Annotated[
     list[Path], typer.Option("--file", help="a certificate file of this host, besides or instead; repeatable")
 ]
+
+
 class Where(enum.StrEnum):
     """Where to look."""
 
