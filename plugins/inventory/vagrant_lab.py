@@ -56,9 +56,9 @@ options:
   state_directory:
     description: >-
       Where the kubeconfig and the description of the cluster go (C(edgelab_state_dir)). A relative path
-      starts at O(vagrant_directory).
+      starts at O(vagrant_directory). Without it C(lab) in Vagrant's own folder, which is C(.vagrant) or the
+      value of the variable E(VAGRANT_DOTFILE_PATH).
     type: str
-    default: .vagrant/lab
     env:
       - name: EDGELAB_STATE_DIR
   cache_directory:
@@ -120,8 +120,9 @@ class InventoryModule(BaseInventoryPlugin):
             raise AnsibleParserError(str(error)) from None
         for group in vagrant_topology.GROUPS:
             inventory.add_group(group)
-        for variable, option in (("edgelab_state_dir", "state"), ("edgelab_cache_dir", "cache")):
-            inventory.set_variable("all", variable, str(top / self.get_option(f"{option}_directory")))
+        state = self.get_option("state_directory") or dotfiles(top) / "lab"
+        inventory.set_variable("all", "edgelab_state_dir", str(top / state))
+        inventory.set_variable("all", "edgelab_cache_dir", str(top / self.get_option("cache_directory")))
         running, configuration = self._ask(top)
         for node in nodes:
             if node["name"] in running and node["name"] in configuration:
@@ -178,8 +179,7 @@ class InventoryModule(BaseInventoryPlugin):
         if "docker" in running.values():
             return "edgesite"
         # Vagrant empties a machine's folder when it destroys the machine, and the answer goes with it.
-        dotfiles = Path(os.environ.get("VAGRANT_DOTFILE_PATH") or top / ".vagrant")
-        kept = dotfiles / "machines" / cloud / provider / "edgelab_control_plane"
+        kept = dotfiles(top) / "machines" / cloud / provider / "edgelab_control_plane"
         if kept.is_file():
             return kept.read_text(encoding="utf-8").strip()
         missing = unreachable(self.get_option("control_plane_sources"))
@@ -192,6 +192,11 @@ class InventoryModule(BaseInventoryPlugin):
                 " the control plane of this lab; `control_plane: kubeadm` in the inventory insists"
             )
         return answer
+
+
+def dotfiles(top: Path) -> Path:
+    """The folder in which Vagrant keeps what it knows of its machines."""
+    return top / (os.environ.get("VAGRANT_DOTFILE_PATH") or ".vagrant")
 
 
 def ssh_hosts(text: str) -> dict[str, dict[str, str]]:

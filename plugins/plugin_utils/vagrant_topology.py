@@ -55,7 +55,7 @@ def _problems(document: Mapping[str, Any]) -> list[str]:
     network = _network(document.get("network"))
     if network is None:
         problems.append(f"network: {_shown(document.get('network'))} is no network such as 192.168.56.0/24")
-    defaults = document.get("defaults") or {}
+    defaults = {} if document.get("defaults") is None else document["defaults"]
     if not isinstance(defaults, dict):
         return [*problems, "defaults: it must be a mapping"]
     problems += _unknown(defaults, DEFAULT_KEYS, "defaults")

@@ -65,7 +65,7 @@ module Edgelab
     private
 
     def read
-      document = YAML.safe_load(File.read(file))
+      document = YAML.safe_load(File.read(file), aliases: true)
       raise Problem, "#{file} cannot be used:\n  it must be a mapping with network and nodes" unless document.is_a?(Hash)
 
       document

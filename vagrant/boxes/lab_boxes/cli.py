@@ -19,21 +19,24 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="boxes", description="Box and image of the Vagrant lab.")
     parser.add_argument("--cache", required=True, type=Path, help="folder that keeps what is built")
     parser.add_argument("--packages", required=True, help="Debian packages of a host, separated by commas")
-    parser.add_argument("--key", action="store_true", help="only print the result's name; build nothing")
+    parser.add_argument("--key", action="store_true", help="only print the image's name; build nothing")
     parser.add_argument("what", choices=["libvirt", "docker"])
     options = parser.parse_args(arguments)
     cache = Path(os.path.realpath(options.cache))
     packages = options.packages.split(",")
     try:
         if options.key:
-            print(docker_image.name(packages) if options.what == "docker" else disk.NAME)
+            print(docker_image.name(packages))
             return 0
         cache.mkdir(parents=True, exist_ok=True)
         # Vagrant may bring several machines up at once; the first one builds, the others wait.
         with (cache / ".boxes.lock").open("w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            build = docker_image.ensure if options.what == "docker" else disk.ensure
-            print(build(cache, packages, base(cache, options.packages)))
+            folder = base(cache, options.packages)
+            if options.what == "docker":
+                print(docker_image.ensure(cache, packages, folder))
+            else:
+                print(disk.ensure(cache, packages, folder))
     except LabError as error:
         print(f"boxes: {error}", file=sys.stderr)
         return 1

@@ -20,7 +20,6 @@ from nspawn_lab.shell import LabError, run, say
 
 from lab_boxes import machine
 
-NAME = "edgelab/debian12"
 GIB = 1 << 30
 SIZE = 16 * GIB
 SECTOR = 512
@@ -77,8 +76,8 @@ mke2fs -q -F -t ext4 -L LABEL -d "$root" -E offset=$((START * 512)),root_owner=0
 )
 
 
-def ensure(cache: Path, packages: list[str], base: Path) -> str:
-    """The box's name, after Vagrant has it.
+def ensure(cache: Path, packages: list[str], base: Path) -> Path:
+    """The box's file.
 
     Raises:
         LabError: a package, a program or the mirror is missing; the message carries its reason.
@@ -87,18 +86,11 @@ def ensure(cache: Path, packages: list[str], base: Path) -> str:
         raise LabError(f"a box can be built for amd64 only, and this machine is {platform.machine()}")
     box = cache / "boxes" / f"debian12-{machine.recipe([*packages, *PACKAGES])}.box"
     if not box.exists():
-        say(f"building the box {NAME} from Debian packages (once; one or two minutes)")
+        say("building a box from Debian packages (once; one or two minutes)")
         box.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=box.parent) as folder:
             _build(Path(folder), base).rename(box)
-    if NAME not in run(["vagrant", "box", "list", "--machine-readable"], env=_calm()):
-        run(["vagrant", "box", "add", "--name", NAME, "--provider", "libvirt", str(box)], env=_calm())
-    return NAME
-
-
-def _calm() -> dict[str, str]:
-    """Vagrant without this project's Vagrantfile, which may be what called us."""
-    return {**os.environ, "VAGRANT_CWD": "/", "VAGRANT_CHECKPOINT_DISABLE": "1"}
+    return box
 
 
 def _build(folder: Path, base: Path) -> Path:
