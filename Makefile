@@ -9,7 +9,7 @@ up: ## build and boot the lab, deploy everything on it, show what runs
 	@scripts/up
 
 down: ## take the lab away; the caches in .cache and .venv stay
-	@scripts/lab down >/dev/null && echo "The lab is gone; the caches .cache and .venv stay."
+	@scripts/down
 
 status: ## hosts, daemons with resident memory, pods, URLs
 	@scripts/status
