@@ -107,6 +107,10 @@ async def test_the_server_certificate_follows_the_advertised_addresses(
     certificate = load_certificate(moved.server.cert_pem)
     assert inspect.alternative_names(certificate) == (wanted["advertiseAddress"], wanted["dnsNames"])
     assert load_certificate((await store.read("cloudcoresecret") or {})["cloudcoredata"]) == certificate
+    other = await prepare(store, hub(tmp_path, advertiseAddress=["10.0.0.8"], dnsNames=[]))
+    named = inspect.alternative_names(load_certificate(other.server.cert_pem))
+    assert named == (["10.0.0.8", *wanted["advertiseAddress"]], ["cloud.example"])
+    moved = other
     fewer = await prepare(store, hub(tmp_path))
     assert fewer.server.cert_pem == moved.server.cert_pem
 

@@ -23,6 +23,7 @@ from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.daemon.errors import Fatal, Unreachable
 from edgelab.identity import token
 from edgelab.identity.ca import CertificateAuthority, KeyPair, encode_key, load_certificate, load_key
+from edgelab.identity.inspect import alternative_names
 from edgelab.identity.inspect import missing as missing_names
 from edgelab.kube.interface import KubeApi
 from edgelab.kube.resources import NAMESPACES, SECRETS
@@ -200,6 +201,7 @@ def _load_authority(cert: bytes, key: bytes, source: str, clock: Clock) -> Certi
 
 async def _server(secrets: SecretStore, hub: Settings, ca: CertificateAuthority, now: dt.datetime) -> KeyPair:
     names = [name for name in hub.dnsNames if name]
+    addresses = list(hub.advertiseAddress)
     where = "modules.cloudHub.tlsCertFile"
     local = _local_pair(Path(hub.tlsCertFile), Path(hub.tlsPrivateKeyFile), where)
     if local is not None:
@@ -210,11 +212,11 @@ async def _server(secrets: SecretStore, hub: Settings, ca: CertificateAuthority,
                 "%s does not name %s; edges that dial it will refuse us", hub.tlsCertFile, ", ".join(missing)
             )
     else:
-        pair = await _stored_server(secrets, ca, hub.advertiseAddress, names, now) or ca.issue(
+        pair = await _stored_server(secrets, ca, addresses, names, now) or ca.issue(
             common_name=NAME,
             organization=NAME,
             dns_names=names,
-            ip_addresses=hub.advertiseAddress,
+            ip_addresses=addresses,
             server=True,
             days=SERVER_DAYS,
         )
@@ -236,7 +238,11 @@ async def _stored_server(
     names: list[str],
     now: dt.datetime,
 ) -> KeyPair | None:
-    """The stored pair, if it can be used: ours, valid, and naming every address that edges dial."""
+    """The stored pair, if it can be used: ours, valid, and naming every address that edges dial.
+
+    A name that only the stored one has goes into the next one too (`addresses` and `names` grow): several
+    CloudCores share it, each knowing its own addresses, and must not take turns in replacing it.
+    """
     data = await secrets.read(SERVER_SECRET)
     if data is None:
         return None
@@ -249,6 +255,8 @@ async def _stored_server(
         return None
     missing = missing_names(certificate, addresses, names)
     if missing:
+        for wanted, known in zip((addresses, names), alternative_names(certificate), strict=True):
+            wanted += [name for name in known if name not in wanted]
         log.info("the server certificate does not name %s; making a new one", ", ".join(missing))
         return None
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc - RENEW_BEFORE:
