@@ -106,3 +106,52 @@ async def test_wait_returns_as_soon_as_the_node_is_ready(cluster: Cluster) -> No
         await api.patch(NODES, "edge9", {"status": {"conditions": [condition]}}, subresource="status")
     status, answer = await waiting
     assert (status, answer["ready"]) == (0, True), answer
+
+
+async def test_of_two_requests_with_one_node_token_the_api_server_lets_one_win(cluster: Cluster) -> None:
+    from edgelab.cloudcore.cloudhub.tokens import TokenLedger
+    from edgelab.identity import token
+    from edgelab.kube.client import HttpClient
+    from edgelab.kube.kubeconfig import load
+
+    assert cluster.keadm("cert", "ensure", "--address", "127.0.0.1")[0] == 0
+    assert cluster.keadm("cert", "ensure", "--address", "127.0.0.1")[1]["changed"] is False
+    made = cluster.keadm("token", "create", "--node", "edge5")[1]
+    claims = token.peek(made["token"])
+    assert claims is not None
+    async with HttpClient(load(cluster.kubeconfig)) as one, HttpClient(load(cluster.kubeconfig)) as two:
+        ledgers = [TokenLedger(one, "kubeedge"), TokenLedger(two, "kubeedge")]
+        results = await asyncio.gather(
+            *(ledgers[i % 2].spend(claims, "edge5", f"key-{i}") for i in range(8)), return_exceptions=True
+        )
+    assert [result for result in results if result is None] == [None]
+    assert all(isinstance(result, token.TokenError) for result in results if result is not None), results
+    [record] = cluster.keadm("token", "list", "--node", "edge5")[1]["tokens"]
+    assert record["state"] == "used"
+    assert cluster.keadm("token", "delete", "--node", "edge5")[1]["changed"] is False
+
+
+def test_a_node_is_drained_by_evictions_that_the_api_server_carries_out(cluster: Cluster) -> None:
+    assert cluster.keadm("node", "register", "--name", "edge6")[1]["changed"] is True
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "bare", "namespace": "default"},
+        "spec": {
+            "nodeName": "edge6",
+            "terminationGracePeriodSeconds": 0,
+            "tolerations": [{"operator": "Exists"}],
+            "containers": [{"name": "c", "image": "i"}],
+        },
+    }
+    status, told = cluster.keadm("apply", "-f", "-", stdin=json.dumps(pod))
+    assert status == 0, told
+    drain = ("node", "drain", "--name", "edge6", "--timeout", "20")
+    status, told = cluster.keadm(*drain)
+    assert status == 1
+    assert "pod default/bare has no controller" in told["error"]
+    status, told = cluster.keadm(*drain, "--force")
+    assert (status, told["evicted"]) == (0, ["default/bare"]), told
+    assert told["node"]["spec"]["unschedulable"] is True
+    assert cluster.keadm(*drain)[1]["changed"] is False
+    assert cluster.keadm("node", "uncordon", "--name", "edge6")[1]["changed"] is True
