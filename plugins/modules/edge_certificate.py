@@ -28,7 +28,7 @@ options:
         O(addresses) and O(dns_names). Only for CloudCore.
       - V(issued) makes a certificate for O(node) beforehand, each time. Only for EdgeCore, on the host with
         the kubeconfig. It is returned, so give the task C(no_log).
-      - V(checked) tells what is there and what is wrong with it, and changes nothing.
+      - V(checked) tells what is there, warns of what is wrong with it, and changes nothing.
       - V(rotated) replaces certificate and key, when fewer than O(min_days_left) days are left.
     type: str
     choices: [present, issued, checked, rotated]
@@ -196,6 +196,9 @@ class Certificates:
                 raise
             answer = error.answer
         found = {key: answer[key] for key in ("certificates", "problems")}
+        if self.params["state"] == "checked":
+            for problem in found["problems"]:
+                self.module.warn(problem)
         return {**NOTHING, **found, "changed": False}
 
     def present(self):
