@@ -107,7 +107,7 @@ class Builder:
         if self.wheelhouse and not self.wheelhouse.is_dir():
             raise BundleError(f"there is no wheelhouse {self.wheelhouse}: make it with playbooks/bundle.yml")
         self.version = version_of(self.source)
-        self._say = say
+        self.say = say
 
     def bundle(self, profile, python):
         """Path of the bundle for a host. Raises BundleError."""
@@ -137,7 +137,7 @@ class Builder:
         path = self.cache / "wheels" / name
         with self._only_one("wheel"):
             if not path.exists():
-                self._say(f"building the wheel of edgelab {self.version}")
+                self.say(f"building the wheel of edgelab {self.version}")
                 with tempfile.TemporaryDirectory() as scratch:
                     self._build(Path(scratch), path)
         return path
@@ -174,9 +174,27 @@ class Builder:
         directory = self.cache / "wheelhouse" / key
         with self._only_one("wheelhouse-" + profile):
             if not directory.exists():
-                self._say(f"fetching the wheels of {profile}.lock for {tags[0]}")
+                self.say(f"fetching the wheels of {profile}.lock for {tags[0]}")
                 self._download(profile, lock, python, directory)
         return sorted(directory.glob("*.whl"))
+
+    def gather(self, profile, python):
+        """Wheels of a lock that can be had, and the entries whose wheels cannot. Raises BundleError."""
+        lock = self.lock(profile)
+        digest = hashlib.sha256(lock.encode()).hexdigest()[:12]
+        tag = "cp{}{}".format(*python["version"])
+        target = self.cache / "partial" / f"{profile}-{digest}-{tag}-{platforms(python)[0]}" / "wheels"
+        target.mkdir(parents=True, exist_ok=True)
+        missing = []
+        for entry in entries(lock).values():
+            try:
+                self._fetch(profile, [entry], python, target)
+            except NoSuchWheel:
+                if entry.name not in optional_list(lock):
+                    missing.append(entry)
+        if len(missing) == len(entries(lock)):
+            raise BundleError(f"fetching the wheels of {profile}.lock: {self._advice()}")
+        return sorted(target.glob("*.whl")), missing
 
     def lock(self, profile):
         """A lock's text; wheels that were built for this wheelhouse are allowed too, by their own hashes."""
