@@ -23,43 +23,7 @@ from ansible_collections.edgelab.kubeedge.plugins.module_utils.doctor_core impor
     warn,
 )
 
-DOCUMENTATION = r"""
-name: doctor_report
-short_description: Put together what the doctor found on all hosts
-version_added: 1.0.0
-author: edgelab contributors (@edgelab)
-description:
-  - Takes the results of module M(edgelab.kubeedge.edge_doctor), adds what only the controller sees, counts.
-  - A host that could not be reached or examined is one failed check with its reason.
-options:
-  _input:
-    description: Results of the module, by host; a host without one was not reached.
-    type: dict
-    required: true
-  controller:
-    description:
-      - What the controller knows.
-      - C(hosts), the hosts to report on; C(names), node names by edge host; C(problems) of the inventory;
-        C(ansible), its version, and C(ansible_minimum); C(collections), directories of the collections path;
-        C(here), the directory of this collection; C(only) and C(ignore), codes.
-    type: dict
-    required: true
-"""
-
-EXAMPLES = r"""
-- name: Put the results together
-  ansible.builtin.set_fact:
-    report: "{{ results | edgelab.kubeedge.doctor_report(controller) }}"
-"""
-
-RETURN = r"""
-_value:
-  description:
-    - C(hosts), the findings by host with C(localhost) first; C(counts), how many there are of each status.
-  type: dict
-"""
-
-WIDTH = 100
+WIDTH = 120
 CONTROLLER = "localhost"
 
 
@@ -195,7 +159,7 @@ def _entry(head: str, text: str) -> list[str]:
     words = " ".join(text.split())
     return textwrap.wrap(
         words,
-        WIDTH + 20,
+        WIDTH,
         initial_indent=head,
         subsequent_indent=indent,
         break_on_hyphens=False,
