@@ -1,6 +1,6 @@
 # The few commands of this repository; each is a script in scripts/, so that it can be read and run alone.
 .DEFAULT_GOAL := help
-.PHONY: help up down status lab-up test check bench clean
+.PHONY: help up down status lab-up test test-all check bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -21,8 +21,11 @@ lab-up: ## only boot the bare hosts; `ansible-playbook site.yml` deploys on them
 check: ## lint, types and unit tests, in under two minutes
 	@scripts/check
 
-test: ## everything: check, component tests, roles on hosts, the whole lab
+test: ## check, component tests, the main roles on hosts, the whole lab; at most 40 minutes
 	@scripts/test
+
+test-all: ## everything, with the scenario of every role; prints a table of times
+	@scripts/test-all
 
 bench: ## benchmarks of the runtime, memory of the running lab
 	@scripts/bench
