@@ -54,3 +54,23 @@ def test_no_role_sleeps_shells_out_or_ignores_errors(role: Path) -> None:
     forbidden = re.compile(r"ansible\.builtin\.(shell|pause)|ignore_errors|^\s*shell:", re.MULTILINE)
     files = [*role.glob("tasks/*.yml"), *role.glob("handlers/*.yml")]
     assert [file.name for file in files if forbidden.search(file.read_text(encoding="utf-8"))] == []
+
+
+STAGES = {"preflight", "install", "configure", "service", "verify"}
+WITHOUT_STAGES = {"lab_host", "validate"}
+"""Roles that prepare or check, and have nothing that could be run in part."""
+
+
+def test_every_stage_can_be_run_by_itself(role: Path) -> None:
+    tasks = yaml.safe_load((role / "tasks" / "main.yml").read_text(encoding="utf-8"))
+    imports = {
+        task["ansible.builtin.import_tasks"].removesuffix(".yml"): set(task.get("tags") or ())
+        for task in tasks
+        if "ansible.builtin.import_tasks" in task
+    }
+    assert imports or role.name in WITHOUT_STAGES
+    for stage, tags in imports.items():
+        if tags != {"always"}:
+            assert {role.name, f"{role.name}_{stage}"} <= tags, stage
+        if stage in STAGES:
+            assert stage in tags
