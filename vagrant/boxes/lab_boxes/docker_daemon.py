@@ -15,7 +15,7 @@ from pathlib import Path
 
 from nspawn_lab import control, network
 from nspawn_lab.definition import Lab
-from nspawn_lab.shell import LabError, succeeds
+from nspawn_lab.shell import LabError, run, succeeds
 
 START_SECONDS = 60
 STOP_SECONDS = 30
@@ -32,6 +32,8 @@ class Daemon:
         self.host = f"unix://{self.run_folder}/docker.sock"
         self.pid_file = self.run_folder / "dockerd.pid"
         self.log = self.folder / "dockerd.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        """The daemon when it is a child of this process, which then waits for its end."""
 
     def start(self) -> None:
         """Starts what does not run yet and waits until it answers.
@@ -57,14 +59,14 @@ class Daemon:
         command += ["--iptables=false", "--ip6tables=false", "--ip-masq=false", "--ip-forward=false"]
         try:
             with self.log.open("ab") as log:
-                process = subprocess.Popen(
+                self.process = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
                 )
         except FileNotFoundError:
             raise LabError("dockerd is not installed: run scripts/bootstrap --vagrant") from None
         deadline = time.monotonic() + START_SECONDS
         while not self.answers():
-            if process.poll() is not None or time.monotonic() > deadline:
+            if self.process.poll() is not None or time.monotonic() > deadline:
                 tail = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
                 raise LabError("dockerd did not start:\n  " + "\n  ".join([*tail, f"(log: {self.log})"]))
             time.sleep(0.1)
@@ -83,12 +85,22 @@ class Daemon:
             deadline = time.monotonic() + STOP_SECONDS
             while self.pid() == pid and time.monotonic() < deadline:
                 time.sleep(0.1)
+        if self.process:
+            self.process.wait(STOP_SECONDS)
         found = network.bring_down(self.lab) or found
+        self.unmount()
         for folder in (self.folder, self.run_folder):
             shutil.rmtree(folder, ignore_errors=True)
         if (self.lab.state / "cp").exists():
             control.hang_up(self.lab)
         return found
+
+    def unmount(self) -> None:
+        """Takes away what a daemon that ended early left mounted, the innermost first."""
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+        for mounted in reversed([Path(line.split()[4]) for line in lines]):
+            if mounted.is_relative_to(self.folder) or mounted.is_relative_to(self.run_folder):
+                run(["umount", str(mounted)])
 
     def answers(self) -> bool:
         """Whether the daemon answers."""
