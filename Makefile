@@ -1,6 +1,6 @@
 # The few commands of this repository; each is a script in scripts/, so that it can be read and run alone.
 .DEFAULT_GOAL := help
-.PHONY: help up down status lab-up test test-all check bench clean
+.PHONY: help up down status doctor lab-up test test-all check bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -13,6 +13,9 @@ down: ## take the lab away; the caches in .cache and .venv stay
 
 status: ## hosts, daemons with resident memory, pods, URLs
 	@scripts/status
+
+doctor: ## what is wrong with the lab, and how to put it right
+	@.venv/bin/ansible-playbook -i inventories/$${LAB:-local} playbooks/doctor.yml
 
 lab-up: ## only boot the bare hosts; `ansible-playbook site.yml` deploys on them
 	@scripts/bootstrap
