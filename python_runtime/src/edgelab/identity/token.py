@@ -86,6 +86,12 @@ def peek(token: str) -> Claims | None:
         return None
 
 
+def expiry(token: str) -> dt.datetime | None:
+    """When a join token ends, read without checking its signature; None when it cannot be read."""
+    claims = peek(token)
+    return claims.expires if claims else None
+
+
 def _word(payload: dict[str, object], claim: str) -> str:
     value = payload.get(claim, "")
     if not isinstance(value, str):
