@@ -26,12 +26,13 @@ class Machine:
         self.answers: dict[str, str] = {}
         self.calls: list[str] = []
 
-    def run(self, argv: list[str], **_: Any) -> tuple[int, str, str]:
+    def run(self, argv: list[str], handle_exceptions: bool = True) -> tuple[int, str, str]:
         line = " ".join(argv)
         if line in self.answers:
             return 0, self.answers[line], ""
         if argv[0] not in {known.split()[0] for known in self.answers}:
-            return 127, "", f"{argv[0]}: not found"
+            assert not handle_exceptions, f"the real one would end the module here: {argv[0]} is missing"
+            raise FileNotFoundError(argv[0])
         self.calls.append(line)
         return 0, "", ""
 
