@@ -1,0 +1,66 @@
+"""Each package that a role installs is in the archive of each release that the role supports, by that name.
+
+The archive's part is data: a component for each name (data/package_components.json says from where and when),
+so that the test knows releases that this machine does not run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROLES = Path(__file__).parents[2] / "roles"
+ARCHIVE: dict[str, Any] = json.loads(
+    (Path(__file__).parent / "data" / "package_components.json").read_text(encoding="utf-8")
+)
+ELSEWHERE = {"grafana"}
+"""In no release of Debian: it comes from a repository that the administrator adds."""
+PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+
+
+def names_in(value: object, role: Path) -> set[str]:
+    """The package names of an apt task's `name`: words, lists, or an expression over the role's defaults."""
+    if isinstance(value, list):
+        return {name for item in value for name in names_in(item, role)}
+    text = str(value)
+    if "{{" not in text:
+        return {text}
+    defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text(encoding="utf-8"))
+    used = [defaults[word] for word in re.findall(r"\w+", text) if word in defaults]
+    lists = [item for item in used if isinstance(item, list | str)]
+    return set(re.findall(r"'([a-z0-9+.-]+)'", text)) | {
+        name for item in lists for name in names_in(item, role)
+    }
+
+
+def installed() -> set[tuple[str, str]]:
+    """(role, package) of every apt task of every role that has hosts of the cluster."""
+    found = set()
+    for file in sorted(ROLES.glob("*/tasks/*.yml")):
+        role = file.parents[1]
+        for task in yaml.safe_load(file.read_text(encoding="utf-8")) or []:
+            name = (task.get("ansible.builtin.apt") or {}).get("name")
+            if name is not None:
+                found |= {(role.name, package) for package in names_in(name, role)}
+    return found
+
+
+@pytest.mark.parametrize("suite", ARCHIVE["suites"])
+@pytest.mark.parametrize(("role", "package"), sorted(installed()))
+def test_the_release_has_the_package(suite: str, role: str, package: str) -> None:
+    assert PACKAGE.fullmatch(package), f"role {role} installs {package!r}, which is no name of a package"
+    assert package in ELSEWHERE or ARCHIVE["suites"][suite].get(package) == "main"
+
+
+def test_the_roles_were_read() -> None:
+    assert {("containerd", "containerd"), ("host", "iproute2"), ("mosquitto", "mosquitto")} <= installed()
+
+
+def test_nothing_is_listed_that_no_role_installs() -> None:
+    packages = {package for _, package in installed()}
+    assert {name for suite in ARCHIVE["suites"].values() for name in suite} - packages == set()
