@@ -16,7 +16,7 @@ import pytest
 
 from tests.integration.lab import CHECKOUT, Lab
 
-EARLIER = "0aefb5af"
+EARLIER = "0aefb5aa28da1c16b05420b826bb47783a293a56"
 MAIN = Path("python_runtime/src/edgelab/edgecore/__main__.py")
 
 
