@@ -20,7 +20,14 @@ ARCHIVE: dict[str, Any] = json.loads(
 )
 ELSEWHERE = {"grafana"}
 """In no release of Debian: it comes from a repository that the administrator adds."""
+OWN_SOURCE = {"kubeadm"}
+"""Roles whose packages come from a source that they set up themselves."""
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+
+
+def load(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return document
 
 
 def names_in(value: object, role: Path) -> set[str]:
@@ -30,7 +37,9 @@ def names_in(value: object, role: Path) -> set[str]:
     text = str(value)
     if "{{" not in text:
         return {text}
-    defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text(encoding="utf-8"))
+    if role.name == "docker":  # the other edition comes from Docker's own source
+        return set(load(role / "vars" / "main.yml")["_docker_packages"]["debian"])
+    defaults = load(role / "defaults" / "main.yml")
     used = [defaults[word] for word in re.findall(r"\w+", text) if word in defaults]
     lists = [item for item in used if isinstance(item, list | str)]
     return set(re.findall(r"'([a-z0-9+.-]+)'", text)) | {
@@ -45,7 +54,7 @@ def installed() -> set[tuple[str, str]]:
         role = file.parents[1]
         for task in yaml.safe_load(file.read_text(encoding="utf-8")) or []:
             name = (task.get("ansible.builtin.apt") or {}).get("name")
-            if name is not None:
+            if name is not None and role.name not in OWN_SOURCE and "absent" not in str(task):
                 found |= {(role.name, package) for package in names_in(name, role)}
     return found
 

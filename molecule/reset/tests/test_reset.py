@@ -29,8 +29,9 @@ def test_no_daemon_runs(host: Host) -> None:
     assert not running & {"edgecore", "cloudcore", "edgesite", "nginx"}
 
 
-def test_no_unit_failed(host: Host) -> None:
-    assert host.check_output("systemctl list-units --all --no-legend --plain 'edge*' 'cloudcore*'") == ""
+def test_no_unit_is_known(host: Host) -> None:
+    units = "'edgecore*' 'edgesite*' 'cloudcore*' 'edgelab-twin*' 'edgelab-cpu*'"
+    assert host.check_output(f"systemctl list-units --all --no-legend --plain {units}") == ""
 
 
 def test_the_network_of_pods_is_gone(host: Host) -> None:
