@@ -23,6 +23,11 @@ SPEC = {
 }
 
 
+def _say(text):
+    """Progress for everybody to see: it takes minutes."""
+    display.display("runtime_wheelhouse: " + text)
+
+
 class ActionModule(ActionBase):
     """Fills the wheelhouse."""
 
@@ -37,9 +42,8 @@ class ActionModule(ActionBase):
             return result
         beside = Path(__file__).resolve().parents[2] / "python_runtime"
         source = Path(options["source"] or beside)
-        say = lambda text: display.display("runtime_wheelhouse: " + text)  # noqa: E731 - it takes minutes
         try:
-            builder = Builder(source, options["cache_dir"], say=say, index_url=options["index_url"] or None)
+            builder = Builder(source, options["cache_dir"], say=_say, index_url=options["index_url"] or None)
             house = Wheelhouse(builder, options["dest"], options["debian_mirror"], build=options["build"])
             house.fill(options["targets"], options["profiles"])
         except (BundleError, ForeignError, OSError) as error:

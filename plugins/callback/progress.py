@@ -3,13 +3,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
-
-from ansible import constants as C
-from ansible.plugins.callback import CallbackBase
-from ansible_collections.edgelab.kubeedge.plugins.plugin_utils import progress
-
 DOCUMENTATION = r"""
 name: progress
 type: stdout
@@ -38,6 +31,13 @@ EXAMPLES = r"""
 # [defaults]
 # stdout_callback = edgelab.kubeedge.progress
 """
+
+import sys
+import time
+
+from ansible import constants as C
+from ansible.plugins.callback import CallbackBase
+from ansible_collections.edgelab.kubeedge.plugins.plugin_utils import progress
 
 COLOURS = {
     "failed": C.COLOR_ERROR,

@@ -3,20 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from ansible.errors import AnsibleParserError
-from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
-
-try:
-    from kubernetes import config
-    from kubernetes.dynamic import DynamicClient
-    from kubernetes.dynamic.exceptions import DynamicApiError
-except ImportError as error:
-    MISSING: ImportError | None = error
-else:
-    MISSING = None
-
 DOCUMENTATION = r"""
 name: edge_nodes
 short_description: Edge nodes that the cluster knows
@@ -78,6 +64,20 @@ groups:
 compose:
   ansible_user: "'pi'"
 """
+
+from pathlib import Path
+
+from ansible.errors import AnsibleParserError
+from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
+
+try:
+    from kubernetes import config
+    from kubernetes.dynamic import DynamicClient
+    from kubernetes.dynamic.exceptions import DynamicApiError
+except ImportError as error:
+    MISSING: ImportError | None = error
+else:
+    MISSING = None
 
 SUFFIXES = ("edge_nodes.yml", "edge_nodes.yaml")
 

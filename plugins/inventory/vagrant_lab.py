@@ -3,25 +3,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import os
-import shlex
-import subprocess
-import urllib.error
-import urllib.request
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
-
-from ansible.errors import AnsibleParserError
-from ansible.plugins.inventory import BaseInventoryPlugin
-from ansible_collections.edgelab.kubeedge.plugins.plugin_utils import vagrant_topology
-
-try:
-    import vagrant
-except ImportError:
-    vagrant = None
-
 DOCUMENTATION = r"""
 name: vagrant_lab
 short_description: Running machines of the Vagrant lab
@@ -91,6 +72,25 @@ plugin: edgelab.kubeedge.vagrant_lab
 vagrant_directory: ../..
 control_plane: edgesite
 """
+
+import concurrent.futures
+import os
+import shlex
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleParserError
+from ansible.plugins.inventory import BaseInventoryPlugin
+from ansible_collections.edgelab.kubeedge.plugins.plugin_utils import vagrant_topology
+
+try:
+    import vagrant
+except ImportError:
+    vagrant = None
 
 PROBE_SECONDS = 5
 SSH_OPTIONS = ("UserKnownHostsFile", "StrictHostKeyChecking", "IdentitiesOnly")
@@ -204,7 +204,7 @@ def ssh_hosts(text: str) -> dict[str, dict[str, str]]:
     hosts: dict[str, dict[str, str]] = {}
     section: dict[str, str] = {}
     for line in text.splitlines():
-        key, _, value = line.strip().partition(" ")
+        key, _blank, value = line.strip().partition(" ")
         value = value.strip().strip('"')
         if key == "Host":
             section = hosts.setdefault(value, {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from ansible_collections.edgelab.kubeedge.plugins.module_utils import (  # noqa: F401 - they register their checks
+from ansible_collections.edgelab.kubeedge.plugins.module_utils import (
     doctor_gather_host,
     doctor_gather_install,
     doctor_gather_network,
@@ -27,6 +27,8 @@ from ansible_collections.edgelab.kubeedge.plugins.module_utils.doctor_core impor
 )
 from ansible_collections.edgelab.kubeedge.plugins.module_utils.keadm import KeadmError, ask
 
+SUBJECTS = (doctor_judge_edge, doctor_judge_host, doctor_judge_install, doctor_judge_network)
+"""Each registers its checks when it is imported."""
 UNITS = {
     "cloud": (
         "cloudcore.service",

@@ -40,7 +40,7 @@ def listeners(processes):
         for line in text_of(path).splitlines()[1:]:
             words = line.split()
             if words[3] == LISTEN:
-                address, _, port = words[1].partition(":")
+                address, _colon, port = words[1].partition(":")
                 found.append((int(port, 16), _address(family, address), words[9]))
     owners = _owners({inode for _port, _address_, inode in found}, processes)
     return [

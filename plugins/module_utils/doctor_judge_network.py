@@ -125,7 +125,7 @@ def _matches(rule, port):
     if not named:
         return True
     spans = [span.partition(":") for span in named.group(1).split(",")]
-    return any(int(low) <= port <= int(high or low) for low, _, high in spans)
+    return any(int(low) <= port <= int(high or low) for low, _colon, high in spans)
 
 
 def _opening(front_ends, port):

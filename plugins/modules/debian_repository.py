@@ -72,7 +72,8 @@ options:
 attributes:
   check_mode:
     support: partial
-    description: Says that a repository would be made when there is none; reads nothing from the sources.
+    description: Tells what would change without changing anything.
+    details: Says that a repository would be made when there is none; reads nothing from the sources.
   diff_mode:
     support: full
     description: Shows the Release file's SHA-256 before and after.

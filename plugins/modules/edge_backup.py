@@ -187,7 +187,7 @@ COMPONENT_SPEC = {
     "name": {"type": "str", "required": True},
     "files": {"type": "list", "elements": "path", "default": []},
     "databases": {"type": "list", "elements": "path", "default": []},
-    "secrets_of": {"type": "str", "default": ""},
+    "secrets_of": {"type": "str", "default": "", "no_log": False},
 }
 
 

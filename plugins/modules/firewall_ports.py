@@ -164,7 +164,7 @@ class Firewall:
     def answers(self, *argv):
         """The standard output of a command that may be missing or fail; empty then."""
         try:
-            status, out, _ = self._run(list(argv), handle_exceptions=False)
+            status, out, _err = self._run(list(argv), handle_exceptions=False)
         except OSError:
             return ""
         return out if status == 0 else ""

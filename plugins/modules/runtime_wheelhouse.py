@@ -64,8 +64,9 @@ options:
     default: true
 attributes:
   check_mode:
-    support: none
-    description: In check mode nothing is done and nothing is reported as changed.
+    support: partial
+    description: Tells what would change without changing anything.
+    details: In check mode nothing is done and nothing is reported as changed.
   diff_mode:
     support: none
     description: There is no diff of wheels.

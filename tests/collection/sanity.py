@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.collection.installed import BIN, CHECKOUT, Installed
 
 HOME = CHECKOUT / ".cache" / "sanity"
-NOT_ANSIBLE = ("python_runtime/", "roles/lab_host/files/")
+NOT_ANSIBLE = ("python_runtime/", "roles/lab_host/files/", "vagrant/")
 """Packages of their own: ruff and mypy --strict check them (scripts/check)."""
 BOOTSTRAP = """\
 import subprocess
