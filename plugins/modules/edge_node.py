@@ -205,8 +205,15 @@ class Node:
         if state != "ready" or self.module.check_mode:
             return self.ask("get")
         params = self.module.params
+        wait = ["--timeout", str(params["wait_timeout"])]
         lease = ["--max-lease-age", str(params["max_lease_age"])] if params["max_lease_age"] else []
-        return self.ask("wait", *lease, "--timeout", str(params["wait_timeout"]))
+        try:
+            return self.ask("wait", *lease, *wait)
+        except KeadmError as error:
+            if not lease or "No such option" not in str(error):
+                raise
+            self.module.warn(f"keadm is older and knows no {lease[0]}: the lease is not looked at")
+            return self.ask("wait", *wait)
 
     def drain_options(self, state):
         """How far draining may go."""

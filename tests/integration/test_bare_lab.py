@@ -15,19 +15,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from nspawn_lab import control, definition
+from nspawn_lab import rootfs as root_file_systems
 
 from tests.integration import footprint
 from tests.integration.lab import CHECKOUT, eventually
 
 CAP_SYS_TIME = 25
-ROOT_FILE_SYSTEMS = CHECKOUT / ".cache" / "rootfs"
 
 
-def newest_rootfs() -> Path:
-    """The root file system that was built last."""
-    built = ROOT_FILE_SYSTEMS.glob("*[0-9a-f]")
-    return max((path for path in built if path.is_dir()), key=lambda path: path.stat().st_mtime)
+def lab_rootfs() -> Path:
+    """The root file system of the local lab's hosts, by the packages that role lab_host names."""
+    defaults = yaml.safe_load((CHECKOUT / "roles/lab_host/defaults/main.yml").read_text(encoding="utf-8"))
+    packages = defaults["lab_host_packages"] + defaults["lab_host_preinstalled_packages"]
+    return root_file_systems.build(CHECKOUT / ".cache", packages)[0]
 
 
 class BareLab:
@@ -50,7 +52,7 @@ class BareLab:
         return done
 
     def up(self) -> bool:
-        done = self.command("up", "--hosts", "cloud,edge1", "--rootfs", str(newest_rootfs()))
+        done = self.command("up", "--hosts", "cloud,edge1", "--rootfs", str(lab_rootfs()))
         changed: bool = json.loads(done.stdout)["changed"]
         return changed
 

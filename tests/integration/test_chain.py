@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tests.integration.lab import Lab, eventually, fetch
 
-MOST_TASKS = 110
+MOST_TASKS = 125
 
 
 def test_the_edge_node_is_ready_and_the_cloud_host_is_no_node(lab: Lab) -> None:

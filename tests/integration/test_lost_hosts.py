@@ -17,7 +17,7 @@ import pytest
 from nspawn_lab import definition
 
 from tests.integration.lab import CHECKOUT, Lab
-from tests.integration.test_bare_lab import newest_rootfs
+from tests.integration.test_bare_lab import lab_rootfs
 
 NAMES = ("cloud", *(f"edge{number}" for number in range(1, 10)))
 
@@ -51,7 +51,7 @@ class TenHosts:
 def ten(rootfs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TenHosts]:
     """Ten hosts that run."""
     hosts = TenHosts(tmp_path_factory.mktemp("ten") / "lab")
-    hosts.lab("up", "--hosts", ",".join(NAMES), "--rootfs", str(newest_rootfs()))
+    hosts.lab("up", "--hosts", ",".join(NAMES), "--rootfs", str(lab_rootfs()))
     assert set(definition.Lab(hosts.state).load()[1]) == set(NAMES)
     yield hosts
     hosts.lab("down")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.lab import CHECKOUT
-from tests.integration.test_bare_lab import BareLab, newest_rootfs
+from tests.integration.test_bare_lab import BareLab, lab_rootfs
 
 SHARED = "/var/lib/containerd"
 """The folder of the outer host that lies on a real file system, so that overlays work in it."""
@@ -48,10 +48,10 @@ def machine(rootfs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     outer = BareLab(tmp_path_factory.mktemp("machine") / "lab")
     os.environ["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY"] = "1"
     try:
-        outer.command("up", "--hosts", "machine", "--rootfs", str(newest_rootfs()))
+        outer.command("up", "--hosts", "machine", "--rootfs", str(lab_rootfs()))
         shared = outer.state / "hosts" / "machine" / "containerd"
         shutil.copytree(CHECKOUT / "roles/lab_host/files/nspawn_lab", shared / "nspawn_lab")
-        subprocess.run(["cp", "-a", str(newest_rootfs()), str(shared / "rootfs")], check=True)
+        subprocess.run(["cp", "-a", str(lab_rootfs()), str(shared / "rootfs")], check=True)
         result = Machine(outer)
         result.run("apt-get", "update", "-q")
         result.run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-qy", "systemd-container")

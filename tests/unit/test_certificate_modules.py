@@ -274,3 +274,11 @@ def test_ready_can_insist_on_a_fresh_lease(keadm: FakeKeadm, cluster: dict[str, 
     keadm.answer(default=READY)
     run(edge_node, name="edge1", state="ready", max_lease_age=20, wait_timeout=5, **cluster)
     assert keadm.calls[0][0][6:10] == ["--max-lease-age", "20", "--timeout", "5"]
+
+
+def test_an_older_keadm_is_asked_without_the_lease(keadm: FakeKeadm, cluster: dict[str, str]) -> None:
+    keadm.answer(default=READY, node_wait={"error": "No such option '--max-lease-age'."})
+    result = run(edge_node, name="edge1", state="ready", max_lease_age=20, **cluster)
+    asked = [words for words, _ in keadm.calls if "wait" in words]
+    assert ["--max-lease-age" in words for words in asked] == [True, False]
+    assert result["failed"]
