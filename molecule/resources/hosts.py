@@ -80,7 +80,7 @@ def on_docker(lab: Lab, names: list[str]) -> bool:
     daemon.start()
     image = run([str(BUILD), "docker"], env={**os.environ, "DOCKER_HOST": daemon.host}).strip()
     subnet, hosts = lab.load()
-    planned = lab.plan(str(subnet), names, hosts, Path(image))
+    planned = lab.plan(str(subnet), names, hosts, dict.fromkeys(names, Path(image)))
     seed.make_keys(lab, list(planned.values()))
     new = [name for name in names if name not in hosts]
     for name in new:

@@ -9,7 +9,7 @@ from testinfra.host import Host
 
 testinfra_hosts = ["ansible://edge1"]
 NEEDS_RUNTIME = ("EDGE-CONFIG", "EDGE-CERT", "EDGE-TOKEN", "EDGE-RUNTIME-READY", "EDGE-SANDBOX-IMAGE")
-BEFORE_UNKNOWN = (*NEEDS_RUNTIME, "EDGE-RUNTIME-SOCKET", "EDGE-CNI-CONFIG", "HOST-RUNTIME", "HOST-UNIT")
+BEFORE_UNKNOWN = (*NEEDS_RUNTIME, "EDGE-CNI-CONFIG", "HOST-RUNTIME")
 AFTER_OK = (
     "EDGE-RUNTIME-SOCKET",
     "EDGE-RUNTIME-CRI",
@@ -43,6 +43,11 @@ def test_before_the_installation_the_host_itself_is_examined(host: Host) -> None
     assert {found[code] for code in ("HOST-PYTHON", "HOST-DISTRIBUTION", "HOST-MEMORY", "HOST-CLOCK")} == {
         "ok"
     }
+
+
+def test_before_the_installation_the_container_runtime_is_missed(host: Host) -> None:
+    found = {check["code"]: check["status"] for check in before(host)}
+    assert found["EDGE-RUNTIME-SOCKET"] == "failed"
 
 
 def test_every_fault_has_a_fix(host: Host) -> None:
