@@ -33,18 +33,6 @@ CA = {**ENTRY, "name": "ca", "fingerprint": "cafe"}
 READY = {"changed": False, "exists": True, "ready": True, "reason": "", "node": {"metadata": {}, "spec": {}}}
 
 
-@pytest.fixture
-def keadm(tmp_path: Path) -> FakeKeadm:
-    return FakeKeadm(tmp_path)
-
-
-@pytest.fixture
-def cluster(keadm: FakeKeadm, tmp_path: Path) -> dict[str, str]:
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text("")
-    return {"keadm": str(keadm.path), "kubeconfig": str(kubeconfig)}
-
-
 @pytest.mark.parametrize(
     ("state", "words"),
     [

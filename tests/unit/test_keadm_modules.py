@@ -19,18 +19,6 @@ NODE = {"metadata": {"labels": {"a": "b"}}, "spec": {"taints": [{"key": "k", "ef
 READY = {"changed": False, "exists": True, "ready": True, "reason": "", "node": NODE}
 
 
-@pytest.fixture
-def keadm(tmp_path: Path) -> FakeKeadm:
-    return FakeKeadm(tmp_path)
-
-
-@pytest.fixture
-def cluster(keadm: FakeKeadm, tmp_path: Path) -> dict[str, str]:
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text("")
-    return {"keadm": str(keadm.path), "kubeconfig": str(kubeconfig)}
-
-
 def test_settings_travel_through_stdin_and_never_as_arguments(keadm: FakeKeadm) -> None:
     keadm.answer(default={"changed": True, "before": "a: 1\n", "after": "a: 2\n", "problems": []})
     settings = {"modules": {"eventBus": {"mqttPassword": "hunter2"}}}
