@@ -59,6 +59,13 @@ def installed() -> set[tuple[str, str]]:
     return found
 
 
+def plays_of(playbook: str) -> list[dict[str, Any]]:
+    plays: list[dict[str, Any]] = yaml.safe_load(
+        (ROLES.parent / f"playbooks/{playbook}.yml").read_text(encoding="utf-8")
+    )
+    return plays
+
+
 @pytest.mark.parametrize("suite", ARCHIVE["suites"])
 @pytest.mark.parametrize(("role", "package"), sorted(installed()))
 def test_the_release_has_the_package(suite: str, role: str, package: str) -> None:
@@ -68,6 +75,15 @@ def test_the_release_has_the_package(suite: str, role: str, package: str) -> Non
 
 def test_the_roles_were_read() -> None:
     assert {("containerd", "containerd"), ("host", "iproute2"), ("mosquitto", "mosquitto")} <= installed()
+
+
+def test_a_bundle_holds_what_the_roles_of_the_site_install() -> None:
+    plays = [play for name in ("cloud", "edge") for play in plays_of(name)]
+    roles = {role["role"].rpartition(".")[2] for play in plays for role in play.get("roles", [])}
+    (bundle,) = plays_of("bundle")
+    bundled = bundle["vars"]["bundle_packages"] + bundle["vars"]["bundle_optional_packages"]
+    assert {"edgecore", "timeseries"} <= roles
+    assert {package for role, package in installed() if role in roles} - set(bundled) == set()
 
 
 def test_nothing_is_listed_that_no_role_installs() -> None:
