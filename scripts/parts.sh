@@ -1,20 +1,64 @@
 # shellcheck shell=bash
-# What scripts/test and scripts/test-all share: parts that are run one after the other, and a table of their times.
-# A failing part does not keep the others from running.
+# What scripts/test and scripts/test-all share: parts that are run one after the other or beside each other, and a table
+# of their times. A failing part does not keep the others from running.
 failed=()
 times=()
 begin=$SECONDS
+jobs=1
+declare -A titles=() begins=() logs=()
 
+# enter TITLE BEGIN STATUS: a row of the table.
+enter() {
+  local result=ok
+  [ "$3" -eq 0 ] || { failed+=("$1"); result=FAILED; }
+  times+=("$(printf '%6d s  %-6s  %s' $((SECONDS - $2)) "$result" "$1")")
+}
+
+# part TITLE COMMAND...: one that has the machine for itself.
 part() {
-  local title=$1 from=$SECONDS result=ok
+  local title=$1 from status=0
   shift
+  together
+  from=$SECONDS
   printf '\n==> %s\n' "$title"
-  "$@" || { failed+=("$title"); result=FAILED; }
-  times+=("$(printf '%6d s  %-6s  %s' $((SECONDS - from)) "$result" "$title")")
+  "$@" || status=$?
+  enter "$title" "$from" "$status"
+}
+
+# beside TITLE COMMAND...: one of at most $jobs at once, whose output is shown when it has ended.
+beside() {
+  local title=$1
+  shift
+  if [ "$jobs" -le 1 ]; then
+    part "$title" "$@"
+    return
+  fi
+  while [ ${#titles[@]} -ge "$jobs" ]; do reap; done
+  local log
+  log=$(mktemp)
+  "$@" >"$log" 2>&1 </dev/null &
+  titles[$!]=$title begins[$!]=$SECONDS logs[$!]=$log
+}
+
+# Waits for one of those that run beside each other.
+reap() {
+  local pid status=0
+  wait -n -p pid "${!titles[@]}" || status=$?
+  printf '\n==> %s\n' "${titles[$pid]}"
+  cat "${logs[$pid]}"
+  rm -f "${logs[$pid]}"
+  enter "${titles[$pid]}" "${begins[$pid]}" "$status"
+  unset "titles[$pid]" "begins[$pid]" "logs[$pid]"
+}
+
+# Waits for all of them.
+together() {
+  while [ ${#titles[@]} -gt 0 ]; do reap; done
 }
 
 # The table, and the exit status of the whole.
 conclude() {
+  together
   printf '\n'
   printf '%s\n' "${times[@]}"
   printf '%6d s          altogether\n' $((SECONDS - begin))
