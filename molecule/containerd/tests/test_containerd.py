@@ -8,6 +8,7 @@ import pytest
 from testinfra.host import Host
 
 IMAGES = ("edgelab.local/pause:3.9", "edgelab.local/busybox:1.35", "edgelab.local/nginx:1.22")
+MIRRORS = "/etc/edgelab/registries"
 NETWORKED = "ctr -n k8s.io run --rm --cni edgelab.local/busybox:1.35 probe busybox"
 
 
@@ -59,3 +60,24 @@ def test_nothing_of_a_container_is_left_when_it_ended(host: Host) -> None:
     assert host.check_output("ctr -n k8s.io containers list -q") == ""
     links = json.loads(host.check_output("ip -json link"))
     assert [link["ifname"] for link in links if link["ifname"].startswith("veth")] == []
+
+
+def test_an_image_of_a_registry_comes_from_its_mirror(host: Host) -> None:
+    there, wanted = "127.0.0.1:5000/library/mirrored:1", "docker.io/library/mirrored:1"
+    host.check_output(f"ctr -n k8s.io images tag --force edgelab.local/busybox:1.35 {there}")
+    host.check_output(f"ctr -n k8s.io images push --plain-http --user mirror:mirror-password {there}")
+    pulled = host.run(f"ctr -n pulled images pull --hosts-dir {MIRRORS} {wanted}")
+    assert pulled.rc == 0, pulled.stderr
+    assert wanted in host.check_output("ctr -n pulled images list -q").splitlines()
+    absent = host.run(f"ctr -n pulled images pull --hosts-dir {MIRRORS} docker.io/library/absent:1")
+    assert "127.0.0.1:5000" in absent.stderr
+
+
+def test_the_runtime_reads_the_mirrors_after_what_the_owner_set(host: Host) -> None:
+    config = host.check_output("containerd config dump")
+    path = next(line.split("=")[1].strip(' "') for line in config.splitlines() if "config_path" in line)
+    assert path == f"/etc/containerd/certs.d:{MIRRORS}"
+
+
+def test_only_root_reads_the_password_of_the_mirrors(host: Host) -> None:
+    assert host.file(f"{MIRRORS}/docker.io/hosts.toml").mode == 0o600
