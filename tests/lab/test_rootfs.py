@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from nspawn_lab import emulation, rootfs
 
 DEB822 = """\
@@ -35,6 +36,18 @@ def test_suites_and_architectures_never_share_a_root_file_system() -> None:
     assert rootfs.key(["a"]) == rootfs.key(["a"], "bookworm", emulation.native())
 
 
+def test_a_proxy_of_the_machine_makes_no_other_root_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = rootfs.key(["a"])
+    monkeypatch.setattr(rootfs, "apt_options", lambda: ['Acquire::http::Proxy "http://proxy.example:3128"'])
+    assert rootfs.key(["a"]) == before
+
+
+def test_what_is_done_to_a_root_file_system_decides_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = rootfs.key(["a"])
+    monkeypatch.setattr(rootfs, "QUIET_UNITS", ("apt-daily.timer",))
+    assert rootfs.key(["a"]) != before
+
+
 def test_both_formats_of_apt_sources_are_read(tmp_path: Path) -> None:
     (tmp_path / "sources.list.d").mkdir()
     (tmp_path / "sources.list.d" / "debian.sources").write_text(DEB822, encoding="utf-8")
@@ -54,7 +67,7 @@ def test_a_built_root_file_system_is_taken_from_the_cache(tmp_path: Path) -> Non
 
 
 def test_services_that_are_only_preinstalled_are_switched_off() -> None:
-    script = "\n".join(rootfs.customization(Path("/x/lab.service"), "amd64"))
+    script = "\n".join(rootfs.customization(Path("/x/lab.service")))
     for name in ("containerd", "mosquitto", "victoria-metrics"):
         assert f"disable {name}.service" in script
 

@@ -2,13 +2,19 @@
 
 The kernel is the machine's own and the processor is emulated one process at a time, so such a host stands in
 for a board as far as packages, programs and `uname -m` go; it has no board's firmware, clock or speed.
+
+A root file system brings its emulator along, so what a host runs on does not depend on what the machine has
+installed. It also brings runc of the machine's architecture: the emulator refuses the system call by which
+runc makes containers. What runs in the containers is emulated again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from nspawn_lab.shell import LabError, run
 
@@ -16,7 +22,13 @@ MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 """What `uname -m` says, and what Debian calls it."""
 ELF_MACHINES = {62: "amd64", 183: "arm64"}
 """Numbers of the ELF header's field e_machine (elf(5))."""
-INTERPRETERS = {"arm64": Path("/usr/bin/qemu-aarch64-static")}
+INTERPRETERS = {"arm64": "qemu-aarch64"}
+"""The emulator's program, by Debian's name of what it emulates."""
+EMULATOR_SUITE = "trixie-backports"
+"""Where the emulator comes from. Debian 13 gives services mount namespaces with QEMU 11 (its statx(2)
+tells mounts apart), and starts no service at all with 7.2 of Debian 12."""
+FOLDER = "usr/lib/edgelab-emulation"
+"""Where a root file system keeps its emulator."""
 REGISTRY = Path("/proc/sys/fs/binfmt_misc")
 RULES = {
     # ELF, 64 bits, little endian, executable or shared object, machine 183 (AArch64). The flags: F opens the
@@ -28,14 +40,46 @@ RULES = {
     ),
 }
 FLAGS = "OCPF"
-QUIRKS = r"""
-for unit in $(grep -lE '^(Load|Import|Set)Credential' "$1"/usr/lib/systemd/system/*.service); do
-  folder="$1/etc/systemd/system/$(basename "$unit").d"
-  mkdir -p "$folder"
-  printf '[Service]\nLoadCredential=\nImportCredential=\nSetCredential=\n' > "$folder/edgelab-emulation.conf"
+DROP_IN = "etc/systemd/system/service.d/50-edgelab-emulation.conf"
+QUIRKS = """\
+[Service]
+LoadCredential=
+ImportCredential=
+SetCredential=
+PrivateNetwork=no
+"""
+"""What services cannot have in the emulator. Mount namespaces they do have."""
+EMULATOR_HOOK = 'install -D -m 755 "{kit}/emulator/usr/bin/{interpreter}" "$1/{folder}/{interpreter}"'
+RUNTIME_HOOK = """\
+# Services find runc here before they find the one of the host's architecture.
+install -D -m 755 "{kit}/runtime/usr/sbin/runc" "$1/usr/local/sbin/runc"
+mkdir -p "$1/usr/lib64"
+[ -e "$1/lib64" ] || ln -s usr/lib64 "$1/lib64"
+# Its libraries go where Debian has them: folders of the machine's architecture, of no other use there.
+for source in "{kit}"/runtime/lib/*-linux-gnu "{kit}"/runtime/usr/lib/*-linux-gnu; do
+  [ -d "$source" ] || continue
+  triplet=$(basename "$source")
+  mkdir -p "$1/usr/lib/$triplet"
+  find "$source" -maxdepth 1 -name '*.so*' -exec cp -P -t "$1/usr/lib/$triplet" {{}} +
+  for loader in "$1/usr/lib/$triplet"/ld-linux-*; do
+    [ ! -e "$loader" ] || ln -sf "../lib/$triplet/$(basename "$loader")" "$1/usr/lib64/"
+  done
 done
 """
-"""systemd makes a credentials folder by system calls that the emulator does not have."""
+SERVICES_HOOK = """\
+mkdir -p "$(dirname "$1/{drop_in}")"
+printf %s '{quirks}' > "$1/{drop_in}"
+"""
+
+
+class Part(NamedTuple):
+    """A part of the kit: what is unpacked of which package, with the packages that it depends on."""
+
+    package: str
+    suite: str
+    architecture: str
+    programs: str
+    """The programs of /usr/bin that are wanted: an emulator's package has one for every processor."""
 
 
 def native() -> str:
@@ -57,40 +101,67 @@ def is_foreign(architecture: str) -> bool:
     return architecture != native()
 
 
-def quirks(architecture: str) -> Iterator[str]:
-    """Shell lines for the finished root file system (`$1`) of a host of `architecture`."""
+def kit(architecture: str, suite: str) -> dict[str, Part]:
+    """What a root file system of `architecture` needs beside its own packages, by the name of its folder.
+
+    Nothing for the machine's own architecture.
+
+    Raises:
+        LabError: there is no emulator for `architecture`.
+    """
+    if not is_foreign(architecture):
+        return {}
+    if architecture not in RULES:
+        known = ", ".join(sorted({native(), *RULES}))
+        raise LabError(f"no host of architecture {architecture} can be made here: use one of {known}")
+    return {
+        "emulator": Part("qemu-user", EMULATOR_SUITE, native(), INTERPRETERS[architecture]),
+        "runtime": Part("runc", suite, native(), "runc"),
+    }
+
+
+def preparation(architecture: str, folder: Path) -> str:
+    """Shell commands, each with its `;`, before programs of `architecture` run with the kit in `folder`."""
+    if not is_foreign(architecture):
+        return ""
+    return script(architecture, folder / "emulator/usr/bin" / INTERPRETERS[architecture])
+
+
+def hooks(architecture: str, folder: Path) -> Iterator[str]:
+    """Shell lines that put the kit in `folder` into the finished root file system, whose path is `$1`."""
     if is_foreign(architecture):
-        yield QUIRKS
+        interpreter = INTERPRETERS.get(architecture, "")
+        yield EMULATOR_HOOK.format(kit=folder, interpreter=interpreter, folder=FOLDER)
+        yield RUNTIME_HOOK.format(kit=folder)
+        yield SERVICES_HOOK.format(drop_in=DROP_IN, quirks=QUIRKS)
 
 
-def script(architecture: str) -> str:
+def enable(rootfs: Path) -> None:
+    """Lets the kernel run the programs of `rootfs` while the caller's mounts live (see `script`)."""
+    architecture = architecture_of(rootfs)
+    if is_foreign(architecture):
+        run(["sh", "-ec", script(architecture, rootfs / FOLDER / INTERPRETERS.get(architecture, ""))])
+
+
+def script(architecture: str, interpreter: Path) -> str:
     """Shell commands, each with its `;`, that let the kernel run programs of `architecture`.
 
     The registration lives as long as a mount of binfmt_misc does. A caller with a mount namespace of its own
     therefore leaves nothing behind on a machine that has none mounted.
 
     Raises:
-        LabError: the emulator is not installed, or there is none for `architecture`.
+        LabError: the emulator is not there.
     """
-    if not is_foreign(architecture):
-        return ""
-    if architecture not in RULES:
-        known = ", ".join(sorted({native(), *RULES}))
-        raise LabError(f"no host of architecture {architecture} can be made here: use one of {known}")
-    interpreter = INTERPRETERS[architecture]
-    if not interpreter.exists():
-        raise LabError(f"hosts of {architecture} need {interpreter}: apt-get install qemu-user-static")
-    name = f"edgelab-{architecture}"
+    if not interpreter.is_file():
+        raise LabError(
+            f"{interpreter} is missing: remove the root file system that it is of, it is built again"
+        )
+    # Rules that are there already may be of an older emulator: the kernel takes the newest rule that matches.
+    digest = hashlib.sha256(interpreter.read_bytes()).hexdigest()[:8]
+    name = f"edgelab-{architecture}-{digest}"
     rule = f":{name}:{RULES[architecture]}:{interpreter}:{FLAGS}"
     return (
         f"[ -e {REGISTRY}/register ] || mount -n -t binfmt_misc binfmt_misc {REGISTRY};"
         # Two hosts may start at once: a rule that is there already is as good as one's own.
         f" [ -e {REGISTRY}/{name} ] || printf %s '{rule}' > {REGISTRY}/register || [ -e {REGISTRY}/{name} ];"
     )
-
-
-def enable(architecture: str) -> None:
-    """Lets the kernel run programs of `architecture` while the caller's mounts live (see `script`)."""
-    commands = script(architecture)
-    if commands:
-        run(["sh", "-ec", commands])

@@ -58,8 +58,8 @@ WantedBy=sysinit.target
 def key(packages: list[str], suite: str = SUITE, architecture: str | None = None) -> str:
     """The name of the root file system with `packages`: a hash of all that decides its content."""
     architecture = architecture or emulation.native()
-    recipe = [sorted(packages), suite, architecture, Path(__file__).read_text(encoding="utf-8")]
-    recipe += [*emulation.quirks(architecture)]
+    recipe = [suite, architecture, CGROUPS_UNIT, *mmdebstrap(packages, architecture)]
+    recipe += [*customization(Path(CGROUPS_NAME)), *emulation.hooks(architecture, Path("kit"))]
     return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
 
 
@@ -79,53 +79,68 @@ def build(
     if draft.exists():
         shutil.rmtree(draft)
     draft.parent.mkdir(parents=True, exist_ok=True)
-    unit = draft.with_suffix(".unit")
+    unit, log, kit = (draft.with_suffix(suffix) for suffix in (".unit", ".log", ".kit"))
     unit.write_text(CGROUPS_UNIT, encoding="utf-8")
-    log = draft.with_suffix(".log")
-    duration = "several minutes" if emulation.is_foreign(architecture) else "half a minute"
+    duration = "ten minutes" if emulation.is_foreign(architecture) else "half a minute"
     say(
         f"building the hosts' root file system ({suite}, {architecture}) with {len(packages)} packages"
         f" (once; {duration})"
     )
-    # A mount namespace of its own: mount(8) would leave notes in this machine's /run.
-    script = f'set -e; mount -n -t tmpfs tmpfs /run; {emulation.script(architecture)} exec "$@"'
-    command = ["unshare", "--mount", "sh", "-c", script, "sh"]
-    command += mmdebstrap(packages, suite, architecture, log)
-    command += [f"--customize-hook={hook}" for hook in customization(unit, architecture)]
-    command += [suite, str(draft), "-"]
+    hooks = [*customization(unit), *emulation.hooks(architecture, kit)]
+    command = mmdebstrap(packages, architecture) + [f"--customize-hook={hook}" for hook in hooks]
     try:
-        run(
-            command,
-            text="\n".join(sources(suite)) + "\n",
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        )
-    except LabError as error:
-        raise LabError(
-            f"mmdebstrap could not build the root file system: {reasons(log) or error} (log: {log};"
-            " is the Debian mirror reachable?)"
-        ) from None
+        for name, part in emulation.kit(architecture, suite).items():
+            extract(kit / name, part, log)
+        _run(command, suite, draft, log, emulation.preparation(architecture, kit))
     finally:
         unit.unlink()
+        shutil.rmtree(kit, ignore_errors=True)
     draft.rename(target)
     log.unlink(missing_ok=True)
     return target, True
 
 
-def mmdebstrap(packages: list[str], suite: str, architecture: str, log: Path) -> list[str]:
-    """The builder's command line, up to its hooks."""
-    command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", f"--logfile={log}"]
+def extract(target: Path, part: emulation.Part, log: Path) -> None:
+    """Unpacks a package and what it depends on into `target`; nothing of them is run."""
+    if target.exists():
+        shutil.rmtree(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    command = ["mmdebstrap", "--mode=root", "--variant=extract", "--format=directory"]
+    command += [f"--architectures={part.architecture}", f"--include={part.package}"]
+    command += ["--dpkgopt=path-exclude=/usr/bin/*", f"--dpkgopt=path-include=/usr/bin/{part.programs}"]
+    _run(command, part.suite, target, log)
+
+
+def _run(command: list[str], suite: str, target: Path, log: Path, preparation: str = "") -> None:
+    """Runs mmdebstrap with this machine's way to the mirrors; `preparation` is shell before it."""
+    # A mount namespace of its own: mount(8) would leave notes in this machine's /run.
+    script = f'set -e; mount -n -t tmpfs tmpfs /run; {preparation} exec "$@"'
+    words = ["unshare", "--mount", "sh", "-c", script, "sh", *command, f"--logfile={log}"]
+    words += [f"--aptopt={option}" for option in apt_options()]
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        run([*words, suite, str(target), "-"], text="\n".join(sources(suite)) + "\n", env=environment)
+    except LabError as error:
+        raise LabError(
+            f"mmdebstrap could not build the root file system: {reasons(log) or error} (log: {log};"
+            " is the Debian mirror reachable?)"
+        ) from None
+
+
+def mmdebstrap(packages: list[str], architecture: str) -> list[str]:
+    """The builder's command line, as far as it decides what comes out, up to its hooks."""
+    command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory"]
     if emulation.is_foreign(architecture):
         # Its own check looks for a registration under the name that Debian's package gives it.
-        command += [f"--architectures={architecture}", "--skip=check/qemu"]
+        command += [f"--architectures={architecture}", "--skip=check/qemu", "--dpkgopt=force-unsafe-io"]
     elif HOOKS.is_dir():  # libeatmydata is preloaded, and the machine's is of the machine's architecture
         command.append(f"--hook-dir={HOOKS}")
-    command += [f"--aptopt={option}" for option in apt_options()]
     command += ["--aptopt=Acquire::Languages none", "--aptopt=APT::Install-Recommends false"]
     command += ["--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*"]
     return [*command, "--dpkgopt=path-exclude=/usr/share/doc/*", f"--include={','.join(sorted(packages))}"]
 
 
-def customization(unit: Path, architecture: str) -> Iterator[str]:
+def customization(unit: Path) -> Iterator[str]:
     """Shell lines that mmdebstrap runs on the finished root file system, whose path is `$1`."""
     yield f'install -m 644 "{unit}" "$1/etc/systemd/system/{CGROUPS_NAME}"'
     yield f'systemctl --root="$1" enable {CGROUPS_NAME}'
@@ -133,7 +148,6 @@ def customization(unit: Path, architecture: str) -> Iterator[str]:
     for name in KEEP_STOPPED:
         unit_file = f"$1/lib/systemd/system/{name}.service"
         yield f'[ ! -e "{unit_file}" ] || systemctl --root="$1" disable {name}.service'
-    yield from emulation.quirks(architecture)
     # Each host gets an identity of its own when its disk is made.
     yield 'rm -f "$1"/etc/ssh/ssh_host_*; : > "$1/etc/machine-id"; rm -f "$1/var/lib/dbus/machine-id"'
     # An empty list of packages must not look fresh to whoever asks how old it is.
@@ -148,11 +162,10 @@ def sources(suite: str = SUITE) -> list[str]:
             main = uri
         if f"{suite}-security" in suites:
             security = uri
-    return [
-        f"deb {main} {suite} main",
-        f"deb {main} {suite}-updates main",
-        f"deb {security} {suite}-security main",
-    ]
+    release = f"deb {main} {suite} main"
+    if suite.endswith("-backports"):  # no release of its own
+        return [release]
+    return [release, f"deb {main} {suite}-updates main", f"deb {security} {suite}-security main"]
 
 
 def machine_sources(root: Path = Path("/etc/apt")) -> Iterator[tuple[str, list[str]]]:

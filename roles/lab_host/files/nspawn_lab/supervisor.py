@@ -41,7 +41,7 @@ def supervise(lab: Lab, name: str) -> int:
     # mount and systemd-nspawn keep notes below /run, and this machine's is no place to leave any.
     run(["mount", "--no-mtab", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"])
     Path("/run/systemd/nspawn").mkdir(parents=True)
-    emulation.enable(emulation.architecture_of(host.rootfs))
+    emulation.enable(host.rootfs)
     root = _mount_disk(host)
     seeded = host.folder / "seeded"
     if not seeded.exists():
