@@ -26,7 +26,7 @@ KINDS = {
     "/apis/apiextensions.k8s.io/v1": [("customresourcedefinitions", "CustomResourceDefinition", False)],
 }
 
-COLLECTIONS = {"nodes", "secrets", "pods"}
+COLLECTIONS = {"nodes", "secrets", "pods", "daemonsets", "deployments", "replicasets"}
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
@@ -120,11 +120,11 @@ class ApiServer:
         if method == "DELETE":
             self.writes.append((method, path))
             return 200, self.objects.pop(path)
-        if method == "PATCH":
-            return 200, self.store(method, path, merge_patch(self.objects[path], body))
-        wanted = body["metadata"].get("resourceVersion")
+        wanted = body.get("metadata", {}).get("resourceVersion")
         if wanted not in (None, self.objects[path]["metadata"]["resourceVersion"]):
             return 409, {"kind": "Status", "code": 409, "reason": "Conflict", "message": "modified"}
+        if method == "PATCH":
+            return 200, self.store(method, path, merge_patch(self.objects[path], body))
         return 200, self.store(method, path, body)
 
     def read(self, path: str, query: dict[str, list[str]]) -> tuple[int, Obj]:

@@ -8,7 +8,21 @@ from typing import Annotated
 import typer
 
 from edgelab import KUBEEDGE_VERSION, KUBERNETES_VERSION, __version__
-from edgelab.keadm import apply, cert, cloud, config, diagnose, export, join, joincommand, node, reset, token
+from edgelab.keadm import (
+    apply,
+    cert,
+    cloud,
+    config,
+    diagnose,
+    export,
+    join,
+    joincommand,
+    node,
+    offedge,
+    reset,
+    rollout,
+    token,
+)
 from edgelab.keadm.report import Answer, Format, Output, report
 
 app = typer.Typer(
@@ -26,10 +40,12 @@ app.command("join-command")(joincommand.join_command)
 app.command()(apply.apply)
 app.command()(export.export)
 app.command()(reset.reset)
+app.command()(rollout.rollout)
 app.add_typer(cert.app, name="cert")
 app.add_typer(config.app, name="config")
 app.add_typer(diagnose.app, name="diagnose")
 app.add_typer(node.app, name="node")
+app.add_typer(offedge.app, name="off-edge")
 app.add_typer(token.app, name="token")
 
 

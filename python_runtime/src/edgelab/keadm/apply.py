@@ -22,17 +22,23 @@ def apply(
     files: Annotated[list[str], typer.Option("--filename", "-f", help="manifest, directory, or - for stdin")],
     kube_config: KubeConfig = DEFAULT_KUBE_CONFIG,
     check: Annotated[bool, typer.Option("--check", help="only tell what would change")] = False,
+    off_edge: Annotated[
+        bool, typer.Option("--off-edge", help="keep their DaemonSets and Deployments off edge nodes")
+    ] = False,
     output: Output = Format.text,
 ) -> None:
     """Create objects, or change them where they differ from the manifests (JSON merge patch)."""
-    report(output, lambda: apply_files(kube_config, files, check=check))
+    report(output, lambda: apply_files(kube_config, files, check=check, off_edge=off_edge))
 
 
-def apply_files(kube_config: Path, files: list[str], *, check: bool) -> Answer:
+def apply_files(kube_config: Path, files: list[str], *, check: bool, off_edge: bool = False) -> Answer:
     """Apply every manifest of `files`."""
     from edgelab.keadm.manifests import read
+    from edgelab.objects.placement import all_off_edge
 
     objects = [obj for file in files for obj in read(file)]
+    if off_edge:
+        objects = all_off_edge(objects)
     return answer(call(kube_config, lambda api: apply_all(api, objects, check=check)))
 
 
