@@ -28,6 +28,13 @@ options:
     description: Apply the namespace C(kubeedge) and KubeEdge's CustomResourceDefinitions (C(keadm init)).
     type: bool
     default: false
+  off_edge:
+    description:
+      - Keep DaemonSets and Deployments of O(definition) or O(src) off edge nodes, as
+        M(edgelab.kubeedge.edge_exclusion) does with those that are there.
+      - Those that a nodeSelector or an affinity puts on edge nodes only are left as they are.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - edgelab.kubeedge.attributes
   - edgelab.kubeedge.attributes.keadm
@@ -50,6 +57,11 @@ EXAMPLES = r"""
         nodeName: edge1
         deviceModelRef:
           name: thermometer
+
+- name: Apply a pod network that shall not come to edge nodes
+  edgelab.kubeedge.kube_apply:
+    src: /etc/kubernetes/network.yaml
+    off_edge: true
 
 - name: Apply a file with several objects
   edgelab.kubeedge.kube_apply:
@@ -124,6 +136,8 @@ def apply(module):
         command.append("--check")
     if module.params["initialise"]:
         return ask(module, command)
+    if module.params["off_edge"]:
+        command.append("--off-edge")
     if module.params["src"] is not None:
         return ask(module, [*command, "--filename", module.params["src"]])
     return ask(module, [*command, "--filename", "-"], stdin=as_text(module.params["definition"]))
@@ -136,6 +150,7 @@ def main():
             "definition": {"type": "raw"},
             "src": {"type": "path"},
             "initialise": {"type": "bool", "default": False},
+            "off_edge": {"type": "bool", "default": False},
             **KEADM_SPEC,
             **CLUSTER_SPEC,
         },
