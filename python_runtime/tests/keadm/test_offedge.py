@@ -132,6 +132,20 @@ def test_verify_names_pods_on_edge_nodes_by_their_workload(ask: Any, server: Api
     assert told["open"] == ["kube-system/kube-proxy"]
 
 
+def test_a_pod_that_is_meant_for_an_edge_node_counts(ask: Any, server: ApiServer) -> None:
+    """DaemonSets name the node of each pod; the scheduler binds it later, or never on a full node."""
+    put(server, "daemonsets", "kube-proxy")
+    path = put_pod(server, "kube-proxy-a", "kube-proxy", "")
+    field = {"key": "metadata.name", "operator": "In", "values": ["edge1"]}
+    required = {"nodeSelectorTerms": [{"matchFields": [field]}]}
+    server.objects[path]["spec"] = {
+        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+    }
+    status, told = ask("off-edge", "verify", "--timeout", "0")
+    assert status == 1
+    assert "kube-system/kube-proxy-a on edge1" in told["error"]
+
+
 def test_verify_is_content_with_what_belongs_there(ask: Any, server: ApiServer) -> None:
     put(server, "daemonsets", "edge-agent", nodeSelector={EDGE_LABEL: ""})
     put_pod(server, "a", "edge-agent", "edge1")

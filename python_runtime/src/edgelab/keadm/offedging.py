@@ -15,7 +15,15 @@ from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.kube.interface import KubeApi, Obj, Resource
 from edgelab.kube.resources import DAEMON_SETS, DEPLOYMENTS, NODES, PODS, REPLICA_SETS
 from edgelab.objects.metadata import controller_of, is_deleting
-from edgelab.objects.placement import EDGE_LABEL, Reach, affinity_of, off_edge, reach, tolerates_edge
+from edgelab.objects.placement import (
+    EDGE_LABEL,
+    REQUIRED,
+    Reach,
+    affinity_of,
+    off_edge,
+    reach,
+    tolerates_edge,
+)
 from edgelab.objects.status import ApiError
 
 ATTEMPTS = 6
@@ -107,13 +115,26 @@ async def _pods_on(api: KubeApi, nodes: set[str]) -> dict[str, list[str]]:
     }
     owned: dict[str, list[str]] = {}
     for pod in (await api.list(PODS)).items:
-        owner, node = controller_of(pod), (pod.get("spec") or {}).get("nodeName")
+        owner, node = controller_of(pod), node_of(pod)
         if owner is None or node not in nodes or _is_over(pod):
             continue
         state = " (its deletion waits for the node)" if is_deleting(pod) else ""
         name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']} on {node}{state}"
         owned.setdefault(above.get(owner["uid"], owner["uid"]), []).append(name)
     return owned
+
+
+def node_of(pod: Obj) -> str:
+    """The node of a pod, or the one it is meant for (pkg/controller/daemon/util, GetTargetNodeName)."""
+    spec = pod.get("spec") or {}
+    terms = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(REQUIRED) or {}
+    meant = [
+        item["values"][0]
+        for term in terms.get("nodeSelectorTerms") or ()
+        for item in term.get("matchFields") or ()
+        if item.get("key") == "metadata.name" and item.get("values")
+    ]
+    return str(spec.get("nodeName") or (meant[0] if meant else ""))
 
 
 def _is_over(pod: Obj) -> bool:
