@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
 from testinfra.host import Host
 
 testinfra_hosts = ["ansible://edge1"]
@@ -33,25 +28,6 @@ POD: dict[str, Any] = {
     },
 }
 Kubectl = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
-    """kubectl of this machine with the administrator's kubeconfig of host cloud."""
-    inventory = str(Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent)
-    cloud = testinfra.get_host("ansible://cloud", ansible_inventory=inventory)
-    config = tmp_path_factory.mktemp("kube") / "config"
-    config.write_text(cloud.file("/etc/edgelab/admin.kubeconfig").content_string, encoding="utf-8")
-    config.chmod(0o600)
-    program = Path(sys.executable).with_name("kubectl")
-
-    def run(*argv: str, stdin: str | None = None) -> str:
-        command = [str(program), f"--kubeconfig={config}", *argv]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return run
 
 
 @pytest.fixture(scope="module")
