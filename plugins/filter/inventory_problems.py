@@ -68,6 +68,8 @@ _value:
   elements: str
 """
 
+WITH_KUBELET = ("kubeadm", "auto")
+"""Control planes that run a kubelet on their host, or may."""
 ONE_BOX_PROFILE = "site"
 """Set of the runtime's programs for a host that is cloud and edge."""
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -110,7 +112,14 @@ def _group_problems(hosts: list[Host], groups: Mapping[str, Sequence[str]], prob
             problems.add(
                 "it is in the groups cloud and edge, which only one host alone may be: choose one", host.name
             )
-        elif host.get("python_runtime_profile") not in (MISSING, ONE_BOX_PROFILE):
+            continue
+        if host.get("edgelab_control_plane") in WITH_KUBELET:
+            problems.add(
+                f"edgelab_control_plane {host.get('edgelab_control_plane')} brings a kubelet, and on one box "
+                "it would drive the same containers as EdgeCore: set edgelab_control_plane: edgesite",
+                host.name,
+            )
+        if host.get("python_runtime_profile") not in (MISSING, ONE_BOX_PROFILE):
             problems.add(
                 f"python_runtime_profile {host.get('python_runtime_profile')!r} lacks programs of the other "
                 f"side; one box needs {ONE_BOX_PROFILE!r}, which is the default there",

@@ -76,6 +76,13 @@ def test_one_box_alone_may_be_cloud_and_edge(roles: str) -> None:
     assert inventory_problems(good(), groups, SWITCHES, roles) == []
 
 
+def test_one_box_has_no_kubelet_beside_edgecore(roles: str) -> None:
+    hosts = {"cloud": host("10.0.0.1", edgelab_control_plane="kubeadm")}
+    (problem,) = inventory_problems(hosts, {"cloud": ["cloud"], "edge": ["cloud"]}, SWITCHES, roles)
+    assert problem.startswith("host cloud: edgelab_control_plane kubeadm brings a kubelet")
+    assert problem.endswith("set edgelab_control_plane: edgesite")
+
+
 def test_one_box_needs_the_programs_of_both_sides(roles: str) -> None:
     hosts = {"cloud": host("10.0.0.1", python_runtime_profile="edge")}
     problems = inventory_problems(hosts, {"cloud": ["cloud"], "edge": ["cloud"]}, SWITCHES, roles)
