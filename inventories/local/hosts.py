@@ -17,6 +17,8 @@ from typing import Any
 CHECKOUT = Path(__file__).resolve().parents[2]
 STATE = Path(os.environ.get("EDGELAB_STATE_DIR") or CHECKOUT / ".lab")
 DEFAULT_HOSTS = ("cloud", "edge1")
+BOX = "box"
+"""How the name of a host begins that is in both groups: cloud and edge at once."""
 
 
 def inventory() -> dict[str, object]:
@@ -33,8 +35,8 @@ def inventory() -> dict[str, object]:
             # localhost included, and from whichever folder the playbook runs.
             "vars": {"edgelab_state_dir": str(STATE), "edgelab_cache_dir": str(CHECKOUT / ".cache")},
         },
-        "cloud": {"hosts": [name for name in names if name.startswith("cloud")]},
-        "edge": {"hosts": [name for name in names if name.startswith("edge")]},
+        "cloud": {"hosts": [name for name in names if name.startswith(("cloud", BOX))]},
+        "edge": {"hosts": [name for name in names if name.startswith(("edge", BOX))]},
         "_meta": {
             "hostvars": {
                 name: host_variables(state, entry) for name, entry in state["hosts"].items() if entry
