@@ -28,13 +28,13 @@ def inventory() -> str:
 
 @pytest.fixture(scope="session")
 def machine() -> Callable[[str], Host]:
-    """Any host of the scenario by its name."""
-    return lambda name: testinfra.get_host(f"ansible://{name}", ansible_inventory=inventory())
+    """Any host of the scenario by its name, or the first one of a group."""
+    return lambda name: testinfra.get_hosts([f"ansible://{name}"], ansible_inventory=inventory())[0]
 
 
 @pytest.fixture(scope="session")
 def kubectl(tmp_path_factory: pytest.TempPathFactory, machine: Callable[[str], Host]) -> Callable[..., str]:
-    """kubectl of this machine with the administrator's kubeconfig of host cloud."""
+    """kubectl of this machine with the administrator's kubeconfig of the first host of group cloud."""
     config = tmp_path_factory.mktemp("kube") / "config"
     config.write_text(machine("cloud").file("/etc/edgelab/admin.kubeconfig").content_string, encoding="utf-8")
     config.chmod(0o600)
