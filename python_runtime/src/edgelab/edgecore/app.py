@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.daemon.errors import Fatal
@@ -64,7 +64,7 @@ async def serve(settings: EdgeCore, clock: Clock = SYSTEM) -> None:
         built = build(settings, store, clock)
         gc.collect()
         gc.freeze()  # what exists now stays: later collections need not look at it
-        await run_modules([*built, _Readiness([module.name for module in built])])
+        await run_modules([*built, Readiness(built)])
 
 
 def build(settings: EdgeCore, store: Store, clock: Clock) -> list[Module]:
@@ -158,18 +158,28 @@ def _edge_hub(settings: EdgeCore, store: Store, clock: Clock) -> EdgeHub:
     )
 
 
-class _Readiness:
-    """Tells systemd once every module has begun."""
+@runtime_checkable
+class Begins(Protocol):
+    """A module that has to do something before it does what others count on."""
+
+    begun: asyncio.Event
+
+
+class Readiness:
+    """Tells systemd once every module has begun: pods are adopted, and the local port answers."""
 
     name = "readiness"
 
-    def __init__(self, modules: list[str]) -> None:
+    def __init__(self, modules: Sequence[Module]) -> None:
         self._modules = modules
 
     async def run(self) -> None:
         """Send READY, then stay."""
         await asyncio.sleep(0)
-        text = f"running {', '.join(self._modules)}"
+        for module in self._modules:
+            if isinstance(module, Begins):
+                await module.begun.wait()
+        text = f"running {', '.join(module.name for module in self._modules)}"
         log.info("%s", text)
         ready(text)
         await asyncio.Event().wait()

@@ -179,7 +179,7 @@ async def test_read_only_port_serves_health_and_pods() -> None:
     problem = ""
     server = ReadOnlyServer("127.0.0.1", 0, lambda: [pod()], lambda: problem)
     async with background(server.run()):
-        await until(lambda: server.bound_port)
+        await asyncio.wait_for(server.listening.wait(), 5)
         assert await get(server.bound_port, "/healthz") == (200, "ok")
         assert await get(server.bound_port, "/healthz/syncloop") == (200, "ok")
         code, body = await get(server.bound_port, "/pods")

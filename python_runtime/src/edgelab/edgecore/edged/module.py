@@ -73,6 +73,7 @@ class Edged:
         self._workers: dict[str, PodWorker] = {}
         self._tasks = Supervisor("edged")
         self._started = False
+        self.begun = asyncio.Event()
         self._pleg = Pleg(self._runtime, clock, self._notice)
         self._view = NodeView(settings, node_name, clock)
         self._not_ready = "container runtime was not asked yet"
@@ -185,6 +186,9 @@ class Edged:
                 group.create_task(self._watch_runtime(), name="edged/runtime")
                 group.create_task(self._clean_up(), name="edged/orphans")
                 group.create_task(self._logs.run(), name="edged/logs")
+                if self._serves:
+                    await self.server.listening.wait()
+                self.begun.set()
         finally:
             await self._tasks.close()
             await self._kit.prober.close()

@@ -32,6 +32,7 @@ class ReadOnlyServer:
         self._pods = pods
         self._health = health
         self.bound_port = 0
+        self.listening = asyncio.Event()
 
     async def run(self) -> NoReturn:
         """Serve for ever. Raises Fatal when the port is taken."""
@@ -47,6 +48,7 @@ class ReadOnlyServer:
                 ) from None
             raise Fatal(f"edged cannot listen on {where}: {error.strerror or error}") from None
         self.bound_port = server.sockets[0].getsockname()[1]
+        self.listening.set()
         async with server:
             await server.serve_forever()
         raise RuntimeError("the server ended")
