@@ -23,8 +23,7 @@ def main(arguments: list[str]) -> int:
         if options.command == "supervise":
             return supervisor.supervise(lab, options.host)
         if options.command == "rootfs":
-            cache, packages = Path(os.path.realpath(options.cache)), options.packages.split(",")
-            path, built = rootfs.build(cache, packages, options.suite, options.architecture)
+            path, built = _root_file_system(options)
             print(json.dumps({"changed": built, "path": str(path)}))
             return 0
         if options.command == "exec":
@@ -34,8 +33,11 @@ def main(arguments: list[str]) -> int:
             return 0
         if options.command == "ssh":
             _ssh(lab, _host(lab, options.host), _command(options.words))
-        with control.locked(lab):
-            changed = _change(lab, options)
+        if getattr(options, "check", False):
+            changed = _would_change(lab, options)
+        else:
+            with control.locked(lab):
+                changed = _change(lab, options)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
@@ -63,6 +65,23 @@ def _change(lab: Lab, options: argparse.Namespace) -> bool:
         return control.power_off(lab, host)
     network.switch_link(host, up=options.direction == "up")
     return True
+
+
+def _would_change(lab: Lab, options: argparse.Namespace) -> bool:
+    """Whether a command with `--check` would change the lab; nothing does."""
+    if options.command == "down":
+        return control.is_there(lab)
+    names = options.hosts.split(",")
+    return control.lacks_any(lab, names, root_file_systems(names, options.rootfs))
+
+
+def _root_file_system(options: argparse.Namespace) -> tuple[Path, bool]:
+    """The path of a root file system, and whether it was built, or with `--check` would be."""
+    cache, packages = Path(os.path.realpath(options.cache)), options.packages.split(",")
+    if options.check:
+        path = cache / "rootfs" / rootfs.key(packages, options.suite, options.architecture)
+        return path, not path.is_dir()
+    return rootfs.build(cache, packages, options.suite, options.architecture)
 
 
 def root_file_systems(names: list[str], words: list[str]) -> dict[str, Path]:
@@ -96,9 +115,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--state", default=".lab", help="folder of all state of the lab (default: %(default)s)"
     )
+    check = argparse.ArgumentParser(add_help=False)
+    check.add_argument("--check", action="store_true", help="only tell whether anything would change")
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser(
-        "rootfs", help="build the root file system of the hosts, unless it is cached"
+        "rootfs", parents=[check], help="build the root file system of the hosts, unless it is cached"
     )
     command.add_argument("--cache", default=".cache")
     command.add_argument("--packages", required=True, help="Debian packages, separated by commas")
@@ -108,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         default=emulation.native(),
         help="Debian's name of it; another one than the machine's is emulated (default: %(default)s)",
     )
-    command = commands.add_parser("up", help="boot the hosts that are not running")
+    command = commands.add_parser("up", parents=[check], help="boot the hosts that are not running")
     command.add_argument("--hosts", required=True, help="names, separated by commas")
     command.add_argument(
         "--rootfs",
@@ -118,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what the hosts are overlays on; may be repeated for hosts that have another one",
     )
     commands.add_parser("status", help="hosts and their services, with resident memory")
-    commands.add_parser("down", help="remove the lab and all it left behind")
+    commands.add_parser("down", parents=[check], help="remove the lab and all it left behind")
     for name, text in {
         "start": "power a host on",
         "stop": "shut a host down",

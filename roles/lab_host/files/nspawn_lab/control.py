@@ -89,6 +89,24 @@ def reclaim(lab: Lab) -> bool:
     return network.bring_down(lab) or found
 
 
+def lacks_any(lab: Lab, names: list[str], rootfs: dict[str, Path]) -> bool:
+    """Whether `up` would boot a host or make the bridge anew.
+
+    Raises:
+        LabError: a name is no host name.
+    """
+    subnet, known = lab.load()
+    wanted = lab.plan(subnet or "10.128.0.0/24", names, known, rootfs)
+    return subnet is None or not network.is_up(lab) or not wanted.keys() <= launchers(lab).keys()
+
+
+def is_there(lab: Lab) -> bool:
+    """Whether `down` would find anything to remove."""
+    folder = lab.state.is_dir() and any(lab.state.iterdir())
+    running = launchers(lab) or cgroups.find(f"{lab.mark}-")
+    return folder or bool(running) or network.is_up(lab)
+
+
 def hand_over(lab: Lab) -> None:
     """Gives what a person needs to reach the hosts to whoever called sudo; the disks stay root's."""
     user, group = int(os.environ.get("SUDO_UID", "0")), int(os.environ.get("SUDO_GID", "0"))
