@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,8 +18,22 @@ import testinfra
 from testinfra.host import Host
 
 T = TypeVar("T")
+CHECKOUT = Path(__file__).resolve().parents[1]
 EXPOSURE = re.compile(r"Overall exposure level for \S+: ([0-9.]+)")
 PLAY_SECONDS = 480
+POD: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "probe", "namespace": "default"},
+    "spec": {
+        "nodeName": "edge1",
+        "tolerations": [{"operator": "Exists"}],
+        "terminationGracePeriodSeconds": 1,
+        "containers": [
+            {"name": "probe", "image": "edgelab.local/busybox:1.35", "command": ["busybox", "sleep", "1000"]}
+        ],
+    },
+}
 
 
 def inventory() -> str:
@@ -47,6 +62,26 @@ def kubectl(tmp_path_factory: pytest.TempPathFactory, machine: Callable[[str], H
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def containers() -> Callable[[Host], set[str]]:
+    """Ids of the containers that run on a host, as containerd tells."""
+
+    def run(host: Host) -> set[str]:
+        lines = host.check_output("ctr -n k8s.io tasks list").splitlines()[1:]
+        return {line.split()[0] for line in lines if "RUNNING" in line}
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def probe(kubectl: Callable[..., str]) -> Iterator[None]:
+    """A running pod on edge1."""
+    kubectl("apply", "-f", "-", stdin=json.dumps(POD))
+    kubectl("wait", "--for=condition=Ready", "pod/probe", "--timeout=60s")
+    yield
+    kubectl("delete", "pod", "probe", "--wait=true", "--timeout=30s")
 
 
 @pytest.fixture(scope="session")
@@ -79,9 +114,26 @@ def ansible(program: str, *words: str, **environment: str) -> tuple[int, str]:
         text=True,
         check=False,
         timeout=PLAY_SECONDS,
-        env={**os.environ, **environment},
+        env={**os.environ, "ANSIBLE_FORCE_COLOR": "0", **environment},
     )
     return done.returncode, " ".join(done.stdout.split())
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str, str], Path]:
+    """The runtime's sources with a text replaced in one of their modules: another version."""
+
+    def make(module: str, before: str, after: str) -> Path:
+        target = tmp_path_factory.mktemp("sources") / "python_runtime"
+        ignored = shutil.ignore_patterns(".*", "__pycache__", "tests")
+        shutil.copytree(CHECKOUT / "python_runtime", target, ignore=ignored)
+        file = target / "src" / "edgelab" / module
+        text = file.read_text(encoding="utf-8")
+        assert before in text
+        file.write_text(text.replace(before, after, 1), encoding="utf-8")
+        return target
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from testinfra.host import Host
@@ -14,35 +13,8 @@ testinfra_hosts = ["ansible://edge1"]
 PROGRAMS = "/opt/edgelab/current/bin"
 SECRETS = ("/etc/kubeedge/config/edgecore.yaml", "/etc/kubeedge/certs/server.key")
 RESIDENT_KIB = 55 * 1024
-POD: dict[str, Any] = {
-    "apiVersion": "v1",
-    "kind": "Pod",
-    "metadata": {"name": "probe", "namespace": "default"},
-    "spec": {
-        "nodeName": "edge1",
-        "tolerations": [{"operator": "Exists"}],
-        "terminationGracePeriodSeconds": 1,
-        "containers": [
-            {"name": "probe", "image": "edgelab.local/busybox:1.35", "command": ["busybox", "sleep", "1000"]}
-        ],
-    },
-}
 Kubectl = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def probe(kubectl: Kubectl) -> Iterator[None]:
-    """A running pod on edge1."""
-    kubectl("apply", "-f", "-", stdin=json.dumps(POD))
-    kubectl("wait", "--for=condition=Ready", "pod/probe", "--timeout=60s")
-    yield
-    kubectl("delete", "pod", "probe", "--wait=true", "--timeout=30s")
-
-
-def running_tasks(host: Host) -> set[str]:
-    """Ids of the containers that run on the host, as containerd tells."""
-    lines = host.check_output("ctr -n k8s.io tasks list").splitlines()[1:]
-    return {line.split()[0] for line in lines if "RUNNING" in line}
+Containers = Callable[[Host], set[str]]
 
 
 def test_the_service_runs_now_and_after_a_reboot(host: Host) -> None:
@@ -86,16 +58,18 @@ def test_the_node_is_ready(kubectl: Kubectl) -> None:
     assert ready["status"] == "True", ready
 
 
-def test_a_pod_runs_in_containerd(host: Host, kubectl: Kubectl, probe: None) -> None:
+def test_a_pod_runs_in_containerd(host: Host, kubectl: Kubectl, probe: None, containers: Containers) -> None:
     pod = json.loads(kubectl("get", "pod", "probe", "-o", "json"))
     container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
-    assert container in running_tasks(host)
+    assert container in containers(host)
     assert pod["status"]["podIP"]
 
 
-def test_a_restart_of_the_daemon_leaves_containers_alone(host: Host, probe: None) -> None:
-    before = running_tasks(host)
+def test_a_restart_of_the_daemon_leaves_containers_alone(
+    host: Host, probe: None, containers: Containers
+) -> None:
+    before = containers(host)
     host.check_output("systemctl restart edgecore")
     time.sleep(3)
     assert host.service("edgecore").is_running
-    assert running_tasks(host) == before
+    assert containers(host) == before
