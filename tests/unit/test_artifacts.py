@@ -249,3 +249,16 @@ def test_a_target_of_an_unknown_suite_is_refused_by_name() -> None:
     assert (python["version"], python["machine"], python["bits"]) == ([3, 13], "armv7l", 32)
     with pytest.raises(BundleError, match=r"bundle_targets.*bullseye"):
         wheelhouse.python_of({"suite": "bullseye", "arch": "arm64"})
+
+
+@pytest.mark.parametrize("role", ["calico", "metrics_server"])
+def test_a_manifest_of_a_role_is_the_one_of_the_table(role: str) -> None:
+    known = yaml.safe_load(TABLE.read_text(encoding="utf-8"))["_artifacts_files"][role]
+    defaults = yaml.safe_load(
+        (CHECKOUT / "roles" / role / "defaults" / "main.yml").read_text(encoding="utf-8")
+    )
+    assert defaults[f"{role}_version"] == known["version"]
+    assert defaults[f"{role}_manifest_checksum"] == known["checksums"]["any"]["sha256"]
+    address = " ".join(defaults[f"{role}_manifest_url"].split())
+    where = known["path"].replace("{version}", f"{{{{ {role}_version }}}}")
+    assert address.endswith(where)
