@@ -30,7 +30,7 @@ beside() {
   local title=$1
   shift
   if [ "$jobs" -le 1 ]; then
-    part "$title" "$@"
+    part "$title" "$@" </dev/null
     return
   fi
   while [ ${#titles[@]} -ge "$jobs" ]; do reap; done
