@@ -14,8 +14,9 @@ from edgelab import KUBEEDGE_VERSION
 from edgelab.identity.ca import CertificateAuthority
 from edgelab.identity.token import make
 from edgelab.keadm.diagnose_cloud import names, token, validity
-from edgelab.keadm.diagnose_cluster import EDGE, Cluster, judge
+from edgelab.keadm.diagnose_cluster import Cluster, judge
 from edgelab.keadm.diagnose_findings import Finding
+from edgelab.objects.placement import EDGE_LABEL as EDGE
 
 NOW = dt.datetime(2026, 6, 1, 12, 0, tzinfo=dt.UTC)
 Obj = dict[str, Any]
@@ -114,8 +115,14 @@ FAULTS: list[tuple[str, dict[str, list[Obj]], str, str, str]] = [
         "describe",
     ),
     ("NODE-PODS", {"pods": [pod(deleted=300)]}, "warning", "being deleted", "connected"),
-    ("NODE-DAEMONSETS", {"daemon_sets": [daemon_set()]}, "failed", "runs on edge1", "DoesNotExist"),
-    ("NODE-DAEMONSETS", {"daemon_sets": [daemon_set("logger")]}, "warning", "runs on edge1", "DoesNotExist"),
+    ("NODE-DAEMONSETS", {"daemon_sets": [daemon_set()]}, "failed", "runs on edge1", "keadm off-edge set"),
+    (
+        "NODE-DAEMONSETS",
+        {"daemon_sets": [daemon_set("logger")]},
+        "warning",
+        "runs on edge1",
+        "keadm off-edge set",
+    ),
     ("NODE-VERSION", {"nodes": [node(version="v1.31.0-kubeedge-v1.22.0")]}, "warning", "v1.22.0", "site.yml"),
 ]
 

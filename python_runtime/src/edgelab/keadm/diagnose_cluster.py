@@ -12,11 +12,12 @@ from edgelab.keadm.diagnose_findings import Finding, failed, ok, unknown, warnin
 from edgelab.keadm.nodes import Node
 from edgelab.kube.interface import KubeApi, Obj
 from edgelab.kube.resources import DAEMON_SETS, LEASES, NODES, PODS
+from edgelab.objects.metadata import labels
+from edgelab.objects.placement import EDGE_LABEL, Reach, reach
 
 READY, LEASE, ADDRESS = "NODE-READY", "NODE-LEASE", "NODE-ADDRESS"
 POD, DAEMONS, VERSION = "NODE-PODS", "NODE-DAEMONSETS", "NODE-VERSION"
 CODES = (READY, LEASE, ADDRESS, POD, DAEMONS, VERSION)
-EDGE = "node-role.kubernetes.io/edge"
 CLOUD_ONLY = (
     "kube-proxy",
     "calico",
@@ -55,7 +56,7 @@ async def read(api: KubeApi) -> Cluster:
 
 def judge(cluster: Cluster, wanted: list[str], now: dt.datetime) -> list[Finding]:
     """Findings over the cluster; `wanted` are names of nodes that there have to be."""
-    edge = {n["metadata"]["name"]: n for n in cluster.nodes if EDGE in (n["metadata"].get("labels") or {})}
+    edge = {n["metadata"]["name"]: n for n in cluster.nodes if EDGE_LABEL in labels(n)}
     names = sorted({*edge, *wanted})
     if not names:
         return unknown(CODES, "there is no edge node")
@@ -158,27 +159,14 @@ def daemon_sets(sets: list[Obj], edge: dict[str, Obj]) -> list[Finding]:
     for one in sets:
         meta, template = one["metadata"], one["spec"]["template"].get("spec") or {}
         hit = sorted(name for name, node in edge.items() if lands(template, node))
-        if not hit or _meant_for_edge(template):
+        if not hit or reach(one) is Reach.only:
             continue
         text = f"runs on {', '.join(hit)}"
-        fix = (
-            f"kubectl -n {meta['namespace']} patch daemonset {meta['name']} so that its affinity has "
-            f"{{key: {EDGE}, operator: DoesNotExist}}; roles kubeadm and calico do it for theirs"
-        )
+        key = f"{meta['namespace']}/{meta['name']}"
+        fix = f"keadm off-edge set --daemonset {key} keeps it off them; role calico does it for all"
         serious = meta["name"].startswith(CLOUD_ONLY)
-        findings.append(
-            (failed if serious else warning)(DAEMONS, text, fix, f"{meta['namespace']}/{meta['name']}")
-        )
+        findings.append((failed if serious else warning)(DAEMONS, text, fix, key))
     return findings or [ok(DAEMONS, f"none of {len(sets)} DaemonSets gets on edge nodes unasked")]
-
-
-def _meant_for_edge(template: Obj) -> bool:
-    """Whether it asks for edge nodes by their label: then somebody meant it."""
-    return EDGE in (template.get("nodeSelector") or {}) or any(
-        e.get("key") == EDGE and e.get("operator") in ("Exists", "In")
-        for term in _terms(template)
-        for e in term.get("matchExpressions") or []
-    )
 
 
 def _terms(template: Obj) -> list[Obj]:
@@ -193,11 +181,11 @@ def lands(template: Obj, node: Obj) -> bool:
     """Whether a DaemonSet's pod may be put on a node: selector, affinity by labels, taints."""
     from edgelab.objects.selectors import from_labels, from_object
 
-    labels = node["metadata"].get("labels") or {}
-    if template.get("nodeSelector") and not from_labels(template["nodeSelector"]).matches(labels):
+    present = labels(node)
+    if template.get("nodeSelector") and not from_labels(template["nodeSelector"]).matches(present):
         return False
     terms = [{"matchExpressions": term.get("matchExpressions") or []} for term in _terms(template)]
-    if terms and not any(from_object(term).matches(labels) for term in terms):
+    if terms and not any(from_object(term).matches(present) for term in terms):
         return False
     taints = [
         t for t in (node.get("spec") or {}).get("taints") or [] if t.get("effect") != "PreferNoSchedule"
