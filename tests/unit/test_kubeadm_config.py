@@ -212,12 +212,13 @@ def test_a_control_plane_keeps_its_taint_unless_it_is_asked_for_workloads(render
     assert "taints" not in kept["nodeRegistration"]
 
 
-def test_packages_manifests_and_files_of_a_host_are_read_as_they_are() -> None:
+def play(name: str) -> None:
+    """Run a playbook of assertions over the role's own variables."""
     done = subprocess.run(
         [
             Path(sys.executable).parent / "ansible-playbook",
             *("-i", "localhost,", "-c", "local", "-e", f"role={CHECKOUT / 'roles' / 'kubeadm'}"),
-            Path(__file__).parent / "kubeadm_data" / "found.yml",
+            Path(__file__).parent / "kubeadm_data" / name,
         ],
         cwd=CHECKOUT,
         env={**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
@@ -226,3 +227,19 @@ def test_packages_manifests_and_files_of_a_host_are_read_as_they_are() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_packages_manifests_and_files_of_a_host_are_read_as_they_are() -> None:
+    play("found.yml")
+
+
+def test_the_package_source_and_its_pins_name_one_release_and_one_key() -> None:
+    play("source.yml")
+
+
+def test_a_host_makes_a_cluster_only_where_no_other_has_one() -> None:
+    play("founding.yml")
+
+
+def test_a_reset_takes_the_clusters_rules_and_links_and_no_others() -> None:
+    play("left_over.yml")
