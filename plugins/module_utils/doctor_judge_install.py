@@ -16,6 +16,8 @@ from ansible_collections.edgelab.kubeedge.plugins.module_utils.doctor_core impor
 QUIET_SECONDS = 600
 LOOPING = 3
 BACKLOG = 1000
+ENABLED = ("enabled", "enabled-runtime")
+"""What systemd says of units that are started at boot."""
 
 
 @judges("HOST-UNIT")
@@ -42,7 +44,7 @@ def _unit(name, unit):
             text = "runs for {:.0f} s after {} restarts{}".format(unit["up"], unit["restarts"], said)
             return warn(text, look, name)
         return good("runs", name)
-    if unit["enabled"] in ("enabled", "enabled-runtime") and unit["state"] in ("inactive", "deactivating"):
+    if unit["enabled"] in ENABLED and unit["state"] in ("inactive", "deactivating"):
         return bad("is enabled and does not run{}".format(said), f"systemctl start {name}", name)
     return warn("starts", look, name) if unit["state"] == "activating" else None
 
@@ -122,8 +124,9 @@ def cloud_health(facts, wanted):
 
 @judges("CLOUD-TIMESERIES")
 def timeseries(facts, wanted):
-    """VictoriaMetrics."""
-    if not any(name.startswith("victoria-metrics") for name in facts.need("units")):
+    """VictoriaMetrics, where it is meant to run: the package alone starts nothing."""
+    found = [unit for name, unit in facts.need("units").items() if name.startswith("victoria-metrics")]
+    if not any(unit["enabled"] in ENABLED or unit["state"] != "inactive" for unit in found):
         return None
     found = facts.need("answers")["timeseries"]
     if found["status"] == 200:

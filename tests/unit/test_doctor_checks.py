@@ -316,3 +316,13 @@ def test_secrets_do_not_get_into_findings(secret: str) -> None:
     assert not {"eyJ", "hunter2", "s3cret"} & set(text.replace(".", " ").split())
     assert secret not in text
     assert secret not in redacted(secret)
+
+
+def test_time_series_that_were_only_installed_are_not_looked_at() -> None:
+    unused = {**HEALTHY["units"]["victoria-metrics.service"], "state": "inactive", "enabled": "disabled"}
+    facts = {**HEALTHY, "units": {"victoria-metrics.service": unused}}
+    facts["answers"] = {**HEALTHY["answers"], "timeseries": {"status": 0, "text": "refused"}}
+    assert findings("CLOUD-TIMESERIES", facts) == []
+    stopped = {"victoria-metrics.service": {**unused, "enabled": "enabled"}}
+    [one] = findings("CLOUD-TIMESERIES", {**facts, "units": stopped})
+    assert one["status"] == "failed"
