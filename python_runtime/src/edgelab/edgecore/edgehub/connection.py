@@ -34,7 +34,10 @@ WINDOW = "16"
 
 
 _LAST_ACK_RECEIVED = struct.Struct("=I")
+_LAST_ACK_AT = 56
 """tcpi_last_ack_recv, the 13th word after eight bytes of struct tcp_info (linux/tcp.h); milliseconds."""
+_TOLD_UP_TO = _LAST_ACK_AT + _LAST_ACK_RECEIVED.size
+"""A kernel tells all of it; what stands in for one (QEMU's user-mode emulator) has only its first word."""
 
 
 class Disconnected(Exception):
@@ -96,12 +99,14 @@ class Connection:
         self._write_timeout = write_timeout
 
     def silence(self) -> float:
-        """Seconds since the peer's TCP acknowledged anything. Raises Disconnected."""
+        """Seconds since the peer's TCP acknowledged anything, 0 where it is not told. Raises Disconnected."""
         try:
-            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 60)
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TOLD_UP_TO)
         except OSError as error:
             raise Disconnected(_reason(error)) from error
-        return float(_LAST_ACK_RECEIVED.unpack_from(info, 56)[0]) / 1000
+        if len(info) < _TOLD_UP_TO:
+            return 0.0
+        return float(_LAST_ACK_RECEIVED.unpack_from(info, _LAST_ACK_AT)[0]) / 1000
 
     async def send(self, frame: bytes) -> None:
         """Send one text message. Raises Disconnected, also when it cannot be written in time."""
