@@ -19,7 +19,7 @@ from edgelab.daemon.errors import Fatal
 
 
 class FakeService:
-    """Answers what `answers` holds for a method, or raises it."""
+    """Answers what `answers` holds for a method, or raises it; of a list the next one each time."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
@@ -29,6 +29,7 @@ class FakeService:
         kinds = {
             "RuntimeService/Version": (pb.VersionRequest, pb.VersionResponse),
             "RuntimeService/Status": (pb.StatusRequest, pb.StatusResponse),
+            "RuntimeService/RunPodSandbox": (pb.RunPodSandboxRequest, pb.RunPodSandboxResponse),
             "RuntimeService/StopContainer": (pb.StopContainerRequest, pb.StopContainerResponse),
             "RuntimeService/ListContainers": (pb.ListContainersRequest, pb.ListContainersResponse),
             "ImageService/ImageStatus": (pb.ImageStatusRequest, pb.ImageStatusResponse),
@@ -42,6 +43,8 @@ class FakeService:
         async def serve(stream: Stream[Any, Any]) -> None:
             self.requests.append(await stream.recv_message())
             answer = self.answers[name]
+            if isinstance(answer, list):
+                answer = answer.pop(0)
             if isinstance(answer, Exception):
                 raise answer
             await stream.send_message(answer)
@@ -103,6 +106,41 @@ async def test_error_answers_keep_their_code(tmp_path: Path, runtime: Runtime) -
             await runtime.list_containers()
         assert caught.value.code == "INTERNAL"
         await runtime.stop_container("gone", 1)  # what is gone has stopped
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "failed to generate seccomp spec opts: seccomp is not supported",  # containerd 1.6 and 1.7
+        "seccomp is not enabled, cannot run with a profile",  # CRI-O
+    ],
+)
+async def test_a_sandbox_goes_without_seccomp_where_there_is_none(
+    tmp_path: Path, runtime: Runtime, words: str
+) -> None:
+    service = FakeService()
+    service.answers["RuntimeService/RunPodSandbox"] = [
+        GRPCError(Status.UNKNOWN, words),
+        pb.RunPodSandboxResponse(pod_sandbox_id="s1"),
+    ]
+    config = pb.PodSandboxConfig(metadata=pb.PodSandboxMetadata(name="web"))
+    config.linux.security_context.seccomp.profile_type = pb.SecurityProfile.RuntimeDefault
+    async with serving(tmp_path / "r.sock", service):
+        assert await runtime.run_sandbox(config) == "s1"
+    asked = [request.config.linux.security_context.seccomp.profile_type for request in service.requests]
+    assert asked == [pb.SecurityProfile.RuntimeDefault, pb.SecurityProfile.Unconfined]
+    assert [request.config.metadata.name for request in service.requests] == ["web", "web"]
+
+
+async def test_a_sandbox_that_is_refused_for_anything_else_is_not_tried_again(
+    tmp_path: Path, runtime: Runtime
+) -> None:
+    service = FakeService()
+    service.answers["RuntimeService/RunPodSandbox"] = GRPCError(Status.UNKNOWN, "failed to get network")
+    async with serving(tmp_path / "r.sock", service):
+        with pytest.raises(CriError, match="failed to get network"):
+            await runtime.run_sandbox(pb.PodSandboxConfig())
+    assert len(service.requests) == 1
 
 
 async def test_absent_image_is_none(tmp_path: Path, runtime: Runtime) -> None:

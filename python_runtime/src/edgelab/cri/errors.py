@@ -21,3 +21,8 @@ class CriError(Exception):
     def not_found(self) -> bool:
         """The sandbox, container or image is not there."""
         return self.code == "NOT_FOUND"
+
+    @property
+    def lacks_seccomp(self) -> bool:
+        """The kernel, or the runtime as it was built, has no seccomp: containerd's words, and CRI-O's."""
+        return any(f"seccomp is not {word}" in self.message for word in ("supported", "enabled"))
