@@ -55,8 +55,8 @@ HOST-ROUTES cloud,edge host warning
   one default route
   remove one, or give them different metrics
 HOST-FIREWALL cloud,edge host failed
-  no firewall in front of the cluster's ports
-  open the ports it names
+  no ufw, firewalld, nftables or iptables in front of the cluster's ports
+  run site.yml with `--tags host_firewall`, or open the ports it names
 HOST-PORT-TAKEN cloud,edge host failed
   1883, 10000-10004, 10350, 10550, 6443 belong to whom they should
   stop the program that it names, or move a port

@@ -60,7 +60,7 @@ def gather(wanted):
     facts.gather("listeners", network.listeners, processes)
     facts.gather("routes", network.routes)
     facts.gather("own_address", network.owns, wanted["node_ip"])
-    facts.gather("firewall", network.firewall, processes)
+    facts.gather("firewall", network.firewall, processes, wanted["node_ip"])
     facts.gather("units", install.units, [unit for side in wanted["sides"] for unit in UNITS[side]])
     facts.gather("runtime", install.runtime, wanted["runtime_root"], wanted["sides"])
     facts.gather("secrets", install.secrets)

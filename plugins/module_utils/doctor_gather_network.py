@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -13,6 +14,7 @@ import urllib.request
 
 from ansible_collections.edgelab.kubeedge.plugins.module_utils.doctor_core import Unknown
 from ansible_collections.edgelab.kubeedge.plugins.module_utils.doctor_gather_host import text_of
+from ansible_collections.edgelab.kubeedge.plugins.module_utils.firewall_base import interface_of
 
 CONNECT_SECONDS = 3
 LISTEN = "0A"
@@ -91,18 +93,28 @@ def owns(address):
     return {"owned": True}
 
 
-def firewall(processes):
-    """Front ends that are active, and the rules of the chains INPUT and FORWARD."""
-    found = {"front_ends": [], "INPUT": [], "FORWARD": []}
+def firewall(processes, address):
+    """Front ends that are active, rules of iptables and nftables, and where others' packets come in."""
+    found = {"front_ends": [], "interface": interface_of(address)}
     if "ENABLED=yes" in text_of("/etc/ufw/ufw.conf"):
         found["front_ends"].append("ufw")
     if "firewalld" in processes.values():
         found["front_ends"].append("firewalld")
-    for line in output_of("iptables", "-S").splitlines():
-        words = line.split()
-        if words[0] in ("-P", "-A") and words[1] in ("INPUT", "FORWARD"):
-            found[words[1]].append(line)
+    iptables = _rules("ip6tables" if ":" in (address or "") else "iptables", "-S")
+    nft = _rules("nft", "--json", "list", "ruleset")
+    if iptables is None and nft is None:
+        raise Unknown("neither iptables nor nft is installed")
+    found["iptables"] = None if iptables is None else iptables.splitlines()
+    found["nft"] = None if nft is None else json.loads(nft)["nftables"]
     return found
+
+
+def _rules(*argv):
+    """What a program prints; None when it is not there, or the rules are not in a form that it reads."""
+    try:
+        return output_of(*argv)
+    except Unknown:
+        return None
 
 
 def cloud(address, ports, ca_file):

@@ -145,7 +145,10 @@ def cni_plugins(facts, wanted):
 @judges("EDGE-FORWARD-DROP")
 def forward_drop(facts, wanted):
     """A FORWARD policy that drops pods' packets."""
-    rules = facts.need("firewall")["FORWARD"]
+    lines = facts.need("firewall")["iptables"]
+    if lines is None:
+        raise Unknown("iptables is not installed")
+    rules = [line for line in lines if line.split()[1] == "FORWARD"]
     if "-P FORWARD DROP" not in rules:
         return good("chain FORWARD lets pods through")
     bridges = facts.need("cni").get("bridges") or []

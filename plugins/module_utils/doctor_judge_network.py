@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 
 from ansible_collections.edgelab.kubeedge.plugins.module_utils.doctor_core import (
@@ -13,6 +12,12 @@ from ansible_collections.edgelab.kubeedge.plugins.module_utils.doctor_core impor
     warn,
 )
 from ansible_collections.edgelab.kubeedge.plugins.module_utils.doctor_gather_network import ANY
+from ansible_collections.edgelab.kubeedge.plugins.module_utils.firewall_packets import (
+    Packet,
+    iptables_chains,
+    network_of,
+    nft_tables,
+)
 
 BROKERS = ("mosquitto", "edgecore", "amqtt", "nanomq", "emqx")
 KUBE_API = ("edgesite", "kube-apiserver", "haproxy", "kube-vip")
@@ -86,54 +91,52 @@ def ports(facts, wanted):
 
 @judges("HOST-FIREWALL")
 def firewall(facts, wanted):
-    """Rules of INPUT that keep the cluster's ports closed."""
+    """Chains for what comes in that refuse the cluster's ports."""
     found = facts.need("firewall")
     needed = [wanted["hub_port"], wanted["https_port"]] if "cloud" in wanted["sides"] else []
-    rules = found["INPUT"]
-    closed = [port for port in needed if _is_closed(rules, port)]
-    if closed:
-        fix = "; ".join(_opening(found["front_ends"], port) for port in closed)
-        return [bad("chain INPUT drops what edge nodes send", fix, str(port)) for port in closed]
-    if found["front_ends"] and needed:
-        return warn(
-            "{} is active".format(" and ".join(found["front_ends"])),
-            "make sure that it lets {} in: {}".format(
-                ", ".join(map(str, needed)), _opening(found["front_ends"], needed[0])
-            ),
+    refusals = [
+        bad(
+            f"{who} refuses what edge nodes send", f"run site.yml --tags host_firewall, or `{fix}`", str(port)
         )
-    return good("chain INPUT lets the cluster's ports in" if needed else "edge nodes only call out")
+        for port in needed
+        for who, fix in _refusals(found, wanted["node_ip"], port)
+    ]
+    if refusals or not needed:
+        return refusals or good("edge nodes only call out")
+    if "firewalld" in found["front_ends"] and found["nft"] is None:
+        fix = "make sure that it lets {} in: {}".format(
+            ", ".join(map(str, needed)), FRONT_ENDS["firewalld"].format(port=needed[0])
+        )
+        return warn("firewalld is active, and without the program nft its rules cannot be read", fix)
+    return good("no firewall refuses the cluster's ports")
 
 
-def _is_closed(rules, port):
-    """Whether the first rule for TCP to a port on any address drops it; only plain rules are read."""
-    for rule in rules:
-        if rule.startswith("-A") and _matches(rule, port):
-            target = re.search(r"-j (\S+)", rule)
-            if target and target.group(1) in ("DROP", "REJECT"):
-                return True
-            if target and target.group(1) == "ACCEPT":
-                return False
-    return any(rule in ("-P INPUT DROP", "-P INPUT REJECT") for rule in rules)
+FRONT_ENDS = {
+    "ufw": "ufw allow {port}/tcp",
+    "firewalld": "firewall-cmd --permanent --add-port={port}/tcp && firewall-cmd --reload",
+}
 
 
-def _matches(rule, port):
-    if re.search(r" -(?:i|s|d) |--ctstate|-m (?:state|set|limit)", rule):
-        return False  # for some packets only
-    if " -p " in rule and " -p tcp" not in rule:
-        return False
-    named = re.search(r"--dports? (\S+)", rule)
-    if not named:
-        return True
-    spans = [span.partition(":") for span in named.group(1).split(",")]
-    return any(int(low) <= port <= int(high or low) for low, _colon, high in spans)
-
-
-def _opening(front_ends, port):
-    if "ufw" in front_ends:
-        return f"ufw allow {port}/tcp"
-    if "firewalld" in front_ends:
-        return f"firewall-cmd --permanent --add-port={port}/tcp && firewall-cmd --reload"
-    return f"iptables -I INPUT -p tcp --dport {port} -j ACCEPT"
+def _refusals(found, address, port):
+    """(what refuses a connection to a port, the command that opens it) of each packet filter that does."""
+    mine = network_of(address) if address else None
+    packet = Packet("tcp", port, mine.version if mine else 4, None, mine, found["interface"])
+    iptables = found["iptables"]
+    if iptables and iptables_chains("\n".join(iptables)).refuses("INPUT", packet):
+        program = "iptables" if packet.version == 4 else "ip6tables"
+        opening = f"{program} -I INPUT -p tcp --dport {port} -j ACCEPT"
+        front = next((name for name in FRONT_ENDS if name in found["front_ends"]), None)
+        yield front or "chain INPUT of iptables", FRONT_ENDS.get(front, opening).format(port=port)
+    family = "ip" if packet.version == 4 else "ip6"
+    for place, (chains, bases) in nft_tables(found["nft"] or []).items():
+        if place[0] not in ("inet", family) or (iptables and place == (family, "filter")):
+            continue
+        for base in bases:
+            if chains.refuses(base, packet):
+                where = " ".join([*place, base])
+                opening = f"nft insert rule {where} tcp dport {port} accept"
+                ours = place[1] if place[1] in FRONT_ENDS else None
+                yield ours or f"chain {where} of nftables", FRONT_ENDS.get(ours, opening).format(port=port)
 
 
 @judges("EDGE-CLOUD-NAME")

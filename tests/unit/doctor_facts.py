@@ -61,7 +61,12 @@ HEALTHY: dict[str, Any] = {
     ],
     "routes": [{"interface": "eth0", "metric": 100}],
     "own_address": {"owned": True},
-    "firewall": {"front_ends": [], "INPUT": ["-P INPUT ACCEPT"], "FORWARD": ["-P FORWARD ACCEPT"]},
+    "firewall": {
+        "front_ends": [],
+        "interface": "eth0",
+        "iptables": ["-P INPUT ACCEPT", "-P FORWARD ACCEPT"],
+        "nft": [],
+    },
     "units": {
         "edgecore.service": UNIT,
         "cloudcore.service": UNIT,

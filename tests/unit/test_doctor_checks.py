@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +22,19 @@ from tests.unit.doctor_facts import DISK, GIB, HEALTHY, UNIT, WANTED, spoiled
 
 OWN = [check.code for check in CHECKS if check.source == HOST]
 NO_RULE = ["-P INPUT DROP", "-A INPUT -p tcp --dport 22 -j ACCEPT"]
-UFW = {"front_ends": ["ufw"], "INPUT": NO_RULE, "FORWARD": []}
-FORWARD = {"front_ends": [], "INPUT": [], "FORWARD": ["-P FORWARD DROP"]}
+FILTERS = Path(__file__).parent / "data" / "firewalls"
+UFW = {
+    **HEALTHY["firewall"],
+    "front_ends": ["ufw"],
+    "iptables": (FILTERS / "ufw.txt").read_text().splitlines(),
+}
+FIREWALLD = {
+    **HEALTHY["firewall"],
+    "front_ends": ["firewalld"],
+    "nft": json.loads((FILTERS / "firewalld.json").read_text())["nftables"],
+}
+CHAIN = {"family": "inet", "table": "filter", "name": "input", "type": "filter", "hook": "input"}
+NFT = [{"chain": {**CHAIN, "policy": "drop"}}]
 THIEF = {"port": 10000, "address": "0.0.0.0", "process": "nc", "pid": 9}
 OPEN = {"port": 1883, "address": "0.0.0.0", "process": "mosquitto", "pid": 5}
 LOOP = {**UNIT, "state": "activating", "sub": "auto-restart", "restarts": 9, "journal": "boom"}
@@ -54,9 +67,18 @@ FAULTS: list[tuple[str, str, Any, str, str, str]] = [
     ("HOST-NAMES", "names", {"cloud": []}, "failed", "leads to nothing", "/etc/hosts"),
     ("HOST-ADDRESS", "own_address/owned", False, "failed", "10.0.0.11 is on no interface", "edgelab_node_ip"),
     ("HOST-ROUTES", "routes", [{"interface": i, "metric": 0} for i in "ab"], "warning", "several", "metric"),
-    ("HOST-FIREWALL", "firewall", UFW, "failed", "chain INPUT", "ufw allow 10000/tcp"),
-    ("HOST-FIREWALL", "firewall/INPUT", NO_RULE, "failed", "chain INPUT", "iptables -I INPUT"),
-    ("HOST-FIREWALL", "firewall/front_ends", ["firewalld"], "warning", "active", "firewall-cmd"),
+    ("HOST-FIREWALL", "firewall", UFW, "failed", "ufw refuses", "ufw allow 10000/tcp"),
+    ("HOST-FIREWALL", "firewall", FIREWALLD, "failed", "firewalld refuses", "--add-port=10000/tcp"),
+    ("HOST-FIREWALL", "firewall/iptables", NO_RULE, "failed", "chain INPUT", "iptables -I INPUT"),
+    (
+        "HOST-FIREWALL",
+        "firewall/nft",
+        NFT,
+        "failed",
+        "chain inet filter input",
+        "nft insert rule inet filter",
+    ),
+    ("HOST-FIREWALL", "firewall", {**FIREWALLD, "nft": None}, "warning", "is active", "firewall-cmd"),
     ("HOST-PORT-TAKEN", "listeners/1", THIEF, "failed", "held by nc (process 9)", "cloudcore needs it"),
     ("HOST-UNIT", "units/edgecore.service", LOOP, "failed", "(9 times): boom", "journalctl -u edgecore"),
     (
@@ -116,8 +138,8 @@ FAULTS: list[tuple[str, str, Any, str, str, str]] = [
     ("EDGE-CNI-PLUGINS", "cni/missing", ["portmap"], "failed", "portmap", "apt install containernetworking"),
     (
         "EDGE-FORWARD-DROP",
-        "firewall",
-        FORWARD,
+        "firewall/iptables",
+        ["-P FORWARD DROP"],
         "failed",
         "drops by default",
         "iptables -I FORWARD -i edgelab0",
@@ -271,19 +293,38 @@ def test_before_the_installation_what_is_missing_is_no_fault(code: str) -> None:
 
 def test_a_firewall_that_lets_the_ports_in_is_fine() -> None:
     rules = ["-P INPUT DROP", "-A INPUT -p tcp -m multiport --dports 10000:10004,22 -j ACCEPT"]
-    [one] = findings("HOST-FIREWALL", spoiled("firewall/INPUT", rules))
+    [one] = findings("HOST-FIREWALL", spoiled("firewall/iptables", rules))
     assert one["status"] == "ok"
 
 
 def test_rules_for_some_packets_only_say_nothing_about_the_port() -> None:
     rules = ["-P INPUT DROP", "-A INPUT -i lo -j ACCEPT", "-A INPUT -m state --state ESTABLISHED -j ACCEPT"]
-    found = findings("HOST-FIREWALL", spoiled("firewall/INPUT", rules))
+    found = findings("HOST-FIREWALL", spoiled("firewall/iptables", rules))
     assert [one["subject"] for one in found] == ["10000", "10002"]
+
+
+def test_a_chain_of_nftables_that_iptables_keeps_is_named_once() -> None:
+    table = [{"chain": {**CHAIN, "family": "ip", "name": "INPUT", "policy": "drop"}}]
+    both = {**HEALTHY["firewall"], "iptables": NO_RULE, "nft": table}
+    assert len(findings("HOST-FIREWALL", {**HEALTHY, "firewall": both})) == 2  # two ports
+    alone = {**both, "iptables": None}
+    [one, _] = findings("HOST-FIREWALL", {**HEALTHY, "firewall": alone})
+    assert "chain ip filter INPUT of nftables" in one["found"]
+
+
+def test_a_host_without_iptables_says_nothing_about_its_forward_chain() -> None:
+    [one] = findings("EDGE-FORWARD-DROP", spoiled("firewall/iptables", None))
+    assert (one["status"], one["found"]) == ("unknown", "iptables is not installed")
+
+
+def test_a_firewall_of_an_edge_node_is_none_of_the_clusters_business() -> None:
+    [one] = findings("HOST-FIREWALL", spoiled("firewall", UFW), sides=["edge"])
+    assert one["status"] == "ok"
 
 
 def test_a_forward_policy_with_a_rule_for_the_bridge_is_fine() -> None:
     rules = ["-P FORWARD DROP", "-A FORWARD -i edgelab0 -j ACCEPT"]
-    [one] = findings("EDGE-FORWARD-DROP", spoiled("firewall/FORWARD", rules))
+    [one] = findings("EDGE-FORWARD-DROP", spoiled("firewall/iptables", rules))
     assert one["status"] == "ok"
 
 

@@ -55,6 +55,12 @@ class Lab:
         """What is to be reached: the hub, the administrator's port, MQTT, and NodePorts of a Deployment."""
         return {1883, 10000, 10002, 10004} | ({30000, 30004} if name in self.DEPLOYMENT else set())
 
+    def examined(self, name: str) -> list[dict[str, str]]:
+        """What the doctor says about a host's firewall."""
+        words = f"sides=cloud only=HOST-FIREWALL node_ip={self.address(name)}"
+        found: list[dict[str, str]] = self.host(name).ansible("edgelab.kubeedge.edge_doctor", words)["checks"]
+        return found
+
     def play(self, folder: Path, text: str, *options: str) -> None:
         """Runs a playbook on the hosts."""
         playbook = folder / "play.yml"

@@ -23,6 +23,11 @@ def test_a_port_for_one_source_is_for_no_other(lab: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FIREWALLS)
+def test_the_doctor_sees_that_the_ports_are_open(lab: Any, name: str) -> None:
+    assert [one["status"] for one in lab.examined(name)] == ["ok"]
+
+
+@pytest.mark.parametrize("name", FIREWALLS)
 def test_no_firewall_is_installed_beside_that_of_the_administrator(lab: Any, name: str) -> None:
     programs = {"ufw": "ufw", "firewalld": "firewalld"}
     there = {kind for kind, package in programs.items() if lab.host(name).package(package).is_installed}

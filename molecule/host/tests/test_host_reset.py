@@ -1,4 +1,4 @@
-"""What role reset takes back of role host. These tests come last; all of the reset has a scenario of its own."""
+"""What role reset takes back of role host. The whole reset has a scenario of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-FIREWALLS = ("cloud1", "cloud2", "cloud3", "cloud4")
+FIREWALLS = {
+    "cloud1": "nft insert rule inet filter input tcp dport 10000 accept",
+    "cloud2": "ufw allow 10000/tcp",
+    "cloud3": "firewall-cmd --permanent --add-port=10000/tcp",
+    "cloud4": "iptables -I INPUT -p tcp --dport 10000 -j ACCEPT",
+}
+"""The command that the doctor advises."""
 PLAY = """
 - hosts: all
   gather_facts: false
@@ -26,6 +32,13 @@ def reset(lab: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.mark.parametrize("name", FIREWALLS)
 def test_what_was_opened_is_closed_and_nothing_else(lab: Any, name: str) -> None:
     assert lab.reached(name) == THEIRS.get(name, {10002})
+
+
+@pytest.mark.parametrize("name", FIREWALLS)
+def test_the_doctor_names_the_port_that_is_closed_and_how_to_open_it(lab: Any, name: str) -> None:
+    [one] = lab.examined(name)
+    assert (one["status"], one["subject"]) == ("failed", "10000")
+    assert FIREWALLS[name] in one["fix"]
 
 
 def test_nftables_has_its_files_no_more(lab: Any) -> None:
