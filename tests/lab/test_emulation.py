@@ -72,10 +72,10 @@ def test_hosts_of_the_machines_own_architecture_need_nothing(tmp_path: Path) -> 
     assert list(emulation.hooks("amd64", tmp_path)) == []
 
 
-def test_a_kit_has_an_emulator_and_the_runtime_of_the_hosts_own_release() -> None:
+def test_a_kit_has_an_emulator_and_programs_of_the_hosts_own_release() -> None:
     kit = emulation.kit("arm64", "bookworm")
     assert kit["emulator"][:3] == ("qemu-user", "trixie-backports", "amd64")
-    assert kit["runtime"][:3] == ("runc", "bookworm", "amd64")
+    assert kit["native"][:3] == ("iptables,nftables,runc", "bookworm", "amd64")
 
 
 @pytest.mark.parametrize("layout", ["", "usr/"], ids=["Debian 12", "Debian 13"])
@@ -85,19 +85,22 @@ def test_a_kit_is_put_where_programs_find_it(tmp_path: Path, layout: str) -> Non
     triplet, loader = "x86_64-linux-gnu", "ld-linux-x86-64.so.2"
     for name in (
         "emulator/usr/bin/qemu-aarch64",
-        "runtime/usr/sbin/runc",
-        f"runtime/{layout}lib/{triplet}/{loader}",
-        f"runtime/usr/lib/{triplet}/libseccomp.so.2.5.4",
-        f"runtime/usr/lib/{triplet}/gconv/EBCDIC-UK.so",
+        *(f"native/usr/sbin/{name}" for name in ("runc", "nft", "xtables-nft-multi")),
+        f"native/{layout}lib/{triplet}/{loader}",
+        f"native/usr/lib/{triplet}/libseccomp.so.2.5.4",
+        f"native/usr/lib/{triplet}/xtables/libxt_MARK.so",
+        f"native/usr/lib/{triplet}/gconv/EBCDIC-UK.so",
     ):
         path = kit / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name, encoding="utf-8")
-    (kit / f"runtime/usr/lib/{triplet}/libseccomp.so.2").symlink_to("libseccomp.so.2.5.4")
+    (kit / f"native/usr/lib/{triplet}/libseccomp.so.2").symlink_to("libseccomp.so.2.5.4")
     for hook in emulation.hooks("arm64", kit):
         subprocess.run(["sh", "-ec", hook, "sh", str(root)], check=True)
     assert os.access(root / emulation.FOLDER / "qemu-aarch64", os.X_OK)
-    assert os.access(root / "usr/local/sbin/runc", os.X_OK)
+    for name in ("runc", "nft", "iptables", "ip6tables-restore"):
+        assert os.access(root / "usr/local/sbin" / name, os.X_OK)
+    assert (root / f"usr/lib/{triplet}/xtables/libxt_MARK.so").is_file()
     assert (root / "lib64" / loader).read_text(encoding="utf-8").endswith(loader)
     assert (root / f"usr/lib/{triplet}/libseccomp.so.2").readlink() == Path("libseccomp.so.2.5.4")
     assert not (root / f"usr/lib/{triplet}/gconv").exists()

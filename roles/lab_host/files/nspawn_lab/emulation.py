@@ -4,8 +4,9 @@ The kernel is the machine's own and the processor is emulated one process at a t
 for a board as far as packages, programs and `uname -m` go; it has no board's firmware, clock or speed.
 
 A root file system brings its emulator along, so what a host runs on does not depend on what the machine has
-installed. It also brings runc of the machine's architecture: the emulator refuses the system call by which
-runc makes containers. What runs in the containers is emulated again.
+installed. It also brings, of the machine's architecture, programs that speak to the kernel as the emulator
+cannot: runc makes containers by a clone(2) that it refuses, iptables and nft use sockets of netfilter that
+it does not have. All else, what runs in the containers included, is emulated.
 """
 
 from __future__ import annotations
@@ -50,17 +51,23 @@ PrivateNetwork=no
 """
 """What services cannot have in the emulator. Mount namespaces they do have."""
 EMULATOR_HOOK = 'install -D -m 755 "{kit}/emulator/usr/bin/{interpreter}" "$1/{folder}/{interpreter}"'
-RUNTIME_HOOK = """\
-# Services find runc here before they find the one of the host's architecture.
-install -D -m 755 "{kit}/runtime/usr/sbin/runc" "$1/usr/local/sbin/runc"
+NATIVE_HOOK = """\
+# Found before those of the host's architecture, by services too.
+for program in runc nft xtables-nft-multi; do
+  install -D -m 755 "{kit}/native/usr/sbin/$program" "$1/usr/local/sbin/$program"
+done
+for name in iptables ip6tables; do
+  for suffix in "" -save -restore; do ln -sf xtables-nft-multi "$1/usr/local/sbin/$name$suffix"; done
+done
 mkdir -p "$1/usr/lib64"
 [ -e "$1/lib64" ] || ln -s usr/lib64 "$1/lib64"
-# Its libraries go where Debian has them: folders of the machine's architecture, of no other use there.
-for source in "{kit}"/runtime/lib/*-linux-gnu "{kit}"/runtime/usr/lib/*-linux-gnu; do
+# Their libraries go where Debian has them: folders of the machine's architecture, of no other use there.
+for source in "{kit}"/native/lib/*-linux-gnu "{kit}"/native/usr/lib/*-linux-gnu; do
   [ -d "$source" ] || continue
   triplet=$(basename "$source")
   mkdir -p "$1/usr/lib/$triplet"
-  find "$source" -maxdepth 1 -name '*.so*' -exec cp -P -t "$1/usr/lib/$triplet" {{}} +
+  cp -a "$source"/*.so* "$1/usr/lib/$triplet"
+  [ ! -d "$source/xtables" ] || cp -a "$source/xtables" "$1/usr/lib/$triplet"
   for loader in "$1/usr/lib/$triplet"/ld-linux-*; do
     [ ! -e "$loader" ] || ln -sf "../lib/$triplet/$(basename "$loader")" "$1/usr/lib64/"
   done
@@ -73,9 +80,9 @@ printf %s '{quirks}' > "$1/{drop_in}"
 
 
 class Part(NamedTuple):
-    """A part of the kit: what is unpacked of which package, with the packages that it depends on."""
+    """A part of the kit: what is unpacked of which packages, with those that they depend on."""
 
-    package: str
+    packages: str
     suite: str
     architecture: str
     programs: str
@@ -116,7 +123,7 @@ def kit(architecture: str, suite: str) -> dict[str, Part]:
         raise LabError(f"no host of architecture {architecture} can be made here: use one of {known}")
     return {
         "emulator": Part("qemu-user", EMULATOR_SUITE, native(), INTERPRETERS[architecture]),
-        "runtime": Part("runc", suite, native(), "runc"),
+        "native": Part("iptables,nftables,runc", suite, native(), ""),
     }
 
 
@@ -132,7 +139,7 @@ def hooks(architecture: str, folder: Path) -> Iterator[str]:
     if is_foreign(architecture):
         interpreter = INTERPRETERS.get(architecture, "")
         yield EMULATOR_HOOK.format(kit=folder, interpreter=interpreter, folder=FOLDER)
-        yield RUNTIME_HOOK.format(kit=folder)
+        yield NATIVE_HOOK.format(kit=folder)
         yield SERVICES_HOOK.format(drop_in=DROP_IN, quirks=QUIRKS)
 
 

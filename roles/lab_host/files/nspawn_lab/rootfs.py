@@ -101,12 +101,12 @@ def build(
 
 
 def extract(target: Path, part: emulation.Part, log: Path) -> None:
-    """Unpacks a package and what it depends on into `target`; nothing of them is run."""
+    """Unpacks packages and what they depend on into `target`; nothing of them is run."""
     if target.exists():
         shutil.rmtree(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     command = ["mmdebstrap", "--mode=root", "--variant=extract", "--format=directory"]
-    command += [f"--architectures={part.architecture}", f"--include={part.package}"]
+    command += [f"--architectures={part.architecture}", f"--include={part.packages}"]
     command += ["--dpkgopt=path-exclude=/usr/bin/*", f"--dpkgopt=path-include=/usr/bin/{part.programs}"]
     _run(command, part.suite, target, log)
 
