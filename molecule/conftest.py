@@ -157,7 +157,7 @@ def eventually() -> Callable[..., Any]:
         while True:
             try:
                 last: Any = probe()
-            except (AssertionError, LookupError) as error:
+            except (AssertionError, LookupError, ValueError) as error:
                 last = error
             if last and not isinstance(last, Exception):
                 return last
