@@ -72,6 +72,10 @@ def test_the_programs_of_both_sides_are_one_runtime(host: Host) -> None:
         assert host.file(f"/opt/edgelab/current/bin/{name}").exists
 
 
+def test_memory_is_limited_where_that_was_asked_for(host: Host) -> None:
+    assert host.service("edgecore").systemd_properties["MemoryHigh"] == str(400 * 2**20)
+
+
 def test_a_kubelet_beside_it_is_no_reason_not_to_start(host: Host) -> None:
     pid = host.service("edgecore").systemd_properties["MainPID"]
     environment = host.file(f"/proc/{pid}/environ").content_string.split("\0")

@@ -16,6 +16,7 @@ PATHS = (
     "/usr/local/bin/keadm",
     "/etc/systemd/system/edgecore.service",
     "/etc/systemd/system/cloudcore.service",
+    "/etc/systemd/system/edgecore.service.d/50-edgelab-memory.conf",
 )
 
 
