@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import json
 import re
 import subprocess
+import sys
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -262,3 +264,53 @@ def test_a_manifest_of_a_role_is_the_one_of_the_table(role: str) -> None:
     address = " ".join(defaults[f"{role}_manifest_url"].split())
     where = known["path"].replace("{version}", f"{{{{ {role}_version }}}}")
     assert address.endswith(where)
+
+
+BUNDLE_AND_USE = """
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  vars:
+    bundle_targets: []
+    bundle_profiles: []
+    __bundle_packages: {results: []}
+    __bundle_wheels: {}
+    _bundle_archives: []
+    _bundle_absent: []
+  tasks:
+    - ansible.builtin.set_fact:
+        artifacts_facts: {images: {}, files: {calico-3.31.7-any: /cache/files/calico-3.31.7-any}}
+    - edgelab.kubeedge.artifact_bundle:
+        path: "{{ bundle }}"
+        state: sealed
+        content: "{{ lookup('ansible.builtin.template', templates ~ '/bundle_content.json.j2') | from_json }}"
+    - ansible.builtin.include_role:
+        name: edgelab.kubeedge.artifacts
+      vars:
+        artifacts_bundle: "{{ bundle }}"
+    - ansible.builtin.copy:
+        content: "{{ artifacts_facts.files | to_json }}"
+        dest: "{{ bundle }}.told"
+        mode: "0600"
+"""
+
+
+def test_files_of_a_bundle_are_told_by_their_path_in_it(tmp_path: Path) -> None:
+    """As playbooks/bundle.yml writes its manifest, and as the next run reads it."""
+    bundle = tmp_path / "bundle"
+    (bundle / "files").mkdir(parents=True)
+    (bundle / "files" / "calico-3.31.7-any").write_bytes(CONTENT)
+    (tmp_path / "play.yml").write_text(BUNDLE_AND_USE, encoding="utf-8")
+    variables = json.dumps(
+        {
+            "bundle": str(bundle),
+            "templates": str(CHECKOUT / "playbooks" / "templates"),
+            "ansible_python_interpreter": sys.executable,
+        }
+    )
+    program = Path(sys.executable).with_name("ansible-playbook")
+    command = [str(program), "-i", "localhost,", "-e", variables, str(tmp_path / "play.yml")]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    [path] = json.loads((tmp_path / "bundle.told").read_text(encoding="utf-8")).values()
+    assert Path(path).read_bytes() == CONTENT
