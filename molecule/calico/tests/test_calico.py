@@ -6,6 +6,7 @@ Scheduler and controllers are EdgeSite's own; nodes, manifest and what calico-no
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -69,6 +70,20 @@ def test_what_was_required_before_still_is(get: Callable[..., Any]) -> None:
     required = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     [term] = required["nodeSelectorTerms"]
     assert term["matchExpressions"] == [{"key": EDGE_LABEL, "operator": "DoesNotExist"}]
+
+
+@pytest.mark.parametrize(("cidr", "action"), [("10.77.0.0/16", "unchanged"), ("10.78.0.0/16", "changed")])
+def test_the_pool_is_the_wanted_one_and_another_would_be_noticed(host: Host, cidr: str, action: str) -> None:
+    """The role's own question; it fails unless the answer is `unchanged`."""
+    pool = {
+        "apiVersion": "crd.projectcalico.org/v1",
+        "kind": "IPPool",
+        "metadata": {"name": "default-ipv4-ippool"},
+        "spec": {"cidr": cidr, "ipipMode": "Never", "vxlanMode": "CrossSubnet"},
+    }
+    text = shlex.quote(json.dumps(pool))
+    answer = host.check_output(f"echo {text} | {KEADM} apply {CONFIG} --check -f - --output json")
+    assert [one["action"] for one in json.loads(answer)["objects"]] == [action]
 
 
 @pytest.fixture
