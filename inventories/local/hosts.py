@@ -28,15 +28,18 @@ def inventory() -> dict[str, object]:
     except FileNotFoundError:
         state = {"hosts": dict.fromkeys(DEFAULT_HOSTS)}
     names = list(state["hosts"])
+    workers = [name for name in names if name.startswith("worker")]
     return {
         "all": {
-            "children": ["cloud", "edge"],
+            "children": ["cloud", "edge", *(["workers"] if workers else [])],
             # Here and not in group_vars: what is relative to the checkout is known here for every host,
             # localhost included, and from whichever folder the playbook runs.
             "vars": {"edgelab_state_dir": str(STATE), "edgelab_cache_dir": str(CHECKOUT / ".cache")},
         },
         "cloud": {"hosts": [name for name in names if name.startswith(("cloud", BOX))]},
         "edge": {"hosts": [name for name in names if name.startswith(("edge", BOX))]},
+        # Workers of kubeadm; a scenario has them, the lab does not.
+        **({"workers": {"hosts": workers}} if workers else {}),
         "_meta": {
             "hostvars": {
                 name: host_variables(state, entry) for name, entry in state["hosts"].items() if entry
