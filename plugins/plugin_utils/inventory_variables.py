@@ -24,8 +24,8 @@ COMMON_WORDS = {"host"}
 """Roles whose prefix is a word that sites use for variables of their own."""
 SHARED = "edgelab_"
 """Prefix of variables that playbooks read; these take what `-e name=value` gives, which is always text."""
-RESULT = re.compile(r"_(facts|result|url)$")
-"""How names end that the roles themselves set while they run."""
+RESULT = re.compile(r"_(done|facts|failure|result|url)$")
+"""How names end that the roles themselves set while they run, where these are not private (`_`)."""
 KINDS = {
     "bool": "true or false",
     "int": "a whole number",
@@ -49,6 +49,8 @@ def name_problems(hosts: list[Host], removed: Mapping[str, str], problems: Probl
 
 def _advice(name: str, roles: Roles) -> str:
     """What to do about an unknown name; nothing when it is the site's own."""
+    if name.startswith("_"):
+        return ""
     ours = name.startswith(tuple(f"{role}_" for role in {"edgelab", *roles.names} - COMMON_WORDS))
     if ours and RESULT.search(name):
         return ""

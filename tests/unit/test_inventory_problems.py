@@ -113,6 +113,14 @@ def test_a_misspelt_variable_is_named_with_what_was_meant(roles: str, name: str)
     assert problem.startswith(f"host edge1: {name}: no role reads this variable; did you mean ")
 
 
+@pytest.mark.parametrize(
+    "name", ["__artifacts_exclusive", "artifacts_hosts_done", "upgrade_failure", "grafana_url"]
+)
+def test_what_roles_leave_behind_in_the_same_run_is_no_mistake(roles: str, name: str) -> None:
+    hosts = {**good(), "edge1": host("10.0.0.2", **{name: True})}
+    assert inventory_problems(hosts, GROUPS, SWITCHES, roles) == []
+
+
 def test_an_unknown_variable_of_a_role_is_named(roles: str) -> None:
     hosts = {**good(), "edge1": host("10.0.0.2", cloudcore_colour="blue")}
     (problem,) = inventory_problems(hosts, GROUPS, SWITCHES, roles)
