@@ -34,7 +34,7 @@ def certificates(host: Host) -> dict[str, dict[str, Any]]:
     return {entry["name"]: entry for entry in keadm(host, "cert list")["certificates"]}
 
 
-def playbook(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+def playbook(name: str | Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", INVENTORY]
     return subprocess.run(
         [*command, str(CHECKOUT / "playbooks" / name), *words],
@@ -65,6 +65,13 @@ def test_cloudcore_shows_a_certificate_for_every_address_of_the_inventory(host: 
         "openssl s_client -connect 127.0.0.1:10002 </dev/null 2>/dev/null | openssl x509 -text"
     )
     assert "203.0.113.7" in text
+
+
+def test_the_authority_is_the_one_that_was_given(host: Host, edge: Host) -> None:
+    issuer = "openssl x509 -noout -issuer"
+    connection = "openssl s_client -connect 127.0.0.1:10002 </dev/null 2>/dev/null"
+    assert "Example Corp Root CA" in host.check_output(f"{connection} | {issuer}")
+    assert "Example Corp Root CA" in edge.check_output(f"{issuer} -in /etc/kubeedge/certs/server.crt")
 
 
 def test_the_node_joined_with_a_token_of_its_own_that_is_used_up(host: Host, edge: Host) -> None:
@@ -109,6 +116,24 @@ def test_a_node_is_removed_only_when_that_is_confirmed(host: Host, edge: Host) -
     assert keadm(host, "node get --name edge1")["exists"] is False
     assert not edge.service("edgecore").is_running
     assert not edge.file("/etc/kubeedge/certs/server.key").exists
+
+
+def test_a_removed_node_joins_again_with_a_certificate_that_is_made_beforehand(
+    host: Host, edge: Host
+) -> None:
+    done = playbook(Path(__file__).parents[1] / "preissued.yml")
+    assert done.returncode == 0, done.stdout
+    assert "PRIVATE KEY" not in done.stdout
+    assert keadm(host, "node wait --name edge1 --max-lease-age 15 --timeout 60")["ready"] is True
+    # The one of its first join: none was made for this.
+    assert [token["state"] for token in keadm(host, "token list --node edge1")["tokens"]] == ["used"]
+    key = edge.file("/etc/kubeedge/certs/server.key")
+    assert (key.user, key.mode) == ("root", 0o600)
+    assert "system:node:edge1" in edge.check_output(
+        "openssl x509 -noout -subject -in /etc/kubeedge/certs/server.crt"
+    )
+    report = playbook("rotate_certs.yml", "--tags", "report", "-e", "certs_warn_days=400")
+    assert "ends in 36" in report.stdout
 
 
 def test_removing_a_node_whose_host_is_gone_says_so(host: Host) -> None:
