@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,24 @@ def test_a_built_root_file_system_is_taken_from_the_cache(tmp_path: Path) -> Non
     ready = tmp_path / "rootfs" / rootfs.key(["a"])
     ready.mkdir(parents=True)
     assert rootfs.build(tmp_path, ["a"]) == (ready, False)
+
+
+def test_two_labs_that_want_the_same_one_at_once_build_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = []
+
+    def mmdebstrap(command: list[str], suite: str, target: Path, log: Path, preparation: str = "") -> None:
+        time.sleep(0.2)
+        target.mkdir()
+        built.append(target)
+
+    monkeypatch.setattr(rootfs, "_run", mmdebstrap)
+    with ThreadPoolExecutor() as pool:
+        results = list(pool.map(lambda packages: rootfs.build(tmp_path, packages), [["a"], ["a"], ["b"]]))
+    assert sorted(new for _, new in results) == [False, True, True]
+    assert results[0][0] == results[1][0]
+    assert len(built) == 2
 
 
 def test_services_that_are_only_preinstalled_are_switched_off() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from nspawn_lab import cgroups, emulation, network, seed
 from nspawn_lab.definition import Host, Lab
+from nspawn_lab.locks import exclusive
 from nspawn_lab.shell import LabError, run, say, succeeds
 from nspawn_lab.supervisor import SYSTEMD
 
@@ -28,12 +28,8 @@ def locked(lab: Lab) -> Iterator[None]:
     """Only one command at a time changes a lab; the next one waits."""
     # Beside the state folder's content, not in it: `down` removes the folder while it holds the lock.
     lab.state.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(lab.state, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with exclusive(lab.state):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def up(lab: Lab, names: list[str], rootfs: dict[str, Path]) -> bool:

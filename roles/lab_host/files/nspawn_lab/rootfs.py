@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nspawn_lab import emulation
+from nspawn_lab.locks import exclusive
 from nspawn_lab.shell import LabError, run, say
 
 SUITE = "bookworm"
@@ -75,10 +76,19 @@ def build(
     target = cache / "rootfs" / key(packages, suite, architecture)
     if target.is_dir():
         return target, False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Two labs may want it at once: the second one waits, and finds it there.
+    with exclusive(target.with_suffix(".lock")):
+        if target.is_dir():
+            return target, False
+        _make(target, packages, suite, architecture)
+    return target, True
+
+
+def _make(target: Path, packages: list[str], suite: str, architecture: str) -> None:
     draft = target.with_suffix(".partial")
     if draft.exists():
         shutil.rmtree(draft)
-    draft.parent.mkdir(parents=True, exist_ok=True)
     unit, log, kit = (draft.with_suffix(suffix) for suffix in (".unit", ".log", ".kit"))
     unit.write_text(CGROUPS_UNIT, encoding="utf-8")
     duration = "ten minutes" if emulation.is_foreign(architecture) else "half a minute"
@@ -97,7 +107,6 @@ def build(
         shutil.rmtree(kit, ignore_errors=True)
     draft.rename(target)
     log.unlink(missing_ok=True)
-    return target, True
 
 
 def extract(target: Path, part: emulation.Part, log: Path) -> None:
