@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import io
 import os
@@ -74,10 +76,14 @@ class Mirror:
 
     def fetch(self, package: Package) -> Path:
         """The package's file, downloaded unless it is there, its SHA-256 checked."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with _exclusive(self.directory):
+            return self._fetch(package)
+
+    def _fetch(self, package: Package) -> Path:
         path = self.directory / package.filename
         if path.exists() and _sha256(path) == package.sha256:
             return path
-        self.directory.mkdir(parents=True, exist_ok=True)
         command = ["apt-get", "-q", *self._options, "-o", "APT::Sandbox::User=root", "download"]
         try:
             _run([*command, f"{package.name}={package.version}"], cwd=self.directory)
@@ -106,9 +112,21 @@ class Mirror:
             "APT::Architectures": self.arch,
         }
         options = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
-        if not list((root / "lists").glob("*Packages*")):
-            _run(["apt-get", "-q", *options, "-o", "APT::Sandbox::User=root", "update"])
+        with _exclusive(root):
+            if not list((root / "lists").glob("*Packages*")):
+                _run(["apt-get", "-q", *options, "-o", "APT::Sandbox::User=root", "update"])
         return options
+
+
+@contextlib.contextmanager
+def _exclusive(directory: Path) -> Iterator[None]:
+    """One run at a time: apt-get writes into files that it does not lock."""
+    descriptor = os.open(str(directory), os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def members(path: Path) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
