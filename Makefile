@@ -21,7 +21,7 @@ lab-up: ## only boot the bare hosts; `ansible-playbook site.yml` deploys on them
 	@scripts/bootstrap
 	@.venv/bin/ansible-playbook -i inventories/local playbooks/lab_up.yml
 
-check: ## lint, types and unit tests, in under two minutes
+check: ## lint, types and unit tests, in about three minutes
 	@scripts/check
 
 test: ## check, component tests, the main roles on hosts, the whole lab; at most 40 minutes
