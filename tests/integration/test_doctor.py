@@ -260,7 +260,7 @@ def test_a_daemon_set_that_gets_on_the_edge_is_found_on_the_cloud(lab: Lab) -> N
     finally:
         lab.kubectl("delete", "-f", "-", "--wait=false", stdin=DAEMON_SET)
     assert {"NODE-DAEMONSETS"} <= set(found) <= {"NODE-DAEMONSETS", "NODE-PODS"}, found
-    assert "DoesNotExist" in found["NODE-DAEMONSETS"]["fix"]
+    assert "keadm off-edge set" in found["NODE-DAEMONSETS"]["fix"]
     eventually(lambda: "kube-proxy" not in lab.kubectl("get", "pods", "-A"), "its pods are gone", 30)
 
 
