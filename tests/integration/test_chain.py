@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tests.integration.lab import Lab, eventually, fetch
 
-MOST_TASKS = 140
+MOST_TASKS = 125
 """Executed tasks of a second run over both hosts and the controller."""
 
 
