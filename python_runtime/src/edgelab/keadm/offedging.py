@@ -12,6 +12,7 @@ from typing import Any
 
 from edgelab.daemon import backoff
 from edgelab.daemon.clock import SYSTEM, Clock
+from edgelab.keadm import polling
 from edgelab.kube.interface import KubeApi, Obj, Resource
 from edgelab.kube.resources import DAEMON_SETS, DEPLOYMENTS, NODES, PODS, REPLICA_SETS
 from edgelab.objects.metadata import controller_of, is_deleting
@@ -193,16 +194,13 @@ async def wait_off(
     api: KubeApi, choice: Choice, *, seconds: float, clock: Clock = SYSTEM
 ) -> tuple[Survey, list[Workload]]:
     """Wait until the chosen workloads have no pod on an edge node; what was found, and who still has."""
-    deadline = clock.monotonic() + seconds
-    waits = backoff.delays(0.5, 5.0)
-    while True:
+
+    async def look() -> tuple[Survey, list[Workload]]:
         seen = await survey(api)
-        present = [
+        return seen, [
             one
             for one in seen.workloads
             if one.pods and one.reach is not Reach.only and choice.has(one.resource, one.key)
         ]
-        left = deadline - clock.monotonic()
-        if not present or left <= 0:
-            return seen, present
-        await clock.sleep(min(next(waits), left))
+
+    return await polling.until(lambda found: not found[1], look, seconds=seconds, clock=clock)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from edgelab.daemon import backoff
 from edgelab.daemon.clock import SYSTEM, Clock
+from edgelab.keadm import polling
 from edgelab.kube.interface import KubeApi, Obj, Resource
 from edgelab.kube.resources import DAEMON_SETS, PODS
 from edgelab.objects.metadata import condition
@@ -46,14 +46,13 @@ async def wait(
     api: KubeApi, wanted: Sequence[Wanted], *, seconds: float, clock: Clock = SYSTEM
 ) -> list[Progress]:
     """All of them once every one is ready, or as they are after that many seconds. Raises ApiError."""
-    deadline = clock.monotonic() + seconds
-    waits = backoff.delays(0.5, 5.0)
-    while True:
-        found = [Progress(one, await _reason(api, one)) for one in wanted]
-        left = deadline - clock.monotonic()
-        if not any(one.reason for one in found) or left <= 0:
-            return found
-        await clock.sleep(min(next(waits), left))
+
+    async def look() -> list[Progress]:
+        return [Progress(one, await _reason(api, one)) for one in wanted]
+
+    return await polling.until(
+        lambda found: not any(one.reason for one in found), look, seconds=seconds, clock=clock
+    )
 
 
 async def _reason(api: KubeApi, wanted: Wanted) -> str:
