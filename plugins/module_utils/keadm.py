@@ -47,6 +47,16 @@ def not_yet(module):
     return f"{missing[0]} is not there yet, so everything counts as a change" if missing else ""
 
 
+def diff_of(changes):
+    """A module's diff of objects: (title, before, after) of each, a side that is None is not shown."""
+    diff = {"before": "", "after": ""}
+    for title, before, after in changes:
+        for side, value in (("before", before), ("after", after)):
+            if value is not None:
+                diff[side] += f"{title} {json.dumps(value, indent=2, sort_keys=True)}\n"
+    return diff
+
+
 def ask(module, arguments, stdin=None):
     """Run keadm with `--output json`. Returns its answer; raises KeadmError.
 

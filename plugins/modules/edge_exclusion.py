@@ -107,14 +107,13 @@ workloads:
       type: bool
 """
 
-import json
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.edgelab.kubeedge.plugins.module_utils.keadm import (
     CLUSTER_SPEC,
     KEADM_SPEC,
     KeadmError,
     ask,
+    diff_of,
     not_yet,
 )
 
@@ -154,16 +153,6 @@ def without_sides(workloads):
     return [{key: value for key, value in one.items() if key not in ("before", "after")} for one in workloads]
 
 
-def diff_of(workloads):
-    """The node affinity of everything that was changed."""
-    diff = {"before": "", "after": ""}
-    for one in workloads:
-        for side in ("before", "after") if one["changed"] else ():
-            text = json.dumps(one[side], indent=2, sort_keys=True)
-            diff[side] += "{kind}/{namespace}/{name} nodeAffinity ".format(**one) + text + "\n"
-    return diff
-
-
 def main():
     """Entry point."""
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
@@ -185,7 +174,11 @@ def main():
     for key in result["open"]:
         module.warn(f"DaemonSet {key} could come to edge nodes: name it in daemonsets, or in allow")
     if module._diff and answer["changed"]:
-        result["diff"] = diff_of(workloads)
+        result["diff"] = diff_of(
+            ("{kind}/{namespace}/{name} nodeAffinity".format(**one), one["before"], one["after"])
+            for one in workloads
+            if one["changed"]
+        )
     module.exit_json(workloads=without_sides(workloads), **result)
 
 

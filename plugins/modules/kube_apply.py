@@ -97,6 +97,7 @@ from ansible_collections.edgelab.kubeedge.plugins.module_utils.keadm import (
     KEADM_SPEC,
     KeadmError,
     ask,
+    diff_of,
     not_yet,
 )
 
@@ -110,19 +111,6 @@ def as_text(definition):
     if wrong:
         raise KeadmError(f"definition holds {type(wrong[0]).__name__} where an object is expected")
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
-
-
-def diff_of(objects):
-    """A diff of what changed, one object a line of JSON."""
-    diff = {"before": "", "after": ""}
-    for one in objects:
-        if one["action"] == "unchanged":
-            continue
-        title = "{kind}/{name}".format(**one)
-        for side in ("before", "after"):
-            if one[side] is not None:
-                diff[side] += title + " " + json.dumps(one[side], indent=2, sort_keys=True) + "\n"
-    return diff
 
 
 def apply(module):
@@ -168,7 +156,11 @@ def main():
     objects = answer["objects"]
     result = {"changed": answer["changed"]}
     if module._diff and answer["changed"]:
-        result["diff"] = diff_of(objects)
+        result["diff"] = diff_of(
+            ("{kind}/{name}".format(**one), one["before"], one["after"])
+            for one in objects
+            if one["action"] != "unchanged"
+        )
     keys = ("kind", "name", "namespace", "action")
     module.exit_json(objects=[{key: one[key] for key in keys} for one in objects], **result)
 
