@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import io
 import os
@@ -16,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
+
+from ansible_collections.edgelab.kubeedge.plugins.module_utils.locks import exclusive
 
 LIBRARY = re.compile(r"(lib|zlib)[a-z0-9.+-]*\d")
 """Names of packages that hold shared libraries (Debian Policy 8.1: the soname's number is in the name)."""
@@ -77,7 +77,8 @@ class Mirror:
     def fetch(self, package: Package) -> Path:
         """The package's file, downloaded unless it is there, its SHA-256 checked."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        with _exclusive(self.directory):
+        # apt-get writes into files that it does not lock.
+        with exclusive(self.directory):
             return self._fetch(package)
 
     def _fetch(self, package: Package) -> Path:
@@ -112,21 +113,10 @@ class Mirror:
             "APT::Architectures": self.arch,
         }
         options = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
-        with _exclusive(root):
+        with exclusive(root):
             if not list((root / "lists").glob("*Packages*")):
                 _run(["apt-get", "-q", *options, "-o", "APT::Sandbox::User=root", "update"])
         return options
-
-
-@contextlib.contextmanager
-def _exclusive(directory: Path) -> Iterator[None]:
-    """One run at a time: apt-get writes into files that it does not lock."""
-    descriptor = os.open(str(directory), os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def members(path: Path) -> Iterator[tuple[tarfile.TarInfo, bytes]]:

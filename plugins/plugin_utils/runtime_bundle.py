@@ -14,7 +14,6 @@ is made twice, and a lock file makes parallel hosts wait for one another instead
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -28,6 +27,8 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
+
+from ansible_collections.edgelab.kubeedge.plugins.module_utils.locks import exclusive
 
 BASE_VERSION = re.compile(r'^version = "([^"]+)"$', re.MULTILINE)
 NEWEST_GLIBC = 45
@@ -122,12 +123,9 @@ class Builder:
                 self._prune()
         return path
 
-    @contextlib.contextmanager
     def _only_one(self, name):
         self.cache.mkdir(parents=True, exist_ok=True)
-        with open(str(self.cache / (f".{name}.lock")), "w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        return exclusive(self.cache / f".{name}.lock")
 
     def wheel(self):
         """Our own wheel, with the version stamped in; that of the wheelhouse where it is of this version."""

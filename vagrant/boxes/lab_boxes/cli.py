@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 import sys
 from pathlib import Path
 
+from nspawn_lab.locks import exclusive
 from nspawn_lab.shell import LabError, run
 
 from lab_boxes import disk, docker_image
@@ -30,8 +30,7 @@ def main(arguments: list[str]) -> int:
             return 0
         cache.mkdir(parents=True, exist_ok=True)
         # Vagrant may bring several machines up at once; the first one builds, the others wait.
-        with (cache / ".boxes.lock").open("w", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with exclusive(cache / ".boxes.lock"):
             folder = base(cache, options.packages)
             if options.what == "docker":
                 print(docker_image.ensure(cache, packages, folder))
