@@ -110,6 +110,15 @@ class Bench:
     async def phase(self, pod: Obj, phase: str, limit: float = 30) -> None:
         await self.until(lambda: self.status(pod).get("phase") == phase, f"phase {phase}", limit)
 
+    async def ready(self, pod: Obj, limit: float = 30) -> None:
+        """Wait for the readiness probe: a running process need not listen yet."""
+
+        def is_ready() -> bool:
+            conditions = self.status(pod).get("conditions", [])
+            return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+        await self.until(is_ready, "Ready", limit)
+
     async def containers(self, pod: Obj) -> list[Any]:
         labels = {"io.kubernetes.pod.uid": pod["metadata"]["uid"]}
         return list(await self.runtime.list_containers(labels))

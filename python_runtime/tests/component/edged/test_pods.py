@@ -43,13 +43,7 @@ async def test_nginx_serves_its_page_on_the_host_port(bench: Bench) -> None:
     bench.apply(pod)
     await bench.phase(pod, "Running")
     print(f"Running after {time.monotonic() - began:.2f} s")
-
-    def ready() -> bool:
-        return any(
-            c["type"] == "Ready" and c["status"] == "True" for c in bench.status(pod).get("conditions", [])
-        )
-
-    await bench.until(ready, "Ready")
+    await bench.ready(pod)
     for address in ("127.0.0.1", bench.status(pod)["podIP"]):
         page = await fetch(address, port if address == "127.0.0.1" else 80)
         assert "Welcome to nginx!" in page
@@ -64,7 +58,7 @@ async def test_restart_of_edged_leaves_containers_alone_even_offline(bench: Benc
     port = free_port()
     pod = nginx_pod(port)
     bench.apply(pod)
-    await bench.phase(pod, "Running")
+    await bench.ready(pod)
     before = [(c.id, c.state) for c in await bench.containers(pod)]
     await bench.stop()
     assert "Welcome to nginx!" in await fetch("127.0.0.1", port)
@@ -358,7 +352,7 @@ async def test_pods_outlive_a_crash_of_the_runtime(runtime_daemon: Containerd, b
     port = free_port()
     pod = nginx_pod(port)
     bench.apply(pod)
-    await bench.phase(pod, "Running")
+    await bench.ready(pod)
     before = [c.id for c in await bench.containers(pod)]
     runtime_daemon.kill_daemon()
     await asyncio.sleep(1.5)
