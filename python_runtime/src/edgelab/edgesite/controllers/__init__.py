@@ -19,6 +19,7 @@ from edgelab.edgesite.controllers.pod_gc import PodGarbageCollector
 from edgelab.edgesite.controllers.replicaset import ReplicaSetController
 from edgelab.edgesite.controllers.root_ca import RootCAPublisher
 from edgelab.edgesite.controllers.serviceaccount import ServiceAccountController
+from edgelab.edgesite.controllers.statefulset import StatefulSetController
 from edgelab.edgesite.controllers.support.cluster import Cluster
 from edgelab.edgesite.controllers.support.kinds import BUILT_IN, served
 from edgelab.edgesite.controllers.ttl_after_finished import TTLAfterFinishedController
@@ -40,6 +41,7 @@ def build(api: KubeApi, clock: Clock, ca_pem: str = "", kinds: Sequence[Resource
         DeploymentController(cluster),
         ReplicaSetController(cluster),
         DaemonSetController(cluster),
+        StatefulSetController(cluster),
         JobController(cluster),
         TTLAfterFinishedController(cluster),
         EndpointsController(cluster),

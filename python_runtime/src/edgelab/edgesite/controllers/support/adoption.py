@@ -6,7 +6,7 @@ not being deleted, and released by removing our reference, never somebody else's
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from edgelab.edgesite.controllers.support.cluster import Cluster
 from edgelab.kube.interface import Obj, Resource
@@ -15,18 +15,29 @@ from edgelab.objects.selectors import from_object
 from edgelab.objects.status import ApiError
 
 
-async def claim(cluster: Cluster, resource: Resource, owner: Obj, candidates: Iterable[Obj]) -> list[Obj]:
-    """The candidates that `owner` controls after adoption and release."""
+def _any(obj: Obj) -> bool:
+    return True
+
+
+async def claim(
+    cluster: Cluster,
+    resource: Resource,
+    owner: Obj,
+    candidates: Iterable[Obj],
+    *,
+    fits: Callable[[Obj], bool] = _any,
+) -> list[Obj]:
+    """The candidates that `owner` controls after adoption and release; all must fit, too."""
     selector, uid = from_object(owner["spec"].get("selector")), owner["metadata"]["uid"]
     mine: list[Obj] = []
     for obj in candidates:
-        controller, fits = controller_of(obj), selector.matches(labels(obj))
+        controller, chosen = controller_of(obj), selector.matches(labels(obj)) and fits(obj)
         if controller is not None and controller["uid"] == uid:
-            if fits or is_deleting(owner):
+            if chosen or is_deleting(owner):
                 mine.append(obj)
             else:
                 await _release(cluster, resource, obj, uid)
-        elif controller is None and fits and not is_deleting(owner) and not is_deleting(obj):
+        elif controller is None and chosen and not is_deleting(owner) and not is_deleting(obj):
             adopted = await _adopt(cluster, resource, obj, owner)
             mine += [adopted] if adopted is not None else []
     return mine

@@ -14,6 +14,9 @@ CRON_JOBS = Resource("batch", "v1", "cronjobs", "CronJob")
 STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "StatefulSet")
 CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
 ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
+REPLICATION_CONTROLLERS = Resource("", "v1", "replicationcontrollers", "ReplicationController")
+BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+STORAGE_CLASSES = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False)
 RESOURCE_QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
 
 BUILT_IN: tuple[Resource, ...] = (
@@ -41,18 +44,18 @@ BUILT_IN: tuple[Resource, ...] = (
     RESOURCE_QUOTAS,
     Resource("", "v1", "limitranges", "LimitRange"),
     Resource("", "v1", "podtemplates", "PodTemplate"),
-    Resource("", "v1", "replicationcontrollers", "ReplicationController"),
+    REPLICATION_CONTROLLERS,
     Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
     Resource("networking.k8s.io", "v1", "ingresses", "Ingress"),
     Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy"),
-    Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget"),
+    BUDGETS,
     Resource("rbac.authorization.k8s.io", "v1", "roles", "Role"),
     Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding"),
     Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", namespaced=False),
     Resource(
         "rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False
     ),
-    Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False),
+    STORAGE_CLASSES,
     Resource("storage.k8s.io", "v1", "csinodes", "CSINode", namespaced=False),
 )
 """What is looked through when a namespace is emptied and owners are followed, unless the server's own

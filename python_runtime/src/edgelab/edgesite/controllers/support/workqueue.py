@@ -29,6 +29,10 @@ Reconcile = Callable[[Key], Awaitable[float | None]]
 """Brings one object closer to what is wanted; returns the seconds after which to look again, if any."""
 
 
+class Again(Exception):
+    """What is to be done cannot be done yet; it is tried again with growing delays."""
+
+
 class Synced(Protocol):
     """Something that has to be filled before the work starts."""
 
@@ -122,6 +126,9 @@ class WorkQueue:
             log.log(
                 logging.DEBUG if expected else logging.WARNING, "%s %s: %s", self.name, "/".join(key), error
             )
+            self._retry(key)
+        except Again as reason:
+            log.debug("%s %s: %s", self.name, "/".join(key), reason)
             self._retry(key)
         except Exception:  # a defect met by one object must not stop the work on all others
             log.exception("%s %s failed unexpectedly; this is a defect", self.name, "/".join(key))

@@ -1,0 +1,5 @@
+"""StatefulSets: pods with names, places and volumes of their own (pkg/controller/statefulset)."""
+
+from edgelab.edgesite.controllers.statefulset.controller import StatefulSetController
+
+__all__ = ["StatefulSetController"]
