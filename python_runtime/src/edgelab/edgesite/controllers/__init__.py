@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.tasks import Module
+from edgelab.edgesite.controllers.cronjob import CronJobController
 from edgelab.edgesite.controllers.daemonset import DaemonSetController
 from edgelab.edgesite.controllers.deployment import DeploymentController
 from edgelab.edgesite.controllers.endpoints import EndpointsController
@@ -43,6 +44,7 @@ def build(api: KubeApi, clock: Clock, ca_pem: str = "", kinds: Sequence[Resource
         DaemonSetController(cluster),
         StatefulSetController(cluster),
         JobController(cluster),
+        CronJobController(cluster),
         TTLAfterFinishedController(cluster),
         EndpointsController(cluster),
         EndpointSliceController(cluster),
