@@ -11,7 +11,7 @@ import msgspec
 
 from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.kinds import Kind
-from edgelab.edgesite.store import Compacted, Entry, Event, Overrun, Store
+from edgelab.edgesite.store import Compacted, Ended, Entry, Event, Overrun, Store
 from edgelab.objects.selectors import (
     EVERYTHING,
     FieldSelector,
@@ -178,6 +178,8 @@ class Reader:
                     changes = [change for event in events if (change := select(event, where)) is not None]
                     if changes or not events:
                         yield changes
+            except Ended:
+                return
             except Overrun as error:
                 raise ApiError(410, EXPIRED) from error
 

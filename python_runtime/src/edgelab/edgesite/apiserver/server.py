@@ -19,7 +19,6 @@ from edgelab.edgesite.apiserver.documents import Documents
 from edgelab.edgesite.apiserver.handlers import ResourceHandler, respond
 from edgelab.edgesite.apiserver.kinds import Kinds
 from edgelab.edgesite.apiserver.request import ResourcePath, flag, parse_path, verb_of
-from edgelab.edgesite.store.store import StoreFailed
 from edgelab.objects.status import ApiError
 
 log = logging.getLogger("edgesite.apiserver")
@@ -90,8 +89,6 @@ class ApiServer:
             return await self._answer(request)
         except ApiError as error:
             return _failure(error)
-        except StoreFailed as error:
-            return _failure(ApiError(500, f"the store refused the write: {error}"))
         except web.HTTPRequestEntityTooLarge:
             return _failure(ApiError(413, f"limit is {MAX_BODY}"))
         except (ConnectionError, asyncio.CancelledError):

@@ -4,9 +4,9 @@
 Kubernetes but that a write is encoded after its revision is known.
 """
 
-from edgelab.edgesite.store.disk import Compacted
 from edgelab.edgesite.store.entries import Entry, Event, Key
+from edgelab.edgesite.store.errors import Compacted, StoreFailed
 from edgelab.edgesite.store.store import Store
-from edgelab.edgesite.store.watch import Overrun, Watch
+from edgelab.edgesite.store.watch import Ended, Overrun, Watch
 
-__all__ = ["Compacted", "Entry", "Event", "Key", "Overrun", "Store", "Watch"]
+__all__ = ["Compacted", "Ended", "Entry", "Event", "Key", "Overrun", "Store", "StoreFailed", "Watch"]

@@ -71,13 +71,24 @@ class Event:
     of the deletion), `previous` the version before. `frames` is for readers to share what they derive.
     """
 
-    __slots__ = ("deleted", "entry", "frames", "previous")
+    __slots__ = ("_frames", "deleted", "entry", "previous")
 
     def __init__(self, entry: Entry, previous: Entry | None, *, deleted: bool) -> None:
         self.entry = entry
         self.previous = previous
         self.deleted = deleted
-        self.frames: dict[str, bytes] = {}
+        self._frames: dict[str, bytes] | None = None
+
+    @property
+    def frames(self) -> dict[str, bytes]:
+        """What readers of this event share."""
+        if self._frames is None:
+            self._frames = {}
+        return self._frames
+
+    def cool(self) -> None:
+        """Forget what was derived: the event has been delivered, and is only kept for who comes late."""
+        self._frames = None
 
     @property
     def type(self) -> str:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections import deque
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -20,23 +20,22 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from edgelab.daemon.clock import Clock
-from edgelab.edgesite.store.disk import Compacted, Disk, Row
+from edgelab.edgesite.store.compaction import Compactor
+from edgelab.edgesite.store.disk import Disk
 from edgelab.edgesite.store.entries import Entry, Event, Key
+from edgelab.edgesite.store.errors import Compacted, StoreFailed, failure
+from edgelab.edgesite.store.history import Recent
+from edgelab.edgesite.store.retention import History
+from edgelab.edgesite.store.rows import PLAIN, Row, Transform
+from edgelab.edgesite.store.state import State, shared
+from edgelab.edgesite.store.stats import Stats
 from edgelab.edgesite.store.watch import Watch
 
 log = logging.getLogger("edgesite.store")
 
-HISTORY_BYTES = 8 << 20
-HISTORY_EVENTS = 8192
-COMPACTION_SECONDS = 300.0
-COMPACTION_ROWS = 500
 Encode = Callable[[int], bytes]
-State = dict[str, dict[str, dict[str, Entry]]]
+_HISTORY = History()
 T = TypeVar("T")
-
-
-class StoreFailed(Exception):
-    """The disk refused a write; nothing of it was kept."""
 
 
 class _Write(NamedTuple):
@@ -54,30 +53,31 @@ class Store:
 
     name = "store"
 
-    def __init__(self, directory: Path, clock: Clock) -> None:
-        self._clock = clock
-        self._disk = Disk(directory / "state.db")
+    def __init__(
+        self, directory: Path, clock: Clock, transform: Transform = PLAIN, history: History = _HISTORY
+    ) -> None:
+        self._disk = Disk(directory / "state.db", transform)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="edgesite-store")
-        self._state: State = {}
+        self._state = State(self._disk.load())
         self._pending: list[_Write] = []
         self._flying: list[_Write] = []
         self._head: dict[Key, Event] = {}
         self._wake = asyncio.Event()
+        self._advanced = asyncio.Condition()
         self._watches: dict[str, set[Watch]] = {}
-        self._history: deque[Event] = deque()
-        self._history_bytes = 0
         self.revision = self._assigned = self._start = max(self._disk.revision, 1)
-        self._history_floor = self._start
+        self._recent = Recent(self._start)
+        self._compactor = Compactor(self._disk, self._on_thread, clock, history, self._forgot)
         self.changed: dict[str, int] = {}
-        for entry in self._disk.load():
-            self._bucket(entry.key)[entry.key.name] = entry
-
-    def _bucket(self, key: Key) -> dict[str, Entry]:
-        return self._state.setdefault(key.bucket, {}).setdefault(key.namespace, {})
+        self.stats = Stats()
+        self.refusal: StoreFailed | None = None
+        """Why the last commit failed; None after one that did not."""
+        self.confirm: Callable[[int], Awaitable[None]] | None = None
+        """Awaited with a revision that is durable here before anybody is told of it."""
 
     def get(self, key: Key) -> Entry | None:
         """The committed version."""
-        return self._state.get(key.bucket, {}).get(key.namespace, {}).get(key.name)
+        return self._state.get(key)
 
     def head(self, key: Key) -> Entry | None:
         """The version that the next write will follow: it may still be on its way to the disk."""
@@ -88,11 +88,11 @@ class Store:
 
     def entries(self, bucket: str, namespace: str = "") -> Iterator[Entry]:
         """The committed objects of a resource, by namespace and name."""
-        spaces = self._state.get(bucket, {})
-        for space in (namespace,) if namespace else sorted(spaces):
-            entries = spaces.get(space, {})
-            for name in sorted(entries):
-                yield entries[name]
+        return self._state.entries(bucket, namespace)
+
+    def counts(self) -> dict[str, int]:
+        """Number of committed objects of each resource."""
+        return self._state.counts()
 
     def heads(self, bucket: str) -> Iterator[Entry]:
         """The objects of a resource including writes that are not yet committed."""
@@ -117,7 +117,7 @@ class Store:
         """The objects of a resource as they were at a revision. Raises Compacted."""
         if self.changed_at(bucket) <= revision <= self.revision and revision >= self._start:
             return list(self.entries(bucket))
-        return await self._on_thread(lambda: list(self._disk.state_at(revision, bucket)))
+        return await self._read(lambda: list(self._disk.state_at(revision, bucket)))
 
     def put(self, key: Key, encode: Encode) -> asyncio.Future[Entry]:
         """Write the next version; `encode` is given its revision. The future is done once durable."""
@@ -129,8 +129,10 @@ class Store:
 
     def _submit(self, key: Key, encode: Encode, *, deleted: bool) -> asyncio.Future[Entry]:
         revision = self._assigned + 1
-        entry = Entry(key, revision, encode(revision))
+        data = encode(revision)
         previous = self.head(key)
+        key = previous.key if previous is not None else shared(key)
+        entry = Entry(key, revision, data)
         self._assigned = revision
         row = Row(revision, key, deleted, previous.revision if previous else 0, entry.data)
         done: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
@@ -144,7 +146,7 @@ class Store:
         """Commit until cancelled; compact from time to time."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._commit_forever(), name="store/commit")
-            group.create_task(self._compact_forever(), name="store/compact")
+            group.create_task(self._compactor.run(), name="store/compact")
 
     async def _commit_forever(self) -> None:
         while True:
@@ -153,49 +155,62 @@ class Store:
             while self._pending:
                 batch = self._flying = self._pending
                 self._pending = []
-                rows = [write.row for write in batch]
-                try:
-                    await self._on_thread(partial(self._disk.commit, rows))
-                except sqlite3.Error as error:
-                    self._refuse(batch, error)
-                else:
-                    self._publish(batch)
+                await self._commit(batch)
                 self._flying = []
 
+    async def _commit(self, batch: list[_Write]) -> None:
+        rows = [write.row for write in batch]
+        began = time.perf_counter()
+        try:
+            await self._on_thread(partial(self._disk.commit, rows))
+        except sqlite3.Error as error:
+            self._refuse(batch, error)
+            return
+        self.stats.commits.observe(time.perf_counter() - began)
+        self.stats.rows += len(rows)
+        self.refusal = None
+        if self.confirm is not None:
+            await self.confirm(rows[-1].revision)
+        self._publish(batch)
+        self._compactor.committed(self.revision, sum(len(row.value) for row in rows))
+        async with self._advanced:
+            self._advanced.notify_all()
+
     def _refuse(self, batch: list[_Write], error: sqlite3.Error) -> None:
-        log.error("the disk refused %d writes: %s", len(batch), error)
         doomed = [*batch, *self._pending]
+        refusal = failure(error, str(self._disk.path.parent))
+        if self.refusal is None:
+            log.error("the disk refused %d writes: %s", len(doomed), refusal)
+        self.refusal = refusal
+        self.stats.refused += len(doomed)
         self._pending = []
         self._head.clear()
         self._assigned = self.revision
         for write in doomed:
             if not write.done.done():
-                write.done.set_exception(StoreFailed(str(error)))
+                write.done.set_exception(StoreFailed(str(refusal)))
 
     def _publish(self, batch: list[_Write]) -> None:
         for row, event, done in batch:
-            entries = self._bucket(row.key)
             if event.deleted:
-                entries.pop(row.key.name, None)
+                self._state.drop(row.key)
             else:
-                entries[row.key.name] = event.entry
+                self._state.put(event.entry)
             if self._head.get(row.key) is event:
                 del self._head[row.key]
             self.revision = row.revision
             self.changed[row.key.bucket] = row.revision
-            self._remember(event)
+            self._recent.add(event)
             for watch in self._watches.get(row.key.bucket, ()):
                 watch.deliver(event)
             if not done.done():
                 done.set_result(event.entry)
 
-    def _remember(self, event: Event) -> None:
-        self._history.append(event)
-        self._history_bytes += len(event.entry.data)
-        while self._history_bytes > HISTORY_BYTES or len(self._history) > HISTORY_EVENTS:
-            oldest = self._history.popleft()
-            self._history_bytes -= len(oldest.entry.data)
-            self._history_floor = oldest.entry.revision
+    async def advance(self, revision: int) -> int:
+        """Wait until there is something newer than a revision; gives the newest."""
+        async with self._advanced:
+            await self._advanced.wait_for(lambda: self.revision > revision)
+        return self.revision
 
     @contextmanager
     def _registered(self, watch: Watch) -> Iterator[Watch]:
@@ -215,36 +230,47 @@ class Store:
         """Put the changes in (after, until] in front of a watch opened at `until`. Raises Compacted."""
         if after >= until:
             return
-        if after >= self._history_floor:
-            recent = [e for e in self._history if after < e.entry.revision <= until]
-            watch.prepend([e for e in recent if e.entry.key.bucket == watch.bucket])
-            return
-        watch.prepend(await self._on_thread(lambda: self._disk.events(watch.bucket, after, until)))
+        recent = self._recent.after(watch.bucket, after, until)
+        if recent is None:
+            recent = await self._read(lambda: self._disk.events(watch.bucket, after, until))
+        watch.prepend(recent)
+
+    def end_watches(self) -> None:
+        """Tell every watch that there is no more to come."""
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.end()
 
     async def compact(self, revision: int) -> None:
-        """Forget the states before a revision: watches and lists from there get Compacted.
+        """Forget the states before a revision: watches and lists from there get Compacted."""
+        await self._compactor.compact(revision)
 
-        In slices, because the same thread commits what others write.
-        """
-        dropped, slice_rows = 0, COMPACTION_ROWS
-        while slice_rows == COMPACTION_ROWS:
-            slice_rows = await self._on_thread(lambda: self._disk.compact(revision, COMPACTION_ROWS))
-            dropped += slice_rows
-        while self._history and self._history[0].entry.revision <= revision:
-            self._history_bytes -= len(self._history.popleft().entry.data)
-        self._history_floor = max(self._history_floor, revision)
-        log.debug("compacted to revision %d: %d rows dropped", revision, dropped)
+    def _forgot(self, revision: int) -> None:
+        self._recent.forget(revision)
+        self.stats.compactions += 1
 
-    async def _compact_forever(self) -> None:
-        """Keep between one and two periods of history."""
-        last = self.revision
-        while True:
-            await self._clock.sleep(COMPACTION_SECONDS)
-            boundary, last = last, self.revision
+    async def probe(self) -> None:
+        """Find out whether the disk takes writes. Raises StoreFailed."""
+        if self.refusal is not None:
             try:
-                await self.compact(boundary)
+                await self._on_thread(self._disk.probe)
             except sqlite3.Error as error:
-                log.error("the disk refused to forget old revisions, trying again later: %s", error)
+                raise failure(error, str(self._disk.path.parent)) from error
+            self.refusal = None
+        else:
+            await self._on_thread(lambda: None)
+
+    async def sizes(self) -> tuple[int, int, int]:
+        """Bytes of the database, of them free, and the oldest revision that can be read."""
+        return await self._read(lambda: (*self._disk.sizes(), self._disk.floor))
+
+    async def _read(self, work: Callable[[], T]) -> T:
+        """Read from the disk. Raises StoreFailed."""
+        try:
+            return await self._on_thread(work)
+        except sqlite3.Error as error:
+            log.error("cannot read from the store: %s", error)
+            raise failure(error, str(self._disk.path)) from error
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

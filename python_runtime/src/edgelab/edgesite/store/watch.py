@@ -15,6 +15,10 @@ class Overrun(Exception):
     """The reader was too slow: its backlog was dropped and it has to list again."""
 
 
+class Ended(Exception):
+    """The store is closing: there will be no more changes."""
+
+
 class Watch:
     """A bounded backlog of events. A reader that falls behind by more than MAX_EVENTS or MAX_BYTES is
     cut off (`Overrun`) instead of holding memory: it lists anew, as after any other gap.
@@ -27,6 +31,12 @@ class Watch:
         self._bytes = 0
         self._wake = asyncio.Event()
         self._overrun = False
+        self._ended = False
+
+    def end(self) -> None:
+        """Let the reader finish what it has, and then be told that this was all (called by the store)."""
+        self._ended = True
+        self._wake.set()
 
     def deliver(self, event: Event) -> None:
         """Take an event (called by the store, in order of revisions)."""
@@ -48,11 +58,13 @@ class Watch:
 
     async def events(self, patience: float | None = None) -> list[Event]:
         """Everything that has arrived, waiting until there is something; empty when `patience` seconds
-        bring nothing. Raises Overrun.
+        bring nothing. Raises Overrun, or Ended.
         """
         while not self._events:
             if self._overrun:
                 raise Overrun
+            if self._ended:
+                raise Ended
             self._wake.clear()
             try:
                 async with asyncio.timeout(patience):

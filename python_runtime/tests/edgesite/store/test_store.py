@@ -3,48 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from tests.edgesite.store.stores import encoder, key, opened, value
 
 from edgelab.daemon.clock import SYSTEM
 from edgelab.daemon.errors import Fatal
-from edgelab.edgesite.store import Compacted, Key, Overrun, Store
+from edgelab.edgesite.store import Compacted, Overrun, Store
+from edgelab.edgesite.store import compaction as compaction_module
+from edgelab.edgesite.store import retention as retention_module
 from edgelab.edgesite.store import store as store_module
 from edgelab.edgesite.store import watch as watch_module
-
-
-def key(name: str, namespace: str = "default", bucket: str = "configmaps") -> Key:
-    return Key(bucket, namespace, name)
-
-
-def encoder(value: object, **labels: str) -> object:
-    return lambda revision: json.dumps({"metadata": {"labels": labels, "rv": revision}, "v": value}).encode()
-
-
-@asynccontextmanager
-async def opened(directory: Path) -> AsyncIterator[Store]:
-    store = Store(directory, SYSTEM)
-    task = asyncio.create_task(store.run())
-    try:
-        yield store
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        store.close()
-
-
-def value(data: bytes) -> object:
-    return json.loads(data)["v"]
+from edgelab.edgesite.store.retention import History
 
 
 async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -195,7 +171,7 @@ async def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path: Path) -> None:
 async def test_compaction_in_slices_keeps_what_is_present_and_what_came_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "COMPACTION_ROWS", 7)
+    monkeypatch.setattr(compaction_module, "COMPACTION_ROWS", 7)
     async with opened(tmp_path) as store:
         for number in range(30):
             await store.put(key(f"k{number % 3}"), encoder(number))
@@ -218,8 +194,9 @@ async def test_compaction_in_slices_keeps_what_is_present_and_what_came_after(
 async def test_compaction_that_the_disk_refuses_is_tried_again_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "COMPACTION_SECONDS", 0.02)
-    async with opened(tmp_path) as store:
+    monkeypatch.setattr(compaction_module, "COMPACTION_SECONDS", 0.02)
+    monkeypatch.setattr(retention_module, "MARK_SECONDS", 0.0)
+    async with opened(tmp_path, History(seconds=0.02)) as store:
         await store.put(key("a"), encoder(1))
         connection = store._disk._connection
         connection.execute("PRAGMA query_only=ON")  # refuses writes, as a full disk does
