@@ -1,4 +1,4 @@
-"""`edgesite server`: the embedded control plane."""
+"""`edgesite server`: the embedded control plane; and what an operator does with it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ def main(arguments: list[str] | None = None) -> int:
     if given.command is None:
         flags.print_help(sys.stderr)
         return 2
+    if given.command != "server":
+        from edgelab.edgesite.operation import commands  # noqa: PLC0415 - the server need not load them
+
+        return commands.run(given)
     try:
         settings = from_arguments(given)
     except Fatal as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import fcntl
 import logging
 import os
 from collections.abc import AsyncIterator
@@ -36,6 +35,7 @@ from edgelab.edgesite.apiserver.schema import Catalogue
 from edgelab.edgesite.apiserver.server import ApiServer
 from edgelab.edgesite.apiserver.service import ApiService
 from edgelab.edgesite.apiserver.tokens import Tokens
+from edgelab.edgesite.operation import datadir
 from edgelab.edgesite.settings import Settings
 from edgelab.edgesite.store import Store
 
@@ -47,7 +47,8 @@ class Site:
 
     def __init__(self, settings: Settings, clock: Clock = SYSTEM) -> None:
         self._settings = settings
-        self._lock = _lock(settings)
+        self._lock = datadir.lock(settings.data_dir)
+        datadir.finish(settings.data_dir)
         tls = settings.data_dir / "tls"
         local = [*settings.addresses, "127.0.0.1", str(settings.service_network[1])]
         addresses = list(dict.fromkeys(local))
@@ -107,24 +108,6 @@ class Site:
         """Close the store and release the data directory."""
         self.store.close()
         os.close(self._lock)
-
-
-def _lock(settings: Settings) -> int:
-    """One process for one data directory."""
-    directory = settings.data_dir
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise Fatal(f"cannot use the data directory {directory}: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise Fatal(
-            f"the data directory {directory} is in use by another edgesite; stop that one first"
-        ) from error
-    return descriptor
 
 
 def kubeconfig(server: str, material: keys.Keys) -> str:

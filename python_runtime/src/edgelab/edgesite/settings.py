@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgelab.daemon.errors import Fatal
+from edgelab.edgesite.operation.arguments import DATA_DIR, operation
 
 SERVICE_NETWORK = "10.96.0.0/16"
 
@@ -33,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--version", action="store_true", help="print the version and exit")
     commands = root.add_subparsers(dest="command", metavar="COMMAND")
     server = commands.add_parser("server", help="run the control plane", allow_abbrev=False)
-    server.add_argument("--data-dir", type=Path, default=Path("/var/lib/edgesite"), metavar="DIR")
+    server.add_argument("--data-dir", type=Path, default=DATA_DIR, metavar="DIR")
     server.add_argument("--listen", default="0.0.0.0:6443", metavar="ADDR:PORT")
     server.add_argument(
         "--advertise-address",
@@ -47,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     )
     server.add_argument("--service-cidr", default=SERVICE_NETWORK, metavar="CIDR")
     server.add_argument("-v", type=int, default=0, metavar="LEVEL", help="log level; 4 and above is debug")
+    operation(commands)
     return root
 
 

@@ -6,6 +6,7 @@ neither and kept its number in the table `meta`, where it is still written for i
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ from edgelab.edgesite.store.errors import Damaged
 from edgelab.edgesite.store.rows import checksum, read
 
 VERSION = 2
+CHECKSUMS = 2
+"""The first version whose rows carry one."""
 APPLICATION_ID = 0x45644765  # EdGe
 FIRST = """
 CREATE TABLE log (
@@ -110,7 +113,13 @@ def _add_checksums(connection: sqlite3.Connection) -> None:
     connection.execute(
         "UPDATE log SET crc = row_checksum(revision, bucket, namespace, name, deleted, previous, value)"
     )
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('history', ?)", (new_history(),))
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+
+
+def new_history() -> int:
+    """A number that no other history has: a restored site's revisions are not those of the old one."""
+    return secrets.randbits(62) | 1
 
 
 STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {0: _create, 1: _add_checksums}

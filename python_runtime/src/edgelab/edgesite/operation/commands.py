@@ -1,0 +1,70 @@
+"""`edgesite backup`, `restore` and `promote`: what they do, and what they say."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from edgelab.daemon.clock import SYSTEM
+from edgelab.daemon.errors import Fatal
+from edgelab.edgesite.operation import archive
+from edgelab.edgesite.operation import restore as restoring
+
+Answer = tuple[dict[str, Any], str]
+
+
+def run(given: argparse.Namespace) -> int:
+    """Run a command; gives the exit status."""
+    try:
+        data, text = COMMANDS[given.command](given)
+    except Fatal as error:
+        if given.output == "json":
+            _print(msgspec.json.encode({"error": str(error)}).decode())
+        print(f"edgesite: {error}", file=sys.stderr)
+        return error.code
+    _print(msgspec.json.encode(data).decode() if given.output == "json" else text)
+    return 0
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _backup(given: argparse.Namespace) -> Answer:
+    path, manifest = archive.write(given.data_dir, given.target, SYSTEM, keys=not given.no_keys)
+    size = path.stat().st_size
+    text = f"{path}: {size} bytes, {_what(manifest)}"
+    return {"changed": True, "file": str(path), "size": size, **_facts(manifest)}, text
+
+
+def _restore(given: argparse.Namespace) -> Answer:
+    if given.check:
+        manifest = archive.verify(given.source)
+        text = f"{given.source} is sound: as of {manifest.created}, {_what(manifest)}"
+        return {"changed": False, "file": str(given.source), **_facts(manifest)}, text
+    done = restoring.restore(given.source, given.data_dir, force=given.force)
+    aside = f"; what was there lies in {done.replaced}" if done.replaced is not None else ""
+    text = f"{given.data_dir} is as of {done.manifest.created}; versions go on at {done.revision}{aside}"
+    facts = {**_facts(done.manifest), "revision": done.revision, "replaced": str(done.replaced or "")}
+    return {"changed": True, "file": str(given.source), **facts}, text
+
+
+def _facts(manifest: archive.Manifest) -> dict[str, Any]:
+    return {
+        "revision": manifest.revision,
+        "created": manifest.created,
+        "version": manifest.version,
+        "keys": manifest.keys,
+        "ca": manifest.ca,
+    }
+
+
+def _what(manifest: archive.Manifest) -> str:
+    return f"revision {manifest.revision}, {'with' if manifest.keys else 'without'} keys"
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {"backup": _backup, "restore": _restore}
