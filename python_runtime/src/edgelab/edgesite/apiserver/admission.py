@@ -9,12 +9,16 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
+from edgelab.daemon.clock import Clock
 from edgelab.edgesite.apiserver import codec, escalation
+from edgelab.edgesite.apiserver.access.noderestriction import NodeRestriction
 from edgelab.edgesite.apiserver.authorization import Attributes, Authorizer
-from edgelab.edgesite.apiserver.context import Context
+from edgelab.edgesite.apiserver.certificates.admission import CertificateRequests
+from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.invalid import bad, invalid
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.podaccess import give_access, missing
+from edgelab.edgesite.apiserver.reviews import user_info
 from edgelab.edgesite.store import Key, Store
 from edgelab.objects.status import ApiError, not_found
 
@@ -29,23 +33,28 @@ TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 class DefaultAdmission:
     """Decides on the newest state of the store."""
 
-    def __init__(self, store: Store, service_network: ipaddress.IPv4Network, authorizer: Authorizer) -> None:
+    def __init__(
+        self, store: Store, service_network: ipaddress.IPv4Network, authorizer: Authorizer, clock: Clock
+    ) -> None:
         self._store = store
         self._authorizer = authorizer
         self._network = service_network
+        self._nodes = NodeRestriction(store, authorizer)
+        self._requests = CertificateRequests(authorizer, clock)
 
     def create(self, kind: Kind, obj: Obj, context: Context) -> None:
         """Check the namespace and complete pods, services and certificate requests."""
         if kind.resource.namespaced:
             self._namespace(kind, obj)
         self._right_to_create(kind, obj, context)
+        self._nodes.create(kind, obj, context.user)
         escalation.check(self._authorizer, kind, obj, None, context.user)
         if kind.group == "" and kind.name == "Pod":
             self._pod(obj)
         elif kind.group == "" and kind.name == "Service":
             self._service(obj)
         elif kind.name == "CertificateSigningRequest":
-            obj.setdefault("spec", {}).update(_requester(context))
+            self._requests.create(obj, user_info(context.user))
 
     def _right_to_create(self, kind: Kind, obj: Obj, context: Context) -> None:
         """A POST was checked already; a PUT or an apply that creates has only been asked for its own verb."""
@@ -54,20 +63,32 @@ class DefaultAdmission:
             context.user, Attributes("create", kind.group, kind.plural, "", namespace, name)
         )
 
-    def update(self, kind: Kind, new: Obj, old: Obj, context: Context) -> None:
+    def update(self, kind: Kind, new: Obj, old: Obj, context: Context, subresource: str = "") -> None:
         """Services may need addresses that they had not; roles and bindings may not exceed their author."""
+        self._nodes.update(kind, new, old, subresource, context.user)
         escalation.check(self._authorizer, kind, new, old, context.user)
+        if kind.name == "CertificateSigningRequest":
+            self._requests.update(new, old, subresource, context.user)
         if kind.group == "" and kind.name == "Service" and not new["metadata"].get("deletionTimestamp"):
             self._service(new, old)
 
     def delete(self, kind: Kind, obj: Obj, context: Context) -> None:
         """The namespaces that the system needs stay."""
+        self._nodes.delete(kind, obj, context.user)
         name = obj["metadata"]["name"]
         if kind.group == "" and kind.name == "Namespace" and name in PROTECTED:
             details = {"name": name, "kind": "namespaces"}
             raise ApiError(
                 403, f'namespaces "{name}" is forbidden: this namespace may not be deleted', details=details
             )
+
+    def connect(self, target: Target, body: Obj, context: Context) -> None:
+        """What nodes ask of pods and accounts."""
+        if target.subresource == "token":
+            spec = body.get("spec") or {}
+            self._nodes.token(target.kind, target.namespace, target.name, spec, context.user)
+        elif target.subresource == "eviction":
+            self._nodes.evict(target.kind, target.namespace, target.name, context.user)
 
     def _namespace(self, kind: Kind, obj: Obj) -> None:
         name = obj["metadata"]["namespace"]
@@ -197,13 +218,3 @@ def _terminating(kind: Kind, obj: Obj, namespace: str) -> ApiError:
         " because it is being terminated",
         details=details,
     )
-
-
-def _requester(context: Context) -> Obj:
-    user = context.user
-    found: Obj = {"username": user.name, "groups": list(user.groups)}
-    if user.uid:
-        found["uid"] = user.uid
-    if user.extra:
-        found["extra"] = {key: list(values) for key, values in user.extra}
-    return found

@@ -1,16 +1,21 @@
-"""Who is asking: client certificates, service account tokens, bootstrap tokens, impersonation."""
+"""Who is asking: client certificates, service account tokens, bootstrap tokens."""
 
 from __future__ import annotations
 
-import base64
-import hmac
-from collections.abc import Mapping
+import hashlib
+import ssl
+import weakref
 from typing import Any
 
-from edgelab.daemon.clock import Clock, parse_rfc3339
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from edgelab.daemon.clock import Clock
 from edgelab.edgesite.apiserver import codec
+from edgelab.edgesite.apiserver.access import bootstraptokens
+from edgelab.edgesite.apiserver.boundobjects import Revoked, Validator
 from edgelab.edgesite.apiserver.context import User
-from edgelab.edgesite.apiserver.tokens import ISSUER, InvalidToken, Tokens
+from edgelab.edgesite.apiserver.tokens import ISSUER, LEGACY_ISSUER, InvalidToken, Tokens
 from edgelab.edgesite.store import Key, Store
 from edgelab.objects.status import ApiError
 
@@ -18,7 +23,16 @@ Obj = dict[str, Any]
 
 AUTHENTICATED = "system:authenticated"
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
-BOOTSTRAP_TYPE = "bootstrap.kubernetes.io/token"
+CREDENTIAL = "authentication.kubernetes.io/credential-id"
+INVALID = "invalid bearer token"
+
+
+class Unauthenticated(ApiError):
+    """401; `why` is for TokenReviews only: who is refused is not told the reason."""
+
+    def __init__(self, why: str = INVALID) -> None:
+        super().__init__(401, "Unauthorized")
+        self.why = why
 
 
 class Authenticator:
@@ -28,90 +42,80 @@ class Authenticator:
         self._store = store
         self._tokens = tokens
         self._clock = clock
+        self._validator = Validator(store, clock)
+        self._connections: weakref.WeakKeyDictionary[ssl.SSLObject, User] = weakref.WeakKeyDictionary()
 
-    def user(self, certificate: Mapping[str, Any] | None, authorization: str) -> User:
-        """The user behind a verified client certificate (as `ssl` describes it) or an Authorization
-        header; anonymous without either. Raises ApiError 401 for credentials that are wrong.
+    def user(self, connection: ssl.SSLObject | None, authorization: str) -> User:
+        """The user behind a connection's client certificate or an Authorization header; anonymous without
+        either. Raises ApiError 401 for credentials that are wrong.
         """
-        if certificate:
-            return _from_certificate(certificate)
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer":
+        if connection is not None:
+            found = self._connections.get(connection)
+            if found is None:
+                certificate = connection.getpeercert(binary_form=True)
+                if certificate:
+                    found = self._connections[connection] = from_certificate(certificate)
+            if found is not None:
+                return found
+        parts = authorization.strip().split(" ", 2)
+        if len(parts) < 2 or parts[0].lower() != "bearer" or not parts[1]:
             return ANONYMOUS
-        user, _ = self.token(token.strip())
+        user, _ = self.token(parts[1])
         return user
 
     def token(self, token: str, audiences: list[str] | None = None) -> tuple[User, list[str]]:
-        """The user of a bearer token, and which of the wanted audiences it is for. Raises ApiError 401."""
+        """The user of a bearer token, and which of the wanted audiences it is for. Raises Unauthenticated."""
         user = self._bootstrap(token)
         if user is not None:
             return user, audiences or [ISSUER]
         try:
             claims = self._tokens.claims(token)
-        except InvalidToken as error:
-            raise unauthorized() from error
-        fitting = [item for item in audiences or [ISSUER] if item in claims.get("aud", ())]
-        if not fitting:
-            raise unauthorized()
-        return self._account(claims), fitting
+            held, wanted = claims.get("aud") or [ISSUER], audiences or [ISSUER]
+            fitting = [item for item in held if item in wanted]
+            if not fitting:
+                raise InvalidToken(
+                    f"token audiences {_quoted(held)} is invalid for the target audiences {_quoted(wanted)}"
+                )
+            return self._account(claims, token), fitting
+        except (InvalidToken, Revoked) as error:
+            raise Unauthenticated(f"[{INVALID}, {error}]" if str(error) else INVALID) from error
 
-    def _account(self, claims: Obj) -> User:
-        ours = claims.get("kubernetes.io") or {}
-        namespace, account = ours.get("namespace", ""), ours.get("serviceaccount") or {}
-        self._must_exist(Key("serviceaccounts", namespace, account.get("name", "")), account.get("uid"))
-        extra: list[tuple[str, tuple[str, ...]]] = []
-        pod = ours.get("pod")
-        if pod is not None:
-            self._must_exist(Key("pods", namespace, pod["name"]), pod["uid"])
-            extra = [
-                ("authentication.kubernetes.io/pod-name", (pod["name"],)),
-                ("authentication.kubernetes.io/pod-uid", (pod["uid"],)),
-            ]
-        for name, bucket, space in (("secret", "secrets", namespace), ("node", "nodes", "")):
-            bound = ours.get(name)
-            if bound is not None:
-                self._must_exist(Key(bucket, space, bound["name"]), bound["uid"])
-        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
-        return User(claims["sub"], groups, account.get("uid", ""), tuple(extra))
-
-    def _must_exist(self, key: Key, uid: str | None) -> None:
-        entry = self._store.get(key)
-        if entry is None or codec.decode(entry.data)["metadata"]["uid"] != uid:
-            raise unauthorized()
+    def _account(self, claims: Obj, token: str) -> User:
+        if claims["iss"] == LEGACY_ISSUER:
+            account = self._validator.legacy(claims, token)
+            extra: dict[str, str] = {}
+        else:
+            account, extra = self._validator.bound(claims)
+            extra = {CREDENTIAL: f"JTI={claims['jti']}", **extra} if claims.get("jti") else extra
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{account.namespace}", AUTHENTICATED)
+        pairs = tuple((key, (value,)) for key, value in extra.items())
+        return User(claims["sub"], groups, account.uid, pairs)
 
     def _bootstrap(self, token: str) -> User | None:
-        """Bootstrap tokens: `id.secret` in a Secret of kube-system (KEP: kubeadm join)."""
-        identifier, _, secret = token.partition(".")
-        entry = self._store.get(Key("secrets", "kube-system", f"bootstrap-token-{identifier}"))
+        """The user of a bootstrap token; None for anything else, also for one that has expired."""
+        parts = bootstraptokens.parse(token)
+        if parts is None:
+            return None
+        name = bootstraptokens.SECRET_PREFIX + parts[0]
+        entry = self._store.get(Key("secrets", bootstraptokens.NAMESPACE, name))
         if entry is None:
             return None
-        found = codec.decode(entry.data)
-        data = {key: base64.b64decode(value).decode() for key, value in (found.get("data") or {}).items()}
-        right = hmac.compare_digest(data.get("token-secret", "").encode(), secret.encode())
-        expiry = data.get("expiration")
-        expired = bool(expiry) and parse_rfc3339(expiry or "") <= self._clock.now()
-        if found.get("type") != BOOTSTRAP_TYPE or not right or expired:
-            raise unauthorized()
-        if data.get("usage-bootstrap-authentication") != "true":
-            raise unauthorized()
-        groups = [group for group in data.get("auth-extra-groups", "").split(",") if group]
-        return User(f"system:bootstrap:{identifier}", ("system:bootstrappers", *groups, AUTHENTICATED))
+        groups = bootstraptokens.groups(codec.decode(entry.data), *parts, self._clock.now())
+        if groups is None:
+            return None
+        return User(f"system:bootstrap:{parts[0]}", (*groups, AUTHENTICATED))
 
 
-def unauthorized() -> ApiError:
-    """401 as kube-apiserver words it."""
-    return ApiError(401, "Unauthorized")
+def from_certificate(der: bytes) -> User:
+    """The user that a verified certificate names. Raises Unauthenticated for one without a name."""
+    subject = x509.load_der_x509_certificate(der).subject
+    names = [str(item.value) for item in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    groups = [str(item.value) for item in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
+    if not names or not names[-1]:
+        raise Unauthenticated
+    extra = ((CREDENTIAL, (f"X509SHA256={hashlib.sha256(der).hexdigest()}",)),)
+    return User(names[-1], (*groups, AUTHENTICATED), "", extra)
 
 
-def _from_certificate(certificate: Mapping[str, Any]) -> User:
-    names: list[str] = []
-    groups: list[str] = []
-    for part in certificate.get("subject", ()):
-        for key, value in part:
-            if key == "commonName":
-                names.append(value)
-            elif key == "organizationName":
-                groups.append(value)
-    if not names:
-        raise unauthorized()
-    return User(names[-1], (*groups, AUTHENTICATED))
+def _quoted(values: list[str]) -> str:
+    return f"[{' '.join(codec.encode(value).decode() for value in values)}]"

@@ -71,17 +71,19 @@ class ResourceHandler:
     async def _review(self, request: web.Request, kind: Kind, path: ResourcePath, user: User) -> web.Response:
         if request.method != "POST" or path.name:
             raise ApiError(405, NOT_ALLOWED)
-        body = codec.check_type(kind, await self._bodies.read(request), self._service.registry.kinds)
+        context, kinds = _context(request, user), self._service.registry.kinds
+        body = codec.conform(
+            kind, codec.check_type(kind, await self._bodies.read(request), kinds), kinds, context
+        )
         if kind.name == "Binding":
-            pods = self._service.registry.kinds.find("", "v1", "pods")
+            pods = kinds.find("", "v1", "pods")
             assert pods is not None
-            context = _context(request, user)
             answer = await self._service.bind(
                 Target(pods, path.namespace, body["metadata"]["name"]), body, context
             )
         else:
             answer = self._reviews.answer(kind.name, path.namespace, body, user)
-        return respond(codec.encode(answer), 201)
+        return respond(codec.encode(answer), 201, context)
 
     async def _on_object(
         self, request: web.Request, kind: Kind, path: ResourcePath, user: User, wanted: Wanted

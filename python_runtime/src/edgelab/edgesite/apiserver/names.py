@@ -88,6 +88,7 @@ def label_value(value: str) -> list[str]:
 
 
 CHECKS: dict[tuple[str, str], Check] = {
+    ("certificates.k8s.io", "CertificateSigningRequest"): path_segment,
     ("", "Namespace"): label,
     ("", "Service"): service_label,
     ("rbac.authorization.k8s.io", "Role"): path_segment,

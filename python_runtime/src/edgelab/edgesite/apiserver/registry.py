@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from edgelab.daemon.clock import Clock
 from edgelab.edgesite.apiserver import codec, objectmeta
-from edgelab.edgesite.apiserver.context import Context
+from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.deletion import Deletion, finished, plan
 from edgelab.edgesite.apiserver.invalid import Cause, bad, invalid
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
@@ -34,12 +34,16 @@ class Admission(Protocol):
         """Look at a new object (with defaults)."""
         ...
 
-    def update(self, kind: Kind, new: Obj, old: Obj, context: Context) -> None:
+    def update(self, kind: Kind, new: Obj, old: Obj, context: Context, subresource: str = "") -> None:
         """Look at a changed object."""
         ...
 
     def delete(self, kind: Kind, obj: Obj, context: Context) -> None:
         """Look at an object that is to be deleted."""
+        ...
+
+    def connect(self, target: Target, body: Obj, context: Context) -> None:
+        """Look at what is posted to a subresource that is no part of the object."""
         ...
 
 
@@ -49,7 +53,7 @@ class Registry:
     def __init__(self, store: Store, kinds: Kinds, admission: Admission, clock: Clock) -> None:
         self.store = store
         self.kinds = kinds
-        self._admission = admission
+        self.admission = admission
         self._clock = clock
 
     @staticmethod
@@ -88,7 +92,7 @@ class Registry:
             obj.pop("status", None)
             if kind.custom is None:
                 obj["status"] = {}
-        self._admission.create(kind, obj, context)
+        self.admission.create(kind, obj, context)
         self._check(kind, obj, objectmeta.validate(obj, kind) + self._problems(kind, obj))
         key = self.key(kind, namespace, obj["metadata"]["name"])
         if self.store.head(key) is not None:
@@ -149,7 +153,7 @@ class Registry:
             strategy.default(new)
             if not subresource:
                 strategy.on_update(new, old)
-        self._admission.update(kind, new, old, context)
+        self.admission.update(kind, new, old, context, subresource)
         causes = objectmeta.validate_update(new, old)
         if kind.custom is None and not subresource:
             causes += strategy.validate_update(new, old)
@@ -215,7 +219,7 @@ class Registry:
         key = self.key(kind, namespace, name)
         old = self.current(kind, namespace, name)
         self._delete_preconditions(kind, key, options.get("preconditions") or {}, old)
-        self._admission.delete(kind, old, context)
+        self.admission.delete(kind, old, context)
         step = plan(kind, old, options, self._clock.now())
         if step is Deletion.NOW:
             return await self._remove(kind, key, old, context), True

@@ -12,6 +12,7 @@ from aiohttp import web
 from edgelab.daemon.errors import Fatal
 from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.accept import Wanted, parse
+from edgelab.edgesite.apiserver.access.impersonation import Incomplete, impersonated
 from edgelab.edgesite.apiserver.authentication import Authenticator
 from edgelab.edgesite.apiserver.authorization import Attributes, Authorizer
 from edgelab.edgesite.apiserver.context import User
@@ -89,6 +90,9 @@ class ApiServer:
             return await self._answer(request)
         except ApiError as error:
             return _failure(error)
+        except Incomplete as error:
+            text = f'Internal Server Error: "{request.path_qs}": {error}\n'
+            return web.Response(text=text, status=500, headers={"X-Content-Type-Options": "nosniff"})
         except web.HTTPRequestEntityTooLarge:
             return _failure(ApiError(413, f"limit is {MAX_BODY}"))
         except (ConnectionError, asyncio.CancelledError):
@@ -129,30 +133,9 @@ class ApiServer:
 
     def _user(self, request: web.Request) -> User:
         transport = request.transport
-        certificate = transport.get_extra_info("peercert") if transport is not None else None
-        user = self._authenticator.user(certificate, request.headers.get("Authorization", ""))
-        name = request.headers.get("Impersonate-User")
-        if name is not None:
-            return self._impersonated(request, user, name)
-        alone = [header for header in request.headers if header.lower().startswith("impersonate-")]
-        if alone:  # kube-apiserver answers 500; to ignore it would be to act with the caller's own rights
-            raise ApiError(500, f"requested {alone} without impersonating a user")
-        return user
-
-    def _impersonated(self, request: web.Request, user: User, name: str) -> User:
-        groups = request.headers.getall("Impersonate-Group", [])
-        prefix = "system:serviceaccount:"
-        if name.startswith(prefix):
-            namespace, _, account = name.removeprefix(prefix).partition(":")
-            wanted = Attributes("impersonate", resource="serviceaccounts", namespace=namespace, name=account)
-            groups = groups or ["system:serviceaccounts", f"system:serviceaccounts:{namespace}"]
-        else:
-            wanted = Attributes("impersonate", resource="users", name=name)
-        self._authorizer.check(user, wanted)
-        for group in request.headers.getall("Impersonate-Group", []):
-            self._authorizer.check(user, Attributes("impersonate", resource="groups", name=group))
-        known = "system:unauthenticated" if name == "system:anonymous" else "system:authenticated"
-        return User(name, tuple(dict.fromkeys([*groups, known])))
+        connection = transport.get_extra_info("ssl_object") if transport is not None else None
+        user = self._authenticator.user(connection, request.headers.get("Authorization", ""))
+        return impersonated(user, request.headers, self._authorizer)
 
     def _document(self, request: web.Request, user: User) -> web.Response:
         verb = {"GET": "get", "HEAD": "get", "POST": "post"}.get(request.method, request.method.lower())
@@ -170,6 +153,7 @@ def _attributes(request: web.Request, path: ResourcePath) -> Attributes:
         path.subresource,
         path.name if path.plural == "namespaces" and path.name else path.namespace,
         path.name,
+        field_selector=request.query.get("fieldSelector", ""),
     )
 
 

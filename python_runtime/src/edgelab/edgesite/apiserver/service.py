@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from edgelab.daemon.clock import Clock, rfc3339
-from edgelab.edgesite.apiserver import boundobjects, codec, scale
+from edgelab.edgesite.apiserver import boundobjects, codec, scale, tokenrequests
 from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.options import typed
@@ -101,11 +101,14 @@ class ApiService:
         if subresource == "binding":
             return await self.bind(target, body, context)
         if subresource == "eviction":
+            self.registry.admission.connect(target, body, context)
             await self.registry.delete(kind, namespace, name, body.get("deleteOptions") or {}, context)
             return dict(CREATED)
         if subresource == "token":
             account = codec.decode(self.registry.get(kind, namespace, name).data)
-            bound = boundobjects.claim(self.registry, account, (body.get("spec") or {}).get("boundObjectRef"))
+            body = tokenrequests.checked(body, account, namespace)
+            self.registry.admission.connect(target, body, context)
+            bound = boundobjects.claim(self.registry, account, body["spec"].get("boundObjectRef"))
             return self._tokens.request(account, body, bound)
         raise ApiError(405, "the server does not allow this method on the requested resource")
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.tasks import Module
+from edgelab.edgesite.controllers.cluster_roles import ClusterRoleAggregationController
 from edgelab.edgesite.controllers.cronjob import CronJobController
 from edgelab.edgesite.controllers.daemonset import DaemonSetController
 from edgelab.edgesite.controllers.deployment import DeploymentController
@@ -54,6 +55,7 @@ def build(api: KubeApi, clock: Clock, ca_pem: str = "", kinds: Sequence[Resource
         health,
         Heartbeats(cluster, health),
         TaintEvictionController(cluster),
+        ClusterRoleAggregationController(cluster),
     ]
     if ca_pem:
         controllers.append(RootCAPublisher(cluster, ca_pem))
