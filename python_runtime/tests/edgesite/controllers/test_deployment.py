@@ -50,6 +50,7 @@ async def test_a_deployment_becomes_pods_on_a_node(cluster: Site) -> None:
         "updatedReplicas": 3,
         "readyReplicas": 3,
         "availableReplicas": 3,
+        "terminatingReplicas": 0,
         "conditions": status(cluster)["conditions"],
     }
 

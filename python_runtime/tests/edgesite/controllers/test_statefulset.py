@@ -97,7 +97,7 @@ async def test_pods_come_one_after_the_other(cluster: Site) -> None:
     }
     assert (first["spec"]["hostname"], first["spec"]["subdomain"]) == ("db-0", "db")
     messages = {event["message"] for event in cluster.api.all(EVENTS)}
-    assert "create Pod db-0 in StatefulSet db successful" in messages
+    assert "Create Pod db-0 in StatefulSet db successful" in messages
 
 
 async def test_a_parallel_set_does_not_wait(cluster: Site) -> None:
@@ -194,7 +194,7 @@ async def test_each_pod_has_its_claims_which_stay(cluster: Site) -> None:
     await cluster.until(lambda: names(cluster) == ["db-0"])
     assert len(cluster.api.all(PERSISTENT_VOLUME_CLAIMS)) == 2
     messages = {event["message"] for event in cluster.api.all(EVENTS)}
-    assert "create Claim data-db-1 Pod db-1 in StatefulSet db success" in messages
+    assert "Create Claim data-db-1 Pod db-1 in StatefulSet db success" in messages
 
 
 async def test_claims_go_with_pods_that_are_scaled_away(cluster: Site) -> None:

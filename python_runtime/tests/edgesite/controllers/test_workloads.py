@@ -6,7 +6,7 @@ import pytest
 from tests.edgesite.manifests import pod, pod_spec
 from tests.edgesite.site import Site, site
 
-from edgelab.edgesite.controllers.support.kinds import JOBS
+from edgelab.edgesite.controllers.support.kinds import JOBS, REPLICATION_CONTROLLERS
 from edgelab.kube.interface import Obj
 from edgelab.kube.resources import DAEMON_SETS, EVENTS, NODES, PODS, REPLICA_SETS
 from edgelab.objects.metadata import condition, is_deleting
@@ -113,6 +113,17 @@ async def test_a_refused_pod_is_reported_and_tried_again(cluster: Site) -> None:
     await cluster.settle(3)
     assert len(living(cluster)) == 1
     assert condition(cluster.api.one(REPLICA_SETS, "rs"), "ReplicaFailure") is None
+
+
+async def test_a_replication_controller_keeps_its_pods(cluster: Site) -> None:
+    made = replica_set(2)
+    made["metadata"]["name"] = "rc"
+    made["spec"]["selector"] = {"app": "x"}
+    await cluster.api.create(REPLICATION_CONTROLLERS, made, "default")
+    await cluster.settle()
+    assert len(living(cluster)) == 2
+    status = cluster.api.one(REPLICATION_CONTROLLERS, "rc")["status"]
+    assert status == {"replicas": 2, "fullyLabeledReplicas": 2, "observedGeneration": 1}
 
 
 def daemons_ready(cluster: Site) -> int:

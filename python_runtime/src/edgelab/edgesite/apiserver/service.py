@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from edgelab.daemon.clock import Clock, rfc3339
 from edgelab.edgesite.apiserver import boundobjects, codec, scale, tokenrequests
 from edgelab.edgesite.apiserver.context import Context, Target
+from edgelab.edgesite.apiserver.eviction import CREATED, Eviction
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.options import typed
 from edgelab.edgesite.apiserver.patching import Patcher
@@ -18,7 +19,6 @@ from edgelab.objects.status import ApiError, conflict
 
 Obj = dict[str, Any]
 
-CREATED = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 POSTED = {
     "binding": ("", "v1", "Binding"),
     "eviction": ("policy", "v1", "Eviction"),
@@ -43,6 +43,7 @@ class ApiService:
         self.reader = reader
         self.patcher = Patcher(registry, clock)
         self._tokens = tokens
+        self._eviction = Eviction(registry, clock)
         self._clock = clock
 
     def _known(self, kind: Kind, subresource: str) -> None:
@@ -102,8 +103,7 @@ class ApiService:
             return await self.bind(target, body, context)
         if subresource == "eviction":
             self.registry.admission.connect(target, body, context)
-            await self.registry.delete(kind, namespace, name, body.get("deleteOptions") or {}, context)
-            return dict(CREATED)
+            return await self._eviction.evict(target, body, context)
         if subresource == "token":
             account = codec.decode(self.registry.get(kind, namespace, name).data)
             body = tokenrequests.checked(body, account, namespace)

@@ -10,6 +10,7 @@ from edgelab.edgesite.controllers.cluster_roles import ClusterRoleAggregationCon
 from edgelab.edgesite.controllers.cronjob import CronJobController
 from edgelab.edgesite.controllers.daemonset import DaemonSetController
 from edgelab.edgesite.controllers.deployment import DeploymentController
+from edgelab.edgesite.controllers.disruption import DisruptionController, StaleDisruptions
 from edgelab.edgesite.controllers.endpoints import EndpointsController
 from edgelab.edgesite.controllers.endpointslice import EndpointSliceController
 from edgelab.edgesite.controllers.eviction import TaintEvictionController
@@ -18,7 +19,7 @@ from edgelab.edgesite.controllers.job import JobController
 from edgelab.edgesite.controllers.namespace import NamespaceController
 from edgelab.edgesite.controllers.node_health import Heartbeats, NodeHealthController
 from edgelab.edgesite.controllers.pod_gc import PodGarbageCollector
-from edgelab.edgesite.controllers.replicaset import ReplicaSetController
+from edgelab.edgesite.controllers.replicaset import ReplicaSetController, ReplicationControllerManager
 from edgelab.edgesite.controllers.root_ca import RootCAPublisher
 from edgelab.edgesite.controllers.serviceaccount import ServiceAccountController
 from edgelab.edgesite.controllers.statefulset import StatefulSetController
@@ -42,11 +43,14 @@ def build(api: KubeApi, clock: Clock, ca_pem: str = "", kinds: Sequence[Resource
         ServiceAccountController(cluster),
         DeploymentController(cluster),
         ReplicaSetController(cluster),
+        ReplicationControllerManager(cluster),
         DaemonSetController(cluster),
         StatefulSetController(cluster),
         JobController(cluster),
         CronJobController(cluster),
         TTLAfterFinishedController(cluster),
+        DisruptionController(cluster),
+        StaleDisruptions(cluster),
         EndpointsController(cluster),
         EndpointSliceController(cluster),
         NamespaceController(cluster, lambda: served(built_in, definitions)),

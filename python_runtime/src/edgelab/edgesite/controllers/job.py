@@ -236,7 +236,7 @@ def job_pod(job: Obj, index: int | None) -> Obj:
     suffix = f"{index}-" if index is not None else ""
     pod = from_template(job, job["spec"]["template"], generate_name=f"{name}-{suffix}")
     metadata = pod["metadata"]
-    metadata["finalizers"].append(TRACKING)
+    metadata["finalizers"] = [*metadata.get("finalizers", ()), TRACKING]
     metadata["labels"] |= {
         "controller-uid": uid,
         "batch.kubernetes.io/controller-uid": uid,
@@ -244,7 +244,7 @@ def job_pod(job: Obj, index: int | None) -> Obj:
         "batch.kubernetes.io/job-name": name,
     }
     if index is not None:
-        metadata["annotations"][INDEX] = metadata["labels"][INDEX] = str(index)
+        metadata.setdefault("annotations", {})[INDEX] = metadata["labels"][INDEX] = str(index)
         pod["spec"]["hostname"] = f"{name}-{index}"
         for container in [*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or [])]:
             environment = container.setdefault("env", [])

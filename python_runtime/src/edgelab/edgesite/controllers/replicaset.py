@@ -1,7 +1,7 @@
-"""ReplicaSets: as many pods as `spec.replicas` says (pkg/controller/replicaset).
+"""ReplicaSets and ReplicationControllers: as many pods as `spec.replicas` says (pkg/controller/replicaset).
 
-Receives ReplicaSets and pods. Writes pods (create, delete, adopt, release), the ReplicaSets' status
-and events. When the API refuses a pod, the condition ReplicaFailure says why, and it tries again.
+Receives them and pods. Writes pods (create, delete, adopt, release), their own status and events.
+When the API refuses a pod, the condition ReplicaFailure says why, and it tries again.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from typing import Any
 
 from edgelab.edgesite.controllers.support.adoption import claim
 from edgelab.edgesite.controllers.support.cluster import Cluster
+from edgelab.edgesite.controllers.support.kinds import REPLICATION_CONTROLLERS
+from edgelab.edgesite.controllers.support.owners import watch_owned
 from edgelab.edgesite.controllers.support.pods import (
     available_in,
     deletion_order,
     from_template,
     is_active,
+    is_finished,
     is_ready,
 )
 from edgelab.edgesite.controllers.support.recorder import Recorder
@@ -23,8 +26,7 @@ from edgelab.edgesite.controllers.support.workqueue import WorkQueue
 from edgelab.kube.informer import Key
 from edgelab.kube.interface import Obj
 from edgelab.kube.resources import PODS, REPLICA_SETS
-from edgelab.objects.metadata import controller_of, is_deleting, labels
-from edgelab.objects.selectors import from_object
+from edgelab.objects.metadata import is_deleting, labels
 from edgelab.objects.status import ApiError
 
 BURST = 500
@@ -35,41 +37,28 @@ class ReplicaSetController:
     """A module; its queue holds the keys of ReplicaSets."""
 
     name = "replicaset-controller"
+    resource = REPLICA_SETS
+    counts_terminating = True
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._sets = cluster.view(REPLICA_SETS)
+        self._sets = cluster.view(self.resource)
         self._pods = cluster.view(PODS)
         self._events = Recorder(cluster.api, cluster.clock, self.name)
         self._queue = WorkQueue(self.name, self._reconcile, cluster.clock, [self._sets, self._pods])
         self._sets.add_handler(lambda _, __, new: self._queue.add_object(new))
-        self._pods.add_handler(self._on_pod)
+        watch_owned(self._pods, self._sets, self.resource.kind, self._queue)
 
     async def run(self) -> None:
         """Keep every ReplicaSet at its size."""
         await self._queue.run()
 
-    def _on_pod(self, event_type: str, old: Obj | None, new: Obj) -> None:
-        for pod in (old, new):
-            if pod is None:
-                continue
-            owner = controller_of(pod)
-            if owner is not None and owner["kind"] == "ReplicaSet":
-                self._queue.add((pod["metadata"]["namespace"], owner["name"]))
-            elif owner is None and event_type != "DELETED":
-                self._on_orphan(pod)
-
-    def _on_orphan(self, pod: Obj) -> None:
-        for candidate in self._sets.in_namespace(pod["metadata"]["namespace"]):
-            if from_object(candidate["spec"].get("selector")).matches(labels(pod)):
-                self._queue.add_object(candidate)
-
     async def _reconcile(self, key: Key) -> float | None:
         replica_set = self._sets.get(key[1], key[0])
         if replica_set is None:
             return None
-        pods = await claim(self._cluster, PODS, replica_set, self._pods.claimable(replica_set))
-        active = [pod for pod in pods if is_active(pod)]
+        candidates = [pod for pod in self._pods.claimable(replica_set) if is_active(pod)]
+        active = await claim(self._cluster, PODS, replica_set, candidates)
         failure: tuple[str, ApiError] | None = None
         if not is_deleting(replica_set):
             failure = await self._resize(replica_set, active)
@@ -90,10 +79,14 @@ class ReplicaSetController:
             await self._events.warning(replica_set, "FailedCreate", f"Error creating: {error.message}")
             return "FailedCreate", error
         for pod in deletion_order(active)[: max(0, min(difference, BURST))]:
-            if await self._cluster.delete(PODS, pod):
-                await self._events.normal(
-                    replica_set, "SuccessfulDelete", f"Deleted pod: {pod['metadata']['name']}"
-                )
+            name = pod["metadata"]["name"]
+            try:
+                deleted = await self._cluster.delete(PODS, pod)
+            except ApiError as error:
+                await self._events.warning(replica_set, "FailedDelete", f"Error deleting: {error.message}")
+                return "FailedDelete", error
+            if deleted:
+                await self._events.normal(replica_set, "SuccessfulDelete", f"Deleted pod: {name}")
         return None
 
     async def _create(self, replica_set: Obj) -> None:
@@ -115,13 +108,16 @@ class ReplicaSetController:
             "availableReplicas": waits.count(0.0),
         }
         status: Obj = {"replicas": len(active), **{name: count for name, count in counts.items() if count}}
+        if self.counts_terminating:
+            leaving = [pod for pod in owned if is_deleting(pod) and not is_finished(pod)]
+            status["terminatingReplicas"] = len(leaving)
         status["observedGeneration"] = replica_set["metadata"].get("generation", 1)
         if conditions := self._conditions(replica_set, failure):
             status["conditions"] = conditions
         if status != replica_set.get("status"):
             changed = copy.deepcopy(replica_set)
             changed["status"] = status
-            await self._cluster.update(REPLICA_SETS, changed, "status")
+            await self._cluster.update(self.resource, changed, "status")
         return min((wait for wait in waits if wait > 0), default=None)
 
     def _conditions(self, replica_set: Obj, failure: tuple[str, ApiError] | None) -> list[Any]:
@@ -133,3 +129,11 @@ class ReplicaSetController:
         mine = {"type": "ReplicaFailure", "status": "True", "reason": reason, "message": error.message}
         same = [item for item in old if mine.items() <= item.items()]
         return [*others, same[0] if same else {**mine, "lastTransitionTime": self._cluster.stamp()}]
+
+
+class ReplicationControllerManager(ReplicaSetController):
+    """A module; its queue holds the keys of ReplicationControllers, the ReplicaSets of older days."""
+
+    name = "replication-controller"
+    resource = REPLICATION_CONTROLLERS
+    counts_terminating = False

@@ -110,7 +110,7 @@ class _Pass:
             await self._roll()
         else:
             await self._recreate(pods)
-        if not paused:
+        if paused or self._is_complete():
             await self._clean_up()
         return await self.report()
 
@@ -185,7 +185,9 @@ class _Pass:
         if wanted != current or new["spec"].get("minReadySeconds", 0) != minimum:
             changed = copy.deepcopy(new)
             changed["metadata"]["annotations"] = wanted
-            changed["spec"]["minReadySeconds"] = minimum
+            changed["spec"].pop("minReadySeconds", None)
+            if minimum:
+                changed["spec"]["minReadySeconds"] = minimum
             new = self._have(await self.cluster.update(REPLICA_SETS, changed))
         await self._note_new(new, wanted[revisions.REVISION])
         return new
@@ -230,8 +232,9 @@ class _Pass:
 
     async def _note_pause(self, paused: bool) -> None:
         current = condition(self.deployment, "Progressing")
-        was = current is not None and current["reason"] == "DeploymentPaused"
-        if paused == was:
+        reason = current["reason"] if current is not None else ""
+        was = reason == "DeploymentPaused"
+        if paused == was or reason == progress.LATE or not progress.has_deadline(self.deployment):
             return
         verdict = ("Unknown", "DeploymentPaused", "Deployment is paused")
         if not paused:
@@ -268,20 +271,21 @@ class _Pass:
         message = f"Scaled {direction} replica set {replica_set['metadata']['name']} from {before} to {after}"
         await self.events.normal(self.deployment, "ScalingReplicaSet", message)
 
-    async def _clean_up(self) -> None:
-        """Delete the oldest idle ReplicaSets beyond the revision history, once the rollout is complete."""
+    def _is_complete(self) -> bool:
         status = progress.status_of(self.deployment, self.new, list(self.sets.values()), self.limit, self.now)
-        if not progress.is_complete(self.deployment, status, self.limit.desired):
-            return
-        idle = [
-            rs
-            for rs in self.old()
-            if not rollout.size(rs) and not (rs.get("status") or {}).get("replicas") and not is_deleting(rs)
-        ]
-        surplus = len(idle) - int(self.deployment["spec"].get("revisionHistoryLimit", 10))
-        for replica_set in sorted(idle, key=revisions.revision)[: max(0, surplus)]:
-            await self.cluster.delete(REPLICA_SETS, replica_set)
-            del self.sets[replica_set["metadata"]["name"]]
+        return progress.is_complete(self.deployment, status, self.limit.desired)
+
+    async def _clean_up(self) -> None:
+        """Delete the oldest ReplicaSets beyond the revision history; those that have pods stay."""
+        old = [replica_set for replica_set in self.old() if not is_deleting(replica_set)]
+        surplus = len(old) - int(self.deployment["spec"].get("revisionHistoryLimit", 10))
+        for replica_set in sorted(old, key=revisions.revision)[: max(0, surplus)]:
+            status, metadata = replica_set.get("status") or {}, replica_set["metadata"]
+            if rollout.size(replica_set) or status.get("replicas"):
+                continue
+            if status.get("observedGeneration", 0) >= metadata.get("generation", 1):
+                await self.cluster.delete(REPLICA_SETS, replica_set)
+                del self.sets[metadata["name"]]
 
     def _have(self, replica_set: Obj) -> Obj:
         self.sets[replica_set["metadata"]["name"]] = replica_set

@@ -15,7 +15,7 @@ from edgelab.objects.metadata import condition
 NO_DEADLINE = 2**31 - 1
 AVAILABLE = ("True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
 UNAVAILABLE = ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
-DONE = "NewReplicaSetAvailable"
+DONE, LATE = "NewReplicaSetAvailable", "ProgressDeadlineExceeded"
 
 
 def put(status: Obj, kind: str, verdict: tuple[str, str, str], now: dt.datetime) -> None:
@@ -55,6 +55,9 @@ def status_of(
     }
     status: Obj = {"observedGeneration": deployment["metadata"].get("generation", 1)}
     status |= {name: value for name, value in counts.items() if value}
+    synced = [found for rs in replica_sets if (found := rs.get("status") or {}).get("observedGeneration")]
+    if all("terminatingReplicas" in found for found in synced):
+        status["terminatingReplicas"] = count(replica_sets, "terminatingReplicas")
     if "collisionCount" in old:
         status["collisionCount"] = old["collisionCount"]
     status["conditions"] = [dict(item) for item in old.get("conditions") or []]
@@ -91,12 +94,20 @@ def has_progressed(deployment: Obj, status: Obj) -> bool:
     return grown or outdated(status) < outdated(old)
 
 
+def has_deadline(deployment: Obj) -> bool:
+    """Whether progress is watched at all."""
+    return int(deployment["spec"].get("progressDeadlineSeconds", NO_DEADLINE)) != NO_DEADLINE
+
+
 def judge(deployment: Obj, new: Obj | None, status: Obj, desired: int, now: dt.datetime) -> float | None:
     """Set the condition Progressing; gives the seconds until the deadline has to be looked at again."""
-    deadline = int(deployment["spec"].get("progressDeadlineSeconds", 600))
+    if not has_deadline(deployment):
+        status["conditions"] = [item for item in status["conditions"] if item["type"] != "Progressing"]
+        return None
+    deadline = int(deployment["spec"]["progressDeadlineSeconds"])
     current = next((item for item in status["conditions"] if item["type"] == "Progressing"), None)
     only_new = status.get("replicas", 0) == status.get("updatedReplicas", 0)
-    if deadline == NO_DEADLINE or (current is not None and current["reason"] == DONE and only_new):
+    if current is not None and current["reason"] == DONE and only_new:
         return None
     what = (
         f'ReplicaSet "{new["metadata"]["name"]}"' if new else f'Deployment "{deployment["metadata"]["name"]}"'
@@ -112,7 +123,7 @@ def judge(deployment: Obj, new: Obj | None, status: Obj, desired: int, now: dt.d
 
 def _overdue(status: Obj, current: Obj | None, what: str, deadline: int, now: dt.datetime) -> float | None:
     """Seconds until the deadline; when it is past, the condition says so."""
-    if current is None or current["status"] != "True":
+    if current is None or current["status"] != "True" or current["reason"] == DONE:
         return None
     left = deadline - (now - parse_rfc3339(current["lastUpdateTime"])).total_seconds()
     if left > 0:
@@ -120,7 +131,7 @@ def _overdue(status: Obj, current: Obj | None, what: str, deadline: int, now: dt
     put(
         status,
         "Progressing",
-        ("False", "ProgressDeadlineExceeded", f"{what} has timed out progressing."),
+        ("False", LATE, f"{what} has timed out progressing."),
         now,
     )
     return None
@@ -128,8 +139,8 @@ def _overdue(status: Obj, current: Obj | None, what: str, deadline: int, now: dt
 
 def _progressing(status: Obj, current: Obj | None, message: str, now: dt.datetime) -> None:
     """Each step of progress moves lastUpdateTime, from which the deadline counts."""
+    others = [item for item in status["conditions"] if item["type"] != "Progressing"]
+    status["conditions"] = others
     put(status, "Progressing", ("True", "ReplicaSetUpdated", message), now)
     if current is not None and current["status"] == "True":
-        for item in status["conditions"]:
-            if item["type"] == "Progressing":
-                item["lastUpdateTime"] = rfc3339(now)
+        status["conditions"][-1]["lastTransitionTime"] = current["lastTransitionTime"]

@@ -114,7 +114,7 @@ def new_replica_set(deployment: Obj, replicas: int, maximum: int, number_: int) 
         },
         "spec": {
             "replicas": replicas,
-            "minReadySeconds": spec.get("minReadySeconds", 0),
+            **({"minReadySeconds": minimum} if (minimum := spec.get("minReadySeconds")) else {}),
             "selector": selector,
             "template": template,
         },

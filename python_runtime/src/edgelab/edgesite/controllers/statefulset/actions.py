@@ -127,7 +127,7 @@ class Actions:
                 await self._cluster.update(PERSISTENT_VOLUME_CLAIMS, owned)
 
     async def _tell(self, verb: str, pod: Obj, error: Exception | None) -> None:
-        text = f"{verb.lower()} Pod {pod['metadata']['name']} in StatefulSet {self._set['metadata']['name']}"
+        text = f"{verb} Pod {pod['metadata']['name']} in StatefulSet {self._set['metadata']['name']}"
         if error is None:
             await self._events.normal(self._set, f"Successful{verb}", f"{text} successful")
         else:
@@ -136,8 +136,8 @@ class Actions:
     async def _tell_claim(self, pod: Obj, claim: str, error: ApiError | None) -> None:
         in_set = f"Pod {pod['metadata']['name']} in StatefulSet {self._set['metadata']['name']}"
         if error is None:
-            text = f"create Claim {claim} {in_set} success"
+            text = f"Create Claim {claim} {in_set} success"
             await self._events.normal(self._set, "SuccessfulCreate", text)
         else:
-            text = f"create Claim {claim} for {in_set} failed error: {error}"
+            text = f"Create Claim {claim} for {in_set} failed error: {error}"
             await self._events.warning(self._set, "FailedCreate", text)

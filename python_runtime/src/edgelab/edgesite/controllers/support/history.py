@@ -110,13 +110,14 @@ class History:
 
 def revision_object(owner: Obj, data: Obj, number: int, labels: dict[str, str]) -> Obj:
     """A revision without a name."""
+    annotations = owner["metadata"].get("annotations")
     return {
         "apiVersion": CONTROLLER_REVISIONS.api_version,
         "kind": CONTROLLER_REVISIONS.kind,
         "metadata": {
             "namespace": owner["metadata"]["namespace"],
             "labels": labels,
-            "annotations": dict(owner["metadata"].get("annotations") or {}),
+            **({"annotations": dict(annotations)} if annotations else {}),
             "ownerReferences": [owner_reference(owner)],
         },
         "data": data,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from edgelab.edgesite.controllers.support.adoption import selector_of
 from edgelab.edgesite.controllers.support.view import View
 from edgelab.edgesite.controllers.support.workqueue import WorkQueue
 from edgelab.kube.informer import DELETED
 from edgelab.kube.interface import Obj
 from edgelab.objects.metadata import controller_of, labels
-from edgelab.objects.selectors import from_object
 
 
 def watch_owned(owned: View, owners: View, kind: str, queue: WorkQueue) -> None:
@@ -24,7 +24,7 @@ def watch_owned(owned: View, owners: View, kind: str, queue: WorkQueue) -> None:
         if old is not None and before is None and labels(old) == labels(new):
             return
         for candidate in owners.in_namespace(new["metadata"]["namespace"]):
-            if from_object(candidate["spec"].get("selector")).matches(labels(new)):
+            if selector_of(candidate).matches(labels(new)):
                 queue.add_object(candidate)
 
     owned.add_handler(on_event)

@@ -44,6 +44,7 @@ def available_in(pod: Obj, min_ready_seconds: int, now: dt.datetime) -> float | 
 def from_template(owner: Obj, template: Obj, *, generate_name: str | None = None) -> Obj:
     """A pod as the template says, controlled by `owner` and named after it."""
     metadata = template.get("metadata") or {}
+    copied = {key: copy.deepcopy(metadata[key]) for key in ("annotations", "finalizers") if metadata.get(key)}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -51,8 +52,7 @@ def from_template(owner: Obj, template: Obj, *, generate_name: str | None = None
             "generateName": generate_name or f"{owner['metadata']['name']}-",
             "namespace": owner["metadata"]["namespace"],
             "labels": dict(metadata.get("labels") or {}),
-            "annotations": dict(metadata.get("annotations") or {}),
-            "finalizers": list(metadata.get("finalizers") or []),
+            **copied,
             "ownerReferences": [owner_reference(owner)],
         },
         "spec": copy.deepcopy(template["spec"]),
