@@ -36,6 +36,7 @@ from edgelab.edgesite.apiserver.server import ApiServer
 from edgelab.edgesite.apiserver.service import ApiService
 from edgelab.edgesite.apiserver.tokens import Tokens
 from edgelab.edgesite.operation import datadir
+from edgelab.edgesite.operation.pages import Operation
 from edgelab.edgesite.settings import Settings
 from edgelab.edgesite.store import Store
 
@@ -55,7 +56,7 @@ class Site:
         self.keys = keys.load_or_create(tls, addresses, clock)
         self._tls = keys.server_context(tls)
         self._renewal = keys.Renewal(tls, addresses, self._tls, clock)
-        self.store = Store(settings.data_dir, clock)
+        self.store = Store(settings.data_dir, clock, history=settings.history)
         catalogue = Catalogue()
         kinds = Kinds(catalogue, builtin.kinds(catalogue))
         authorizer = Authorizer(self.store)
@@ -69,8 +70,14 @@ class Site:
         address = f"{settings.addresses[0]}:{settings.port}"
         documents = Documents(kinds, OpenApi(kinds), tokens, address, catalogue.version)
         self.api = LocalApi(service)
+        self._operation = Operation(self.store, clock, delay=settings.shutdown_delay)
         self._server = ApiServer(
-            handler, documents, kinds, authenticator=authenticator, authorizer=authorizer
+            handler,
+            documents,
+            kinds,
+            authenticator=authenticator,
+            authorizer=authorizer,
+            operation=self._operation,
         )
         self._custom = CustomResources(self.registry, clock)
         self._clock = clock
@@ -78,19 +85,22 @@ class Site:
 
     def modules(self) -> list[Module]:
         """Everything that runs once the server listens."""
-        return [
+        modules: list[Module] = [
             self._server,
             self._renewal,
             self._custom,
             *controllers.build(self.api, self._clock, self.keys.ca_pem.decode()),
             *scheduler.build(self.api, self._clock),
         ]
+        self._operation.modules = lambda: modules
+        return modules
 
     async def start(self) -> None:
         """Fill an empty store, listen, write the kubeconfig. The store must be running. Raises Fatal."""
         settings = self._settings
         self.port = await self._server.start(settings.host, settings.port, self._tls)
         await bootstrap(self.registry, settings.service_network, settings.addresses, self.port)
+        self._operation.started = True
         if settings.kubeconfig is not None:
             self._write_kubeconfig()
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from edgelab.daemon.errors import Fatal
 from edgelab.edgesite.operation.arguments import DATA_DIR, operation
+from edgelab.edgesite.store.retention import History
 
+HISTORY = History()
 SERVICE_NETWORK = "10.96.0.0/16"
 
 
@@ -24,6 +26,8 @@ class Settings:
     kubeconfig: Path | None
     service_network: ipaddress.IPv4Network
     verbosity: int = 0
+    shutdown_delay: float = 0.0
+    history: History = HISTORY
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,6 +51,27 @@ def parser() -> argparse.ArgumentParser:
         "--write-kubeconfig", type=Path, metavar="FILE", help="write the administrator's access"
     )
     server.add_argument("--service-cidr", default=SERVICE_NETWORK, metavar="CIDR")
+    server.add_argument(
+        "--shutdown-delay",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="how long to go on serving, no longer ready, when told to stop",
+    )
+    server.add_argument(
+        "--history",
+        type=float,
+        default=HISTORY.seconds,
+        metavar="SECONDS",
+        help="for how long watches can catch up with what they missed",
+    )
+    server.add_argument(
+        "--history-size",
+        type=int,
+        default=HISTORY.max_bytes >> 20,
+        metavar="MIB",
+        help="and how much of it",
+    )
     server.add_argument("-v", type=int, default=0, metavar="LEVEL", help="log level; 4 and above is debug")
     operation(commands)
     return root
@@ -74,4 +99,6 @@ def from_arguments(arguments: argparse.Namespace) -> Settings:
         kubeconfig=arguments.write_kubeconfig,
         service_network=network,
         verbosity=arguments.v,
+        shutdown_delay=max(0.0, arguments.shutdown_delay),
+        history=History(max(1.0, arguments.history), max(1, arguments.history_size) << 20),
     )

@@ -54,8 +54,9 @@ class Client:
                 return response.status, text
 
 
-def settings(directory: Path, *, port: int = 0) -> Settings:
-    return Settings(directory / "data", "127.0.0.1", port, ["127.0.0.1"], directory / "kubeconfig", NETWORK)
+def settings(directory: Path, *, port: int = 0, **more: Any) -> Settings:
+    host, kubeconfig = "127.0.0.1", directory / "kubeconfig"
+    return Settings(directory / "data", host, port, [host], kubeconfig, NETWORK, **more)
 
 
 def session(site: Site, directory: Path, *, certificate: bool) -> aiohttp.ClientSession:

@@ -1,4 +1,4 @@
-"""Everything that is no resource: discovery, health, version, OpenAPI, the token issuer's keys."""
+"""Everything that is no resource: discovery, version, OpenAPI, the token issuer's keys."""
 
 from __future__ import annotations
 
@@ -36,8 +36,6 @@ class Documents:
         if request.method not in ("GET", "HEAD"):
             raise ApiError(405, "the server does not allow this method on the requested resource")
         path = request.path.rstrip("/") or "/"
-        if path.startswith(HEALTH):
-            return self._health(path, verbose="verbose" in request.query)
         if path.startswith("/openapi"):
             return self._openapi.answer(path, request.headers.get("Accept", ""))
         if path in ("/api", "/apis") and wanted.form == "APIGroupDiscoveryList":
@@ -69,11 +67,6 @@ class Documents:
             return web.Response(text="404 page not found\n", status=404)
         return web.Response(body=codec.encode(found), content_type="application/json")
 
-    @staticmethod
-    def _health(path: str, *, verbose: bool) -> web.Response:
-        text = f"[+]ping ok\n[+]store ok\n{path.strip('/')} check passed\n" if verbose else "ok"
-        return web.Response(text=text)
-
     def _index(self) -> Obj:
         groups = [
             f"/apis/{name}" + (f"/{version}" if version else "")
@@ -81,7 +74,17 @@ class Documents:
             if name
             for version in ("", *versions)
         ]
-        paths = ["/api", "/api/v1", "/apis", *groups, *HEALTH, "/openapi/v2", "/openapi/v3", "/version"]
+        paths = [
+            "/api",
+            "/api/v1",
+            "/apis",
+            *groups,
+            *HEALTH,
+            "/metrics",
+            "/openapi/v2",
+            "/openapi/v3",
+            "/version",
+        ]
         return {"paths": sorted(paths)}
 
     def _about(self) -> Obj:

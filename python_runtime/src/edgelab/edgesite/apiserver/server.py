@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import time
 from typing import Any
 
 from aiohttp import web
@@ -19,14 +20,16 @@ from edgelab.edgesite.apiserver.context import User
 from edgelab.edgesite.apiserver.documents import Documents
 from edgelab.edgesite.apiserver.handlers import ResourceHandler, respond
 from edgelab.edgesite.apiserver.kinds import Kinds
-from edgelab.edgesite.apiserver.request import ResourcePath, flag, parse_path, verb_of
+from edgelab.edgesite.apiserver.request import ResourcePath, parse_path, verb_of
+from edgelab.edgesite.operation.pages import Operation
+from edgelab.edgesite.operation.requests import describe
 from edgelab.objects.status import ApiError
 
 log = logging.getLogger("edgesite.apiserver")
 
 MAX_BODY = 3 << 20
 NOT_FOUND = "the server could not find the requested resource"
-GRACE_SECONDS = 0.5
+GRACE_SECONDS = 5.0  # for requests under way when the server stops
 KEEPALIVE_SECONDS = 120.0  # longer than Go clients keep an idle connection (90), so that they close it
 
 
@@ -43,14 +46,15 @@ class ApiServer:
         *,
         authenticator: Authenticator,
         authorizer: Authorizer,
+        operation: Operation,
     ) -> None:
+        self._operation = operation
         self._handler = handler
         self._documents = documents
         self._kinds = kinds
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._runner: web.AppRunner | None = None
-        self._watching: set[asyncio.Task[Any]] = set()
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
         """Listen; gives the port (for port 0 the one that was chosen)."""
@@ -80,12 +84,22 @@ class ApiServer:
         try:
             await asyncio.get_running_loop().create_future()
         finally:
-            for task in self._watching:
-                task.cancel()
+            await self._operation.drain()
             if self._runner is not None:
                 await self._runner.cleanup()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
+        what = describe(request.method, request.path, request.query, request.content_type, self._kinds)
+        requests, code, began = self._operation.requests, 0, time.perf_counter()
+        requests.begin(what)
+        try:
+            response = await self._guarded(request)
+            code = response.status
+            return response
+        finally:
+            requests.end(what, code, time.perf_counter() - began)
+
+    async def _guarded(self, request: web.Request) -> web.StreamResponse:
         try:
             return await self._answer(request)
         except ApiError as error:
@@ -105,21 +119,13 @@ class ApiServer:
         user = self._user(request)
         path = parse_path(request.path)
         if path is None or not path.plural:
-            return self._document(request, user)
+            return await self._document(request, user)
         self._authorizer.check(user, _attributes(request, path))
         wanted = parse(request.headers.get("Accept", ""))
         kind = self._kinds.find(path.group, path.version, path.plural)
         if kind is None or (path.namespace and not kind.resource.namespaced) or not self._fits(kind, path):
             return self._unknown(path)
-        if not flag(request.query, "watch"):
-            return await self._handler.serve(request, kind, path, user, wanted)
-        task = asyncio.current_task()
-        assert task is not None
-        self._watching.add(task)
-        try:
-            return await self._handler.serve(request, kind, path, user, wanted)
-        finally:
-            self._watching.discard(task)
+        return await self._handler.serve(request, kind, path, user, wanted)
 
     @staticmethod
     def _fits(kind: Any, path: ResourcePath) -> bool:
@@ -137,9 +143,12 @@ class ApiServer:
         user = self._authenticator.user(connection, request.headers.get("Authorization", ""))
         return impersonated(user, request.headers, self._authorizer)
 
-    def _document(self, request: web.Request, user: User) -> web.Response:
+    async def _document(self, request: web.Request, user: User) -> web.StreamResponse:
         verb = {"GET": "get", "HEAD": "get", "POST": "post"}.get(request.method, request.method.lower())
         self._authorizer.check(user, Attributes(verb, path=request.path))
+        ours = await self._operation.answer(request)
+        if ours is not None:
+            return ours
         header = request.headers.get("Accept", "")
         wanted = Wanted() if request.path.startswith("/openapi") else parse(header)
         return self._documents.answer(request, wanted)

@@ -65,6 +65,7 @@ class Store:
         self._wake = asyncio.Event()
         self._advanced = asyncio.Condition()
         self._watches: dict[str, set[Watch]] = {}
+        self._closing = False
         self.revision = self._assigned = self._start = max(self._disk.revision, 1)
         self._recent = Recent(self._start)
         self._compactor = Compactor(self._disk, self._on_thread, clock, history, self._forgot)
@@ -224,6 +225,8 @@ class Store:
     def watch_now(self, bucket: str, namespace: str = "") -> Iterator[Watch]:
         """Watch everything after `self.revision`."""
         with self._registered(Watch(bucket, namespace)) as watch:
+            if self._closing:
+                watch.end()
             yield watch
 
     async def replay(self, watch: Watch, after: int, until: int) -> None:
@@ -236,7 +239,8 @@ class Store:
         watch.prepend(recent)
 
     def end_watches(self) -> None:
-        """Tell every watch that there is no more to come."""
+        """Tell every watch, and those to come, that there is no more to come."""
+        self._closing = True
         for watches in self._watches.values():
             for watch in watches:
                 watch.end()
@@ -249,16 +253,20 @@ class Store:
         self._recent.forget(revision)
         self.stats.compactions += 1
 
+    async def answers(self) -> None:
+        """Wait until the writer thread has done what it does now; it does not when the disk hangs."""
+        await self._on_thread(lambda: None)
+
     async def probe(self) -> None:
-        """Find out whether the disk takes writes. Raises StoreFailed."""
-        if self.refusal is not None:
-            try:
-                await self._on_thread(self._disk.probe)
-            except sqlite3.Error as error:
-                raise failure(error, str(self._disk.path.parent)) from error
-            self.refusal = None
-        else:
-            await self._on_thread(lambda: None)
+        """Find out whether the disk takes writes, if it refused the last one. Raises StoreFailed."""
+        if self.refusal is None:
+            await self.answers()
+            return
+        try:
+            await self._on_thread(self._disk.probe)
+        except sqlite3.Error as error:
+            raise failure(error, str(self._disk.path.parent)) from error
+        self.refusal = None
 
     async def sizes(self) -> tuple[int, int, int]:
         """Bytes of the database, of them free, and the oldest revision that can be read."""

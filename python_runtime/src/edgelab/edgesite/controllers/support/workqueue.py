@@ -10,7 +10,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Protocol
+from typing import ClassVar, Protocol
+from weakref import WeakSet
 
 from edgelab.daemon import backoff
 from edgelab.daemon.clock import Clock
@@ -45,7 +46,10 @@ class WorkQueue:
     """A module: calls `reconcile` for every added key, and again (with growing delays) when it fails.
 
     The queue is bounded by the number of keys: one that waits already is not added again.
+    `adds` and `retries` count for the metrics, which find every queue in `living`.
     """
+
+    living: ClassVar[WeakSet[WorkQueue]] = WeakSet()
 
     def __init__(
         self, name: str, reconcile: Reconcile, clock: Clock, needs: Iterable[Synced] = (), workers: int = 4
@@ -62,12 +66,20 @@ class WorkQueue:
         self._timers: dict[Key, tuple[float, asyncio.Task[None]]] = {}
         self._sleepers = Supervisor(f"{name}/timer")
         self._wake = asyncio.Semaphore(0)
+        self.adds = self.retries = 0
+        self.living.add(self)
+
+    @property
+    def depth(self) -> int:
+        """Keys that wait for their turn."""
+        return len(self._waiting)
 
     def add(self, key: Key) -> None:
         """Look at the object soon; once more after a pass that is under way."""
         if key in self._dirty:
             return
         self._dirty.add(key)
+        self.adds += 1
         if key not in self._active:
             self._waiting.append(key)
             self._wake.release()
@@ -139,5 +151,6 @@ class WorkQueue:
                 self.add_after(key, max(0.0, again))
 
     def _retry(self, key: Key) -> None:
+        self.retries += 1
         delays = self._failures.setdefault(key, backoff.delays(FIRST_DELAY, LONGEST_DELAY))
         self.add_after(key, next(delays))
