@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import yaml
 
@@ -35,8 +36,9 @@ from edgelab.edgesite.apiserver.schema import Catalogue
 from edgelab.edgesite.apiserver.server import ApiServer
 from edgelab.edgesite.apiserver.service import ApiService
 from edgelab.edgesite.apiserver.tokens import Tokens
-from edgelab.edgesite.operation import datadir
+from edgelab.edgesite.operation import copies, datadir
 from edgelab.edgesite.operation.pages import Operation
+from edgelab.edgesite.operation.publisher import Publisher
 from edgelab.edgesite.settings import Settings
 from edgelab.edgesite.store import Store
 
@@ -48,8 +50,7 @@ class Site:
 
     def __init__(self, settings: Settings, clock: Clock = SYSTEM) -> None:
         self._settings = settings
-        self._lock = datadir.lock(settings.data_dir)
-        datadir.finish(settings.data_dir)
+        self._lock = _own(settings.data_dir)
         tls = settings.data_dir / "tls"
         local = [*settings.addresses, "127.0.0.1", str(settings.service_network[1])]
         addresses = list(dict.fromkeys(local))
@@ -70,7 +71,10 @@ class Site:
         address = f"{settings.addresses[0]}:{settings.port}"
         documents = Documents(kinds, OpenApi(kinds), tokens, address, catalogue.version)
         self.api = LocalApi(service)
-        self._operation = Operation(self.store, clock, delay=settings.shutdown_delay)
+        publisher = Publisher(settings.data_dir, self.store, clock, wait=settings.wait_for_follower)
+        self._operation = Operation(
+            self.store, clock, delay=settings.shutdown_delay, pages=[publisher], metrics=[publisher.write]
+        )
         self._server = ApiServer(
             handler,
             documents,
@@ -118,6 +122,19 @@ class Site:
         """Close the store and release the data directory."""
         self.store.close()
         os.close(self._lock)
+
+
+def _own(data_dir: Path) -> int:
+    """The lock of a data directory that a site may run from. Raises Fatal."""
+    descriptor = datadir.lock(data_dir)
+    datadir.finish(data_dir)
+    if copies.is_copy(data_dir / datadir.DATABASE):
+        os.close(descriptor)
+        raise Fatal(
+            f"{data_dir} holds the copy of a site that is followed; when that site is gone for good,"
+            f" `edgesite promote --data-dir {data_dir}` makes the copy a site"
+        )
+    return descriptor
 
 
 def kubeconfig(server: str, material: keys.Keys) -> str:

@@ -28,6 +28,7 @@ class Settings:
     verbosity: int = 0
     shutdown_delay: float = 0.0
     history: History = HISTORY
+    wait_for_follower: float = 0.0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,6 +58,13 @@ def parser() -> argparse.ArgumentParser:
         default=0.0,
         metavar="SECONDS",
         help="how long to go on serving, no longer ready, when told to stop",
+    )
+    server.add_argument(
+        "--wait-for-follower",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="how long a write waits for a follower to have it, too; 0 is not at all",
     )
     server.add_argument(
         "--history",
@@ -100,5 +108,6 @@ def from_arguments(arguments: argparse.Namespace) -> Settings:
         service_network=network,
         verbosity=arguments.v,
         shutdown_delay=max(0.0, arguments.shutdown_delay),
+        wait_for_follower=max(0.0, arguments.wait_for_follower),
         history=History(max(1.0, arguments.history), max(1, arguments.history_size) << 20),
     )

@@ -56,7 +56,8 @@ class Client:
 
 def settings(directory: Path, *, port: int = 0, **more: Any) -> Settings:
     host, kubeconfig = "127.0.0.1", directory / "kubeconfig"
-    return Settings(directory / "data", host, port, [host], kubeconfig, NETWORK, **more)
+    data_dir = more.pop("data_dir", directory / "data")
+    return Settings(data_dir, host, port, [host], kubeconfig, NETWORK, **more)
 
 
 def session(site: Site, directory: Path, *, certificate: bool) -> aiohttp.ClientSession:
@@ -68,9 +69,9 @@ def session(site: Site, directory: Path, *, certificate: bool) -> aiohttp.Client
 
 
 @asynccontextmanager
-async def running(directory: Path) -> AsyncIterator[Client]:
+async def running(directory: Path, **more: Any) -> AsyncIterator[Client]:
     """A site in a directory, until the block ends."""
-    site = Site(settings(directory), SYSTEM)
+    site = Site(settings(directory, **more), SYSTEM)
     try:
         async with running_store(site.store):
             await site.start()

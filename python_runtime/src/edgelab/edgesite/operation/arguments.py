@@ -24,6 +24,12 @@ def operation(commands: argparse._SubParsersAction[Any]) -> None:
         "--force", action="store_true", help="replace the state that is there; it is put aside"
     )
     restore.add_argument("--check", action="store_true", help="only check the backup")
+    follow = _command(commands, "follow", "keep a copy of a running site, always a moment behind it")
+    follow.add_argument("site", nargs="?", metavar="URL", help="the site, if it is not the kubeconfig's")
+    follow.add_argument("--kubeconfig", type=Path, required=True, metavar="FILE", help="an administrator's")
+    follow.add_argument("--force", action="store_true", help="put aside the site that is there")
+    follow.add_argument("-v", type=int, default=0, metavar="LEVEL")
+    _command(commands, "promote", "make a follower's copy a site of its own; then run edgesite server")
 
 
 def _command(commands: argparse._SubParsersAction[Any], name: str, text: str) -> argparse.ArgumentParser:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from edgelab.daemon.clock import SYSTEM
 from edgelab.daemon.errors import Fatal
+from edgelab.daemon.main import configure_logging
+from edgelab.daemon.main import run as run_daemon
 from edgelab.edgesite.operation import archive
 from edgelab.edgesite.operation import restore as restoring
 
@@ -19,6 +22,8 @@ Answer = tuple[dict[str, Any], str]
 
 def run(given: argparse.Namespace) -> int:
     """Run a command; gives the exit status."""
+    if given.command == "follow":
+        return _follow(given)
     try:
         data, text = COMMANDS[given.command](given)
     except Fatal as error:
@@ -32,6 +37,21 @@ def run(given: argparse.Namespace) -> int:
 
 def _print(text: str) -> None:
     sys.stdout.write(text + "\n")
+
+
+def _follow(given: argparse.Namespace) -> int:
+    from edgelab.edgesite.operation.follower import Follower  # noqa: PLC0415 - the others need no HTTP client
+    from edgelab.kube.kubeconfig import load  # noqa: PLC0415
+
+    configure_logging(given.v)
+
+    async def follow() -> None:
+        site = load(given.kubeconfig)
+        if given.site:
+            site = replace(site, server=given.site.rstrip("/"))
+        await Follower(site, given.data_dir, SYSTEM, force=given.force).run()
+
+    return run_daemon("edgesite", follow)
 
 
 def _backup(given: argparse.Namespace) -> Answer:
@@ -53,6 +73,12 @@ def _restore(given: argparse.Namespace) -> Answer:
     return {"changed": True, "file": str(given.source), **facts}, text
 
 
+def _promote(given: argparse.Namespace) -> Answer:
+    revision = restoring.promote(given.data_dir)
+    text = f"{given.data_dir} is a site now; versions go on at {revision}"
+    return {"changed": True, "revision": revision}, text
+
+
 def _facts(manifest: archive.Manifest) -> dict[str, Any]:
     return {
         "revision": manifest.revision,
@@ -67,4 +93,8 @@ def _what(manifest: archive.Manifest) -> str:
     return f"revision {manifest.revision}, {'with' if manifest.keys else 'without'} keys"
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {"backup": _backup, "restore": _restore}
+COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {
+    "backup": _backup,
+    "restore": _restore,
+    "promote": _promote,
+}

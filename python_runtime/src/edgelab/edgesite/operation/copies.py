@@ -46,6 +46,30 @@ def check(path: Path) -> int:
         raise schema.unusable(path, error) from error
 
 
+def mark_copy(path: Path) -> None:
+    """Make it a follower's: no server starts from it before it is promoted. Raises Fatal."""
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            schema.prepare(connection, path)
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('following', 1)")
+    except sqlite3.Error as error:
+        raise schema.unusable(path, error) from error
+
+
+def is_copy(path: Path) -> bool:
+    """Whether a database is a follower's; one that holds nothing is not. Raises Fatal."""
+    if not path.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+                return False
+            found = connection.execute("SELECT value FROM meta WHERE name = 'following'").fetchone()
+            return bool(found and found[0])
+    except sqlite3.Error as error:
+        raise schema.unusable(path, error) from error
+
+
 def begin_anew(path: Path) -> int:
     """Make a copy a history of its own: versions jump ahead, what watchers hold of the old one is 410
     Gone, and followers of the old one start again. Gives the revision. Raises Fatal.

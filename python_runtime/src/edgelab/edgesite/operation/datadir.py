@@ -57,12 +57,13 @@ def stage(directory: Path) -> Path:
     return staged
 
 
-def put_in(directory: Path) -> Path | None:
+def put_in(directory: Path, aside: str = REPLACED) -> Path | None:
     """Replace the state by what is staged, all of it even if the power fails now; gives the directory
-    where the old state is, if there was one.
+    where the old state is, if there was one: `aside`, whose content goes.
     """
     staged = directory / STAGE
-    shutil.rmtree(directory / REPLACED, ignore_errors=True)
+    shutil.rmtree(directory / aside, ignore_errors=True)
+    (staged / "aside").write_text(aside)
     for path in (*staged.rglob("*"), staged):
         _sync(path)
     (staged / READY).touch(mode=0o600)
@@ -73,9 +74,10 @@ def put_in(directory: Path) -> Path | None:
 
 def finish(directory: Path) -> Path | None:
     """Go on with a replacement that was interrupted; the server does so before it starts."""
-    staged, replaced = directory / STAGE, directory / REPLACED
+    staged = directory / STAGE
     if not (staged / READY).exists():
         return None
+    replaced = directory / (staged / "aside").read_text()
     if (staged / DATABASE).exists():
         for name in (*SIDES, DATABASE):
             _move(directory / name, replaced)
@@ -86,6 +88,15 @@ def finish(directory: Path) -> Path | None:
     sync_directory(directory)
     shutil.rmtree(staged)
     return replaced if replaced.exists() else None
+
+
+def put_aside(directory: Path) -> Path:
+    """Empty the directory; gives where its state lies now."""
+    replaced = directory / REPLACED
+    shutil.rmtree(replaced, ignore_errors=True)
+    for name in (KEYS, *SIDES, DATABASE):
+        _move(directory / name, replaced)
+    return replaced
 
 
 def _move(path: Path, where: Path) -> None:

@@ -9,12 +9,15 @@ from typing import NamedTuple
 from edgelab.edgesite.apiserver.kinds import Kinds
 from edgelab.edgesite.apiserver.request import parse_path, verb_of
 from edgelab.edgesite.operation.prometheus import Page
+from edgelab.edgesite.operation.wire import LOG
 from edgelab.edgesite.store.stats import Histogram
 from edgelab.kube.interface import PatchType
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE", "DELETECOLLECTION", "APPLY"})
 WATCH = "WATCH"
+LASTING = (WATCH, "CONNECT")
+"""What is no matter of seconds: watches, and the log for followers."""
 KNOWN = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 VERBS = {
     "get": "GET",
@@ -51,7 +54,7 @@ class Requests:
 
     def begin(self, what: What) -> None:
         """A request is being served."""
-        if what.verb == WATCH:
+        if what.verb in LASTING:
             self._watches[what] += 1
         else:
             self._inflight["mutating" if what.verb in MUTATING else "readOnly"] += 1
@@ -59,16 +62,11 @@ class Requests:
     def end(self, what: What, code: int, seconds: float) -> None:
         """It has been answered; code 0 when nobody waited for the answer any more."""
         self._counts[what, code] += 1
-        if what.verb == WATCH:
+        if what.verb in LASTING:
             self._watches[what] -= 1
             return
         self._inflight["mutating" if what.verb in MUTATING else "readOnly"] -= 1
         self._seconds[what].observe(seconds)
-
-    @property
-    def watchers(self) -> int:
-        """Watches that are open."""
-        return self._watches.total()
 
     def write(self, page: Page) -> None:
         """The numbers."""
@@ -86,7 +84,7 @@ class Requests:
         page.family(
             "apiserver_longrunning_requests",
             "gauge",
-            "Watches that are open.",
+            "Watches that are open, and followers.",
             ((what._asdict(), count) for what, count in self._watches.items()),
         )
         page.family(
@@ -99,6 +97,8 @@ class Requests:
 
 def describe(method: str, path: str, query: Mapping[str, str], media: str, kinds: Kinds) -> What:
     """The labels of a request; all empty but the verb for what is no known resource."""
+    if path == LOG:
+        return What("CONNECT")
     found = parse_path(path)
     kind = kinds.find(found.group, found.version, found.plural) if found is not None else None
     if found is None or kind is None:

@@ -56,5 +56,7 @@ def promote(data_dir: Path) -> int:
         database = data_dir / datadir.DATABASE
         if not database.exists():
             raise Fatal(f"{data_dir} holds no copy of a site; `edgesite follow` makes one")
+        if not copies.is_copy(database):
+            raise Fatal(f"{data_dir} holds a site already, no follower's copy: there is nothing to promote")
         copies.check(database)
         return copies.begin_anew(database)

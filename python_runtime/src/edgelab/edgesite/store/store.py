@@ -29,7 +29,7 @@ from edgelab.edgesite.store.retention import History
 from edgelab.edgesite.store.rows import PLAIN, Row, Transform
 from edgelab.edgesite.store.state import State, shared
 from edgelab.edgesite.store.stats import Stats
-from edgelab.edgesite.store.watch import Watch
+from edgelab.edgesite.store.watch import Ended, Watch
 
 log = logging.getLogger("edgesite.store")
 
@@ -45,10 +45,9 @@ class _Write(NamedTuple):
 
 
 class Store:
-    """A module of EdgeSite: `run` commits what the other methods submit.
+    """A module of EdgeSite: `run` commits what the other methods submit, to `state.db` in its directory.
 
-    Sends nothing, receives nothing; stores `state.db` in its directory. When the disk fails, the
-    writes under way raise StoreFailed and the state stays as it was committed.
+    When the disk fails, the writes under way raise StoreFailed and the state stays as it was committed.
     """
 
     name = "store"
@@ -63,12 +62,14 @@ class Store:
         self._flying: list[_Write] = []
         self._head: dict[Key, Event] = {}
         self._wake = asyncio.Event()
-        self._advanced = asyncio.Condition()
+        self._waiting: list[asyncio.Future[None]] = []
         self._watches: dict[str, set[Watch]] = {}
         self._closing = False
-        self.revision = self._assigned = self._start = max(self._disk.revision, 1)
+        self.revision = self.durable = self._assigned = self._start = max(self._disk.revision, 1)
         self._recent = Recent(self._start)
         self._compactor = Compactor(self._disk, self._on_thread, clock, history, self._forgot)
+        self.compact = self._compactor.compact
+        self.history = self._disk.meta("history", 0)
         self.changed: dict[str, int] = {}
         self.stats = Stats()
         self.refusal: StoreFailed | None = None
@@ -83,9 +84,7 @@ class Store:
     def head(self, key: Key) -> Entry | None:
         """The version that the next write will follow: it may still be on its way to the disk."""
         event = self._head.get(key)
-        if event is None:
-            return self.get(key)
-        return None if event.deleted else event.entry
+        return self.get(key) if event is None else None if event.deleted else event.entry
 
     def entries(self, bucket: str, namespace: str = "") -> Iterator[Entry]:
         """The committed objects of a resource, by namespace and name."""
@@ -170,12 +169,12 @@ class Store:
         self.stats.commits.observe(time.perf_counter() - began)
         self.stats.rows += len(rows)
         self.refusal = None
+        self.durable = rows[-1].revision
+        self._advanced()
         if self.confirm is not None:
             await self.confirm(rows[-1].revision)
         self._publish(batch)
         self._compactor.committed(self.revision, sum(len(row.value) for row in rows))
-        async with self._advanced:
-            self._advanced.notify_all()
 
     def _refuse(self, batch: list[_Write], error: sqlite3.Error) -> None:
         doomed = [*batch, *self._pending]
@@ -208,10 +207,20 @@ class Store:
                 done.set_result(event.entry)
 
     async def advance(self, revision: int) -> int:
-        """Wait until there is something newer than a revision; gives the newest."""
-        async with self._advanced:
-            await self._advanced.wait_for(lambda: self.revision > revision)
-        return self.revision
+        """Wait until something newer than a revision is durable; gives the newest. Raises Ended."""
+        while self.durable <= revision:
+            if self._closing:
+                raise Ended
+            news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(news)
+            await news
+        return self.durable
+
+    def _advanced(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for news in waiting:
+            if not news.done():
+                news.set_result(None)
 
     @contextmanager
     def _registered(self, watch: Watch) -> Iterator[Watch]:
@@ -241,20 +250,17 @@ class Store:
     def end_watches(self) -> None:
         """Tell every watch, and those to come, that there is no more to come."""
         self._closing = True
+        self._advanced()
         for watches in self._watches.values():
             for watch in watches:
                 watch.end()
-
-    async def compact(self, revision: int) -> None:
-        """Forget the states before a revision: watches and lists from there get Compacted."""
-        await self._compactor.compact(revision)
 
     def _forgot(self, revision: int) -> None:
         self._recent.forget(revision)
         self.stats.compactions += 1
 
     async def answers(self) -> None:
-        """Wait until the writer thread has done what it does now; it does not when the disk hangs."""
+        """Wait for the writer thread, which does not answer when the disk hangs."""
         await self._on_thread(lambda: None)
 
     async def probe(self) -> None:
