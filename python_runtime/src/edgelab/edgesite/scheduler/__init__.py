@@ -3,8 +3,10 @@
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.tasks import Module
 from edgelab.edgesite.controllers.support.cluster import Cluster
-from edgelab.edgesite.scheduler.scheduler import Scheduler
+from edgelab.edgesite.scheduler.scheduler import NAME, Scheduler
 from edgelab.kube.interface import KubeApi
+
+__all__ = ["NAME", "Scheduler", "build"]
 
 
 def build(api: KubeApi, clock: Clock) -> list[Module]:

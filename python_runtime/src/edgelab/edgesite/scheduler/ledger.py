@@ -1,54 +1,101 @@
-"""What is on every node: pods that the API says are bound, and those whose binding is under way. No I/O."""
+"""Every node and what is on it: pods that the API says are bound, and those whose binding is under way.
+
+Pods for which room was made on a node are remembered by node as well: others of lower priority
+must not take that room. No I/O.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 
-from edgelab.edgesite.scheduler.demand import Demand, Load, demand
-from edgelab.edgesite.scheduler.neighbours import guards_itself
+from edgelab.edgesite.scheduler.nodeinfo import NodeInfo
+from edgelab.edgesite.scheduler.podinfo import PodInfo
 from edgelab.kube.interface import Obj
-from edgelab.objects.metadata import controller_of
 
 
 class Ledger:
-    """Loads by node name; a pod is counted once, by uid."""
+    """Nodes by name; a pod is counted once, by uid."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, tuple[str, Demand, str]] = {}
-        self._loads: defaultdict[str, Load] = defaultdict(Load)
+        self._nodes: dict[str, NodeInfo] = {}
+        self._places: dict[str, str] = {}
+        self._nominated: dict[str, dict[str, PodInfo]] = {}
+        self._wishes: dict[str, str] = {}
+        self.images: Counter[str] = Counter()
+        """On how many nodes an image is, by name."""
 
-    def load(self, node: str) -> Load:
-        """What is on a node."""
-        return self._loads[node]
+    def nodes(self) -> list[NodeInfo]:
+        """The nodes that exist."""
+        return [info for info in self._nodes.values() if info.node is not None]
 
-    def put(self, pod: Obj, node: str) -> bool:
-        """Count a pod on a node (again: with what it asks for now). True when it was not counted before."""
-        fresh = not self.remove(pod)
-        entry = (node, demand(pod), owner_of(pod))
-        uid, load = pod["metadata"]["uid"], self._loads[node]
-        self._entries[uid] = entry
-        load.add(entry[1], entry[2])
-        load.members[uid] = pod
-        if guards_itself(pod):
-            load.guarded[uid] = pod
-        return fresh
+    def node(self, name: str) -> NodeInfo | None:
+        """One node that exists."""
+        info = self._nodes.get(name)
+        return info if info is not None and info.node is not None else None
 
-    def remove(self, pod: Obj) -> bool:
-        """Stop counting a pod. False when it was not counted."""
+    def place(self, uid: str) -> str | None:
+        """The node on which a pod is counted."""
+        return self._places.get(uid)
+
+    def set_node(self, node: Obj) -> None:
+        """Take in a version of a node."""
+        info = self._info(node["metadata"]["name"])
+        self.images.subtract(info.images.keys())
+        info.set_node(node)
+        self.images.update(info.images.keys())
+
+    def drop_node(self, name: str) -> None:
+        """Forget a node; what is said to be on it is kept for its return."""
+        info = self._info(name)
+        self.images.subtract(info.images.keys())
+        info.set_node(None)
+        self._tidy(info)
+
+    def wish(self, uid: str) -> str:
+        """The node on which room was made for a pod, if any."""
+        return self._wishes.get(uid, "")
+
+    def put(self, pod: PodInfo, node: str) -> None:
+        """Count a pod on a node (again: as it is now)."""
+        self.remove(pod.uid)
+        self._places[pod.uid] = node
+        self._info(node).add(pod)
+
+    def refresh(self, pod: Obj) -> None:
+        """Take in a version of a pod that asks for what it asked for before."""
         uid = pod["metadata"]["uid"]
-        entry = self._entries.pop(uid, None)
-        if entry is None:
+        self._nodes[self._places[uid]].pods[uid].obj = pod
+
+    def remove(self, uid: str) -> bool:
+        """Stop counting a pod. False when it was not counted."""
+        name = self._places.pop(uid, None)
+        if name is None:
             return False
-        node, asked, owner = entry
-        self._loads[node].members.pop(uid, None)
-        self._loads[node].guarded.pop(uid, None)
-        self._loads[node].add(asked, owner, -1)
-        if not self._loads[node].pods:
-            del self._loads[node]
+        node = self._nodes[name]
+        node.remove(node.pods[uid])
+        self._tidy(node)
         return True
 
+    def nominate(self, pod: PodInfo, node: str) -> None:
+        """Remember that room was made for a pod (on no node: that there is none any more)."""
+        before = self._wishes.pop(pod.uid, None)
+        if before is not None:
+            self._nominated[before].pop(pod.uid, None)
+            if not self._nominated[before]:
+                del self._nominated[before]
+        if node:
+            self._wishes[pod.uid] = node
+            self._nominated.setdefault(node, {})[pod.uid] = pod
 
-def owner_of(pod: Obj) -> str:
-    """uid of the pod's controller; empty without one."""
-    reference = controller_of(pod)
-    return str(reference["uid"]) if reference else ""
+    def nominated(self, node: str) -> list[PodInfo]:
+        """The pods for which room was made on a node."""
+        return list(self._nominated[node].values()) if node in self._nominated else []
+
+    def _info(self, name: str) -> NodeInfo:
+        if name not in self._nodes:
+            self._nodes[name] = NodeInfo(name)
+        return self._nodes[name]
+
+    def _tidy(self, info: NodeInfo) -> None:
+        if info.node is None and not info.pods:
+            self._nodes.pop(info.name, None)

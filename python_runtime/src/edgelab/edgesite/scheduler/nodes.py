@@ -17,24 +17,28 @@ _OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": 
 
 def matches_node(pod: Obj, node: Obj) -> bool:
     """Whether nodeSelector and required node affinity allow the node."""
-    present = labels(node)
-    selector = pod["spec"].get("nodeSelector") or {}
+    return is_selected(pod["spec"], labels(node), node["metadata"]["name"])
+
+
+def is_selected(spec: Mapping[str, Any], present: Mapping[str, str], name: str) -> bool:
+    """The same for a pod's spec, and a node's labels and name."""
+    selector = spec.get("nodeSelector") or {}
     if any(present.get(key) != value for key, value in selector.items()):
         return False
-    affinity = (pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
     if required is None:
         return True
-    return any(term_matches(term, node) for term in required.get("nodeSelectorTerms") or ())
+    return any(is_term(term, present, name) for term in required.get("nodeSelectorTerms") or ())
 
 
-def term_matches(term: Mapping[str, Any], node: Obj) -> bool:
+def is_term(term: Mapping[str, Any], present: Mapping[str, str], name: str) -> bool:
     """Whether all expressions of a term hold; a term without any matches nothing."""
-    expressions, fields = term.get("matchExpressions") or [], term.get("matchFields") or []
+    expressions, fields = term.get("matchExpressions") or (), term.get("matchFields") or ()
     if not expressions and not fields:
         return False
-    name = {"metadata.name": node["metadata"]["name"]}
-    return all(_holds(e, labels(node)) for e in expressions) and all(_holds(e, name) for e in fields)
+    field = {"metadata.name": name}
+    return all(_holds(e, present) for e in expressions) and all(_holds(e, field) for e in fields)
 
 
 def _holds(expression: Mapping[str, Any], values: Mapping[str, str]) -> bool:
@@ -45,11 +49,11 @@ def _holds(expression: Mapping[str, Any], values: Mapping[str, str]) -> bool:
     return Requirement(expression["key"], operator, wanted).matches(values)
 
 
-def preference(pod: Obj, node: Obj) -> int:
+def preference(spec: Mapping[str, Any], present: Mapping[str, str], name: str) -> int:
     """Sum of the weights of the preferred terms that the node fulfils."""
-    affinity = (pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
     preferred = affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
-    return sum(int(term["weight"]) for term in preferred if term_matches(term["preference"], node))
+    return sum(int(term["weight"]) for term in preferred if is_term(term["preference"], present, name))
 
 
 def taints(node: Obj, effects: Iterable[str]) -> list[Obj]:
@@ -64,9 +68,10 @@ def tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
         return False
     if toleration.get("key") and toleration["key"] != taint["key"]:
         return False
-    if toleration.get("operator", "Equal") == "Exists":
-        return True
-    return bool(toleration.get("key")) and toleration.get("value", "") == taint.get("value", "")
+    operator = toleration.get("operator") or "Equal"
+    if operator == "Equal":
+        return (toleration.get("value") or "") == (taint.get("value") or "")
+    return bool(operator == "Exists")
 
 
 def tolerations_for(pod: Obj, taint: Mapping[str, Any]) -> list[Obj]:

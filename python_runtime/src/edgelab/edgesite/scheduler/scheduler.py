@@ -1,34 +1,48 @@
-"""The scheduler: one pod after the other, onto the best node that fits.
+"""The scheduler: one pod after the other, the most important first, onto the best node that fits.
 
-Receives pods and nodes. Writes bindings, the condition PodScheduled of pods that fit nowhere, and
-events. A pod that fits nowhere waits, at no cost, until a node changes in a way that matters or a
-pod leaves a node. When the API is gone it waits with what it knows.
+Receives pods and nodes. Writes bindings, the condition PodScheduled of pods that fit nowhere, the
+node on which room is made for them, and events. A pod that fits nowhere waits, at no cost, until
+something changes that may help it. Pods that have a node are never moved; they are only removed
+for more important ones. When the API is gone it waits with what it knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import logging
 
+from edgelab.daemon.errors import Unreachable
+from edgelab.daemon.tasks import Supervisor
 from edgelab.edgesite.controllers.support.cluster import Cluster
-from edgelab.edgesite.controllers.support.pods import is_finished
-from edgelab.edgesite.controllers.support.recorder import Recorder
-from edgelab.edgesite.controllers.support.workqueue import WorkQueue
-from edgelab.edgesite.scheduler.demand import allocatable, demand
-from edgelab.edgesite.scheduler.filters import Refusal, check, explain
-from edgelab.edgesite.scheduler.ledger import Ledger, owner_of
-from edgelab.edgesite.scheduler.neighbours import Neighbours, Place, cares
-from edgelab.edgesite.scheduler.scores import Candidate, best
-from edgelab.kube.informer import DELETED, Key
+from edgelab.edgesite.scheduler.binding import Binder
+from edgelab.edgesite.scheduler.cycle import Cycle
+from edgelab.edgesite.scheduler.events import FAILED, EventRecorder
+from edgelab.edgesite.scheduler.evictions import Evictions
+from edgelab.edgesite.scheduler.ledger import Ledger
+from edgelab.edgesite.scheduler.lookup import Lookup
+from edgelab.edgesite.scheduler.outcome import ERROR, UNSCHEDULABLE, Outcomes
+from edgelab.edgesite.scheduler.podinfo import PodInfo
+from edgelab.edgesite.scheduler.preemption import Candidate, preempt
+from edgelab.edgesite.scheduler.queue import Queue, Queued
+from edgelab.edgesite.scheduler.verdict import NO_NODES, SchedulerError
+from edgelab.edgesite.scheduler.watching import Watcher
 from edgelab.kube.interface import Obj
-from edgelab.kube.resources import NAMESPACES, NODES, PODS
-from edgelab.objects.metadata import condition, is_deleting, key_of, labels
+from edgelab.kube.resources import NODES, PODS
+from edgelab.objects.metadata import is_deleting
 from edgelab.objects.status import ApiError
 
+log = logging.getLogger("edgelab.edgesite.scheduler")
+
 NAME = "default-scheduler"
+CLAIMS_UNTOUCHED = "no new claims to deallocate"
+"""What the plugin DynamicResources adds for pods without resource claims."""
+NO_STATE = "not found"
+"""What it adds when the decision ended before it had its turn."""
+FLUSH_SECONDS = 30.0
 
 
 class Scheduler:
-    """A module; its queue holds the keys of pods without a node."""
+    """A module."""
 
     name = NAME
 
@@ -36,145 +50,138 @@ class Scheduler:
         self._cluster = cluster
         self._pods = cluster.view(PODS)
         self._nodes = cluster.view(NODES)
-        self._namespaces = cluster.view(NAMESPACES)
+        self._lookup = Lookup(cluster)
         self._ledger = Ledger()
-        self._waiting: set[Key] = set()
-        """Pods that fit nowhere."""
-        self._events = Recorder(cluster.api, cluster.clock, NAME)
-        needs = [self._pods, self._nodes, self._namespaces]
-        # One worker: each decision has to see the one before.
-        self._queue = WorkQueue(NAME, self._schedule, cluster.clock, needs, workers=1)
-        self._pods.add_handler(self._on_pod)
-        self._nodes.add_handler(self._on_node)
+        self._queue = Queue(cluster.clock)
+        self._events = EventRecorder(cluster.api, cluster.clock, NAME)
+        self._outcomes = Outcomes(cluster, self._pods, NAME)
+        self._evictions = Evictions(cluster, self._pods, self._events)
+        self._watcher = Watcher(NAME, self._queue, self._ledger, self._lookup)
+        self._binder = Binder(cluster, self._lookup, self._events, self._binding_failed)
+        self._tasks = Supervisor(NAME)
+        self._start = 0
+        self._pods.add_handler(self._watcher.on_pod)
+        self._nodes.add_handler(self._watcher.on_node)
 
     async def run(self) -> None:
         """Bind pods."""
-        await self._queue.run()
+        for view in (self._pods, self._nodes, *self._lookup.views.values()):
+            await view.wait_synced()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for part in (self._events, self._outcomes):
+                    group.create_task(part.run(), name=part.name)
+                group.create_task(self._flush(), name=f"{NAME}/flush")
+                group.create_task(self._work(), name=f"{NAME}/queue")
+        finally:
+            await self._tasks.close()
+            await self._binder.close()
 
-    def _on_pod(self, event_type: str, old: Obj | None, new: Obj) -> None:
-        node = new["spec"].get("nodeName")
-        if event_type == DELETED or is_finished(new):
-            self._waiting.discard(key_of(new))
-            if self._ledger.remove(new):
-                self._retry()
-        elif node:
-            fresh = self._ledger.put(new, node)
-            self._waiting.discard(key_of(new))
-            if fresh or (old is not None and labels(old) != labels(new)):
-                self._retry(neighbours=True)
-        elif _is_ours(new) and (old is None or _asks(old) != _asks(new)):
-            self._queue.add_object(new)
+    async def _work(self) -> None:
+        while True:
+            await self._binder.ready()
+            item = await self._queue.take()
+            try:
+                self._attempt(item)
+            except Exception:  # a defect met by one pod must not stop the work on all others
+                log.exception("%s/%s failed unexpectedly; this is a defect", *item.key)
+                self._queue.failed(item)
+            await asyncio.sleep(0)  # everybody else's turn
 
-    def _on_node(self, event_type: str, old: Obj | None, new: Obj) -> None:
-        if event_type != DELETED and (old is None or _offers(old) != _offers(new)):
-            self._retry()
+    async def _flush(self) -> None:
+        while True:
+            await self._cluster.clock.sleep(FLUSH_SECONDS)
+            self._queue.flush()
 
-    def _retry(self, *, neighbours: bool = False) -> None:
-        """Look again at the pods that wait; with `neighbours` at those that a newcomer can help."""
-        for key in self._waiting:
-            pod = self._pods.get(key[1], key[0])
-            if not neighbours or (pod is not None and cares(pod)):
-                self._queue.add(key)
-
-    async def _schedule(self, key: Key) -> None:
-        pod = self._pods.get(key[1], key[0])
-        if pod is None or pod["spec"].get("nodeName") or not _is_ours(pod):
-            self._waiting.discard(key)
+    def _attempt(self, item: Queued) -> None:
+        pod = item.pod
+        if is_deleting(pod):
+            self._queue.remove(item.key)
+            note = f"skip schedule deleting pod: {item.key[0]}/{item.key[1]}"
+            self._events.record(FAILED, pod, note)
             return
-        node, refusals = self._choose(pod)
-        if node is None:
-            self._waiting.add(key)
-            await self._refuse(pod, explain(refusals))
+        info = PodInfo(pod)
+        cycle = Cycle(info, self._ledger, self._lookup, self._start)
+        if not cycle.nodes:
+            self._refuse(item, UNSCHEDULABLE, NO_NODES, nominated="")
             return
-        self._waiting.discard(key)
-        await self._bind(pod, node)
+        try:
+            found = cycle.run()
+        except SchedulerError as error:
+            self._fail(item, str(error))
+            return
+        self._start = (self._start + cycle.examined) % len(cycle.nodes)
+        if not found:
+            self._refused(item, cycle)
+            return
+        node = cycle.best(found).name
+        self._queue.remove(item.key)
+        self._ledger.nominate(info, "")
+        self._ledger.put(info, node)
+        self._watcher.assumed.add(info.uid)
+        self._binder.bind(pod, node, cycle.volumes_on(node))
 
-    def _choose(self, pod: Obj) -> tuple[str | None, list[Refusal]]:
-        asked, candidates, refusals = demand(pod), [], []
-        places = [Place(node, self._ledger.load(node["metadata"]["name"])) for node in self._nodes.all()]
-        neighbours = Neighbours(pod, places, self._namespace_labels)
-        for node, load in places:
-            refusal = check(pod, asked, node, load) or neighbours.refusal(node)
-            if refusal is None:
-                candidates.append(Candidate(node, load, neighbours.wish(node)))
-            else:
-                refusals.append(refusal)
-        if not candidates:
-            return None, refusals
-        return best(pod, asked, owner_of(pod), candidates)["metadata"]["name"], refusals
+    def _refused(self, item: Queued, cycle: Cycle) -> None:
+        diagnosis = cycle.diagnosis
+        self._queue.refused(item, frozenset(diagnosis.plugins))
+        answer = preempt(cycle, self._cluster.clock.now()) if not diagnosis.before else None
+        if answer is None:
+            self._tell(item, UNSCHEDULABLE, diagnosis.message(NO_STATE), nominated=None)
+            return
+        if answer.candidate is None:
+            after = f"{CLAIMS_UNTOUCHED}, {answer.message}"
+            nominated = "" if answer.is_void else None
+            self._tell(item, UNSCHEDULABLE, diagnosis.message(after), nominated)
+            return
+        self._tell(item, UNSCHEDULABLE, diagnosis.message(), answer.candidate.node)
+        self._make_room(item, cycle.pod, answer.candidate)
 
-    def _namespace_labels(self, name: str) -> Mapping[str, str]:
-        namespace = self._namespaces.get(name)
-        return labels(namespace) if namespace is not None else {}
+    def _refuse(self, item: Queued, reason: str, message: str, nominated: str | None) -> None:
+        self._queue.refused(item, frozenset())
+        self._tell(item, reason, message, nominated)
 
-    async def _bind(self, pod: Obj, node: str) -> None:
+    def _fail(self, item: Queued, message: str) -> None:
+        self._queue.failed(item)
+        self._tell(item, ERROR, message, nominated="")
+
+    def _tell(self, item: Queued, reason: str, message: str, nominated: str | None) -> None:
+        if nominated is not None:
+            self._ledger.nominate(PodInfo(item.pod), nominated)
+        self._outcomes.refused(item.pod, reason, message, nominated)
+        self._events.record(FAILED, item.pod, message)
+
+    def _make_room(self, item: Queued, pod: PodInfo, candidate: Candidate) -> None:
+        for other in self._ledger.nominated(candidate.node):
+            if other.priority < pod.priority:
+                self._ledger.nominate(other, "")
+                self._outcomes.nominate(other.obj, "")
+        self._watcher.preempting.add(pod.uid)
+        self._tasks.spawn(self._evict(item, pod, candidate), f"preempt/{pod.namespace}/{pod.name}")
+
+    async def _evict(self, item: Queued, pod: PodInfo, candidate: Candidate) -> None:
+        again = False
+        try:
+            await self._evictions.evict(pod.obj, candidate)
+            again = any(self._ledger.place(victim.uid) is None for victim in candidate.victims)
+        except (ApiError, Unreachable) as error:
+            log.warning("%s/%s: no room could be made on %s: %s", *item.key, candidate.node, error)
+            again = True
+        finally:
+            self._watcher.preempting.discard(pod.uid)
+        if again:
+            self._queue.retry(item)
+
+    def _binding_failed(self, pod: Obj, message: str) -> None:
+        """Take the pod off its node again and, if it still has none, try it again later."""
         metadata = pod["metadata"]
-        binding = {
-            "apiVersion": "v1",
-            "kind": "Binding",
-            "metadata": {
-                "name": metadata["name"],
-                "namespace": metadata["namespace"],
-                "uid": metadata["uid"],
-            },
-            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
-        }
-        self._ledger.put(pod, node)
-        try:
-            await self._cluster.api.create(PODS, binding, metadata["namespace"], subresource="binding")
-        except ApiError as error:
-            if self._is_still_unbound(pod):
-                self._ledger.remove(pod)
-            if error.code == 404:
+        current = self._pods.get(metadata["name"], metadata["namespace"])
+        if current is not None and current["metadata"]["uid"] == metadata["uid"]:
+            if current["spec"].get("nodeName"):
                 return
-            raise
-        text = f"Successfully assigned {metadata['namespace']}/{metadata['name']} to {node}"
-        await self._events.normal(pod, "Scheduled", text)
-
-    def _is_still_unbound(self, pod: Obj) -> bool:
-        current = self._pods.get(pod["metadata"]["name"], pod["metadata"]["namespace"])
-        return current is None or not current["spec"].get("nodeName")
-
-    async def _refuse(self, pod: Obj, message: str) -> None:
-        old = condition(pod, "PodScheduled") or {}
-        if (old.get("status"), old.get("reason"), old.get("message")) != ("False", "Unschedulable", message):
-            await self._write_refusal(pod, old, message)
-        await self._events.warning(pod, "FailedScheduling", message)
-
-    async def _write_refusal(self, pod: Obj, old: Obj, message: str) -> None:
-        since = old.get("lastTransitionTime") if old.get("status") == "False" else None
-        new = {
-            "type": "PodScheduled",
-            "status": "False",
-            "reason": "Unschedulable",
-            "message": message,
-            "lastProbeTime": None,
-            "lastTransitionTime": since or self._cluster.stamp(),
-        }
-        others = [c for c in pod["status"].get("conditions") or [] if c["type"] != "PodScheduled"]
-        patch = {
-            "metadata": {"resourceVersion": pod["metadata"]["resourceVersion"]},
-            "status": {"conditions": [*others, new]},
-        }
-        try:
-            await self._cluster.patch(PODS, pod, patch, "status")
-        except ApiError as error:
-            if error.code != 404:
-                raise
-
-
-def _is_ours(pod: Obj) -> bool:
-    spec = pod["spec"]
-    named = spec.get("schedulerName", NAME) == NAME
-    return named and not spec.get("schedulingGates") and not is_deleting(pod) and not is_finished(pod)
-
-
-def _asks(pod: Obj) -> tuple[object, ...]:
-    """What a pod's change must touch to be worth another attempt; its status is not part of it."""
-    return pod["metadata"]["uid"], pod["spec"], labels(pod)
-
-
-def _offers(node: Obj) -> tuple[object, ...]:
-    """What a node's change must touch to be worth another attempt; heartbeats are not part of it."""
-    spec = node.get("spec") or {}
-    return labels(node), spec.get("taints"), spec.get("unschedulable"), allocatable(node)
+            self._watcher.forget(pod)
+            self._queue.add(current)
+            item = self._queue.update(current)
+            assert item is not None
+            self._fail(item, message)
+        else:
+            self._watcher.forget(pod)
