@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from edgelab.edgesite.apiserver import structural
 from edgelab.edgesite.apiserver.builtin import EVENTS_BUCKET
 from edgelab.edgesite.apiserver.conform import Conformer, DecodeError
 from edgelab.edgesite.apiserver.context import Context
+from edgelab.edgesite.apiserver.custom import golang, objects
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
 from edgelab.objects.status import ApiError
 
@@ -82,11 +82,7 @@ def _handled(kind: Kind) -> str:
 
 
 def _conform_custom(kind: Kind, obj: Obj, kinds: Kinds, conformer: Conformer) -> Obj:
-    obj["metadata"] = conformer.object(obj["metadata"], kinds.catalogue.object_meta, "metadata", "ObjectMeta")
-    if kind.schema is not None:
-        obj = structural.prune(obj, kind.schema, "", conformer.unknown, root=True)
-        structural.default(obj, kind.schema)
-    return obj
+    return objects.conform(obj, kind.schema, kinds.catalogue.object_meta, conformer)
 
 
 def convert(data: bytes, kind: Kind) -> bytes:
@@ -109,6 +105,8 @@ def to_storage(obj: Obj, kind: Kind) -> Obj:
     """An object of a served version as it is stored."""
     if kind.bucket == EVENTS_BUCKET and kind.group:
         return _event_to_core(obj)
+    if kind.custom is not None:
+        obj = golang.plain(obj)
     if kind.storage_api_version != kind.api_version:
         return {**obj, "apiVersion": kind.storage_api_version}
     return obj

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from edgelab.daemon.clock import Clock, rfc3339
 from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.context import Context
-from edgelab.edgesite.apiserver.kinds import CustomVersion, Kind
+from edgelab.edgesite.apiserver.custom import conditions, serving
+from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.registry import Registry
-from edgelab.edgesite.apiserver.schema import Node
 from edgelab.edgesite.store import Entry, Overrun
-from edgelab.kube.interface import Resource
 from edgelab.objects import metadata as meta
 from edgelab.objects.status import ApiError
 
@@ -22,6 +22,7 @@ Obj = dict[str, Any]
 
 BUCKET = "apiextensions.k8s.io/customresourcedefinitions"
 FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
+TERMINATING = "Terminating"
 
 
 class CustomResources:
@@ -54,15 +55,28 @@ class CustomResources:
                     while True:
                         for event in await watch.events():
                             if event.deleted:
-                                self._forget(codec.decode(event.entry.data))
+                                await self._gone(codec.decode(event.entry.data))
                             else:
                                 await self._settle(event.entry)
                 except Overrun:
                     log.info("too many changes of definitions at once; looking at all of them again")
 
+    async def _gone(self, crd: Obj) -> None:
+        self._forget(crd)
+        await self._settle_group(crd)
+
     def _forget(self, crd: Obj) -> None:
-        spec = crd["spec"]
-        self._registry.kinds.remove(spec["group"], spec["names"]["plural"])
+        names = (crd.get("status") or {}).get("acceptedNames") or {}
+        self._registry.kinds.remove(crd["spec"]["group"], names.get("plural") or "")
+
+    async def _settle_group(self, crd: Obj) -> None:
+        """Names have become free: others of the group may have wanted them."""
+        for entry in list(self._store.entries(BUCKET)):
+            other = codec.decode(entry.data)
+            if other["spec"]["group"] == crd["spec"]["group"] and not conditions.is_true(
+                other, "NamesAccepted"
+            ):
+                await self._settle(entry)
 
     async def _settle(self, entry: Entry) -> None:
         """Bring one definition to where it should be; the write that does it comes back as an event."""
@@ -70,107 +84,77 @@ class CustomResources:
             return
         crd = codec.decode(entry.data)
         try:
+            self._serve(crd)
             if meta.is_deleting(crd):
                 await self._remove(crd)
             else:
-                self._serve(crd)
                 await self._accept(crd)
         except ApiError as error:
             log.warning("definition %s: %s", entry.key.name, error)
 
     async def _accept(self, crd: Obj) -> None:
-        def change(old: Obj) -> Obj:
-            new = {**old, "metadata": dict(old["metadata"]), "status": self._status(old)}
-            finalizers = new["metadata"].get("finalizers") or []
-            if FINALIZER not in finalizers:
-                new["metadata"]["finalizers"] = [*finalizers, FINALIZER]
-            return new
+        name, before = crd["metadata"]["name"], (crd.get("status") or {}).get("acceptedNames")
 
-        name = crd["metadata"]["name"]
-        await self._registry.change(self._kind, "", name, change, Context(), subresource="status")
+        def change(status: Obj, old: Obj) -> Obj:
+            others = [
+                codec.decode(entry.data) for entry in self._store.heads(BUCKET) if entry.key.name != name
+            ]
+            group = [other for other in others if other["spec"]["group"] == old["spec"]["group"]]
+            return conditions.settled({**old, "status": status}, group, rfc3339(self._clock.now()))
 
-    def _status(self, crd: Obj) -> Obj:
+        new = await self._change_status(name, change)
+        if (new.get("status") or {}).get("acceptedNames") != before:
+            await self._settle_group(crd)
+
+    async def _change_status(
+        self, name: str, change: Callable[[Obj, Obj], Obj], *, release: bool = False
+    ) -> Obj:
+        def apply(old: Obj) -> Obj:
+            metadata = dict(old["metadata"])
+            if release:
+                kept = [item for item in metadata.get("finalizers") or () if item != FINALIZER]
+                metadata["finalizers"] = kept
+            return {**old, "metadata": metadata, "status": change(old.get("status") or {}, old)}
+
+        entry = await self._registry.change(self._kind, "", name, apply, Context(), subresource="status")
+        return codec.decode(entry.data)
+
+    async def _terminating(self, name: str, *outcome: str, release: bool = False) -> Obj:
+        found = conditions.condition(TERMINATING, *outcome)
         now = rfc3339(self._clock.now())
-        status = {**(crd.get("status") or {}), "acceptedNames": _names(crd["spec"]["names"])}
-        holder: Obj = {"status": {**status, "conditions": list(status.get("conditions") or ())}}
-        for kind, reason, message in (
-            ("NamesAccepted", "NoConflicts", "no conflicts found"),
-            ("Established", "InitialNamesAccepted", "the initial names have been accepted"),
-        ):
-            if (found := meta.condition(holder, kind)) is None or found["status"] != "True":
-                condition = {
-                    "lastTransitionTime": now,
-                    "message": message,
-                    "reason": reason,
-                    "status": "True",
-                }
-                meta.set_condition(holder, {**condition, "type": kind})
-        stored = [version["name"] for version in crd["spec"]["versions"] if version.get("storage")]
-        status = dict(holder["status"])
-        known = status.get("storedVersions") or []
-        status["storedVersions"] = [*known, *(name for name in stored if name not in known)]
-        return status
+        return await self._change_status(
+            name, lambda status, old: conditions.put(status, found, now), release=release
+        )
 
     async def _remove(self, crd: Obj) -> None:
         """Delete all objects; when none is left, let the definition go."""
         if FINALIZER not in (crd["metadata"].get("finalizers") or ()):
             return
-        kind = self._registry.kinds.for_plural(crd["spec"]["group"], crd["spec"]["names"]["plural"])
+        name = crd["metadata"]["name"]
+        progress = ("True", "InstanceDeletionInProgress", "CustomResource deletion is in progress")
+        await self._terminating(name, *progress)
+        if not conditions.is_true(crd, "Established"):
+            never = ("False", "NeverEstablished", "resource was never established")
+            await self._terminating(name, *never, release=True)
+            return
+        plural = crd["status"]["acceptedNames"]["plural"]
+        kind = self._registry.kinds.for_plural(crd["spec"]["group"], plural)
         while kind is not None and (left := list(self._store.entries(kind.bucket))):
             for entry in left:
                 if not codec.decode(entry.data)["metadata"].get("deletionTimestamp"):
                     await self._registry.delete(kind, entry.key.namespace, entry.key.name, {}, Context())
             await self._clock.sleep(0.2)
-
-        def release(old: Obj) -> Obj:
-            kept = [item for item in old["metadata"].get("finalizers") or () if item != FINALIZER]
-            return {**old, "metadata": {**old["metadata"], "finalizers": kept}}
-
-        self._forget(crd)
-        await self._registry.change(self._kind, "", crd["metadata"]["name"], release, Context())
+        done = ("False", "InstanceDeletionCompleted", "removed all instances")
+        await self._terminating(name, *done, release=True)
 
     def _serve(self, crd: Obj) -> None:
         """Serve the versions of a definition as it is now."""
-        spec, names = crd["spec"], _names(crd["spec"]["names"])
-        storage = next(version["name"] for version in spec["versions"] if version.get("storage"))
-        kinds = self._registry.kinds
-        served = {version["name"] for version in spec["versions"] if version.get("served")}
-        for version in [v for v in kinds.groups().get(spec["group"], []) if v not in served]:
-            kinds.remove(spec["group"], names["plural"], version)
-        for version in spec["versions"]:
-            if version["name"] in served:
-                kinds.add(_kind(spec, names, version, storage))
-
-
-def _names(names: Obj) -> Obj:
-    """The names with their defaults."""
-    return {"singular": names["kind"].lower(), "listKind": f"{names['kind']}List", **names}
-
-
-def _kind(spec: Obj, names: Obj, version: Obj, storage: str) -> Kind:
-    subresources = version.get("subresources") or {}
-    schema = (version.get("schema") or {}).get("openAPIV3Schema")
-    free = bool(spec.get("preserveUnknownFields"))
-    custom = CustomVersion(
-        columns=tuple(version.get("additionalPrinterColumns") or ()),
-        scale=subresources.get("scale"),
-        selectable=tuple(item["jsonPath"].lstrip(".") for item in version.get("selectableFields") or ()),
-        storage_version=storage,
-    )
-    return Kind(
-        Resource(
-            spec["group"],
-            version["name"],
-            names["plural"],
-            names["kind"],
-            namespaced=spec["scope"] == "Namespaced",
-        ),
-        Node(schema) if schema is not None and not free else None,
-        singular=names["singular"],
-        short_names=tuple(names.get("shortNames") or ()),
-        categories=tuple(names.get("categories") or ()),
-        subresources=tuple(name for name in ("status", "scale") if name in subresources),
-        list_kind=names["listKind"],
-        custom=custom,
-        storage_api_version=f"{spec['group']}/{storage}",
-    )
+        kinds, group = self._registry.kinds, crd["spec"]["group"]
+        served = serving.kinds(crd) if conditions.is_served(crd) else []
+        plural = ((crd.get("status") or {}).get("acceptedNames") or {}).get("plural") or ""
+        versions = {kind.resource.version for kind in served}
+        for kind in [kind for kind in kinds if kind.group == group and kind.plural == plural]:
+            if kind.custom is not None and kind.resource.version not in versions:
+                kinds.remove(group, plural, kind.resource.version)
+        for kind in served:
+            kinds.add(kind)

@@ -13,6 +13,7 @@ Obj = dict[str, Any]
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 
 
 class Deletion(Enum):
@@ -24,6 +25,8 @@ class Deletion(Enum):
 
 def plan(kind: Kind, old: Obj, options: Obj, now: dt.datetime) -> Obj | Deletion:
     """NOW, UNCHANGED, or the object as it waits for its end."""
+    if kind.name == "CustomResourceDefinition" and not old["metadata"].get("deletionTimestamp"):
+        return _definition(old, now)
     new = {**old, "metadata": dict(old["metadata"])}
     metadata = new["metadata"]
     finalizers = _finalizers(metadata.get("finalizers") or [], options)
@@ -48,8 +51,6 @@ def plan(kind: Kind, old: Obj, options: Obj, now: dt.datetime) -> Obj | Deletion
     metadata["deletionGracePeriodSeconds"] = grace
     if kind.name == "Namespace" and not kind.group:
         new["status"] = {**(new.get("status") or {}), "phase": "Terminating"}
-    if kind.name == "CustomResourceDefinition":
-        new["status"] = _terminating(new.get("status") or {}, now)
     return new
 
 
@@ -89,13 +90,18 @@ def finished(kind: Kind, obj: Obj) -> bool:
     return not metadata.get("deletionGracePeriodSeconds")
 
 
-def _terminating(status: Obj, now: dt.datetime) -> Obj:
+def _definition(old: Obj, now: dt.datetime) -> Obj:
+    """A definition waits until its objects are gone (`registry/customresourcedefinition/etcd.go`)."""
+    metadata, stamp = dict(old["metadata"]), rfc3339(now)
+    metadata["deletionTimestamp"] = stamp
+    metadata["finalizers"] = list(dict.fromkeys([*(metadata.get("finalizers") or ()), CLEANUP]))
     condition = {
         "type": "Terminating",
         "status": "True",
-        "lastTransitionTime": rfc3339(now),
+        "lastTransitionTime": stamp,
         "reason": "InstanceDeletionPending",
         "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
     }
+    status = old.get("status") or {}
     others = [item for item in status.get("conditions") or () if item["type"] != "Terminating"]
-    return {**status, "conditions": [*others, condition]}
+    return {**old, "metadata": metadata, "status": {**status, "conditions": [*others, condition]}}

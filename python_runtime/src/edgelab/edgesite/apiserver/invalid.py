@@ -60,6 +60,7 @@ def immutable(field: str, value: Any) -> Cause:
 def invalid(kind: str, group: str, name: str, causes: list[Cause]) -> ApiError:
     """The 422 answer for an object with these errors."""
     texts = [f"{cause.field}: {cause.message}" for cause in causes]
+    texts = list(dict.fromkeys(texts))
     text = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     qualified = f"{kind}.{group}" if group else kind
     details = {

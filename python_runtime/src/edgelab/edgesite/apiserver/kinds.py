@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgelab.edgesite.apiserver.schema import Catalogue, Node
 from edgelab.kube.interface import Resource
+
+if TYPE_CHECKING:
+    from edgelab.edgesite.apiserver.custom.rules import Rules
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
@@ -20,6 +23,12 @@ class CustomVersion:
     scale: dict[str, str] | None
     selectable: tuple[str, ...]
     storage_version: str
+    rules: Rules | None = None
+    """The rules (CEL) in the schema."""
+    deprecation: str = ""
+    """What clients of this version are warned of."""
+    terminating: bool = False
+    storage_schema: Node | None = None
 
 
 @dataclass(slots=True, eq=False)

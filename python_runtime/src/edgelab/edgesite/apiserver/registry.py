@@ -12,11 +12,11 @@ from typing import Any, Protocol
 from edgelab.daemon.clock import Clock
 from edgelab.edgesite.apiserver import codec, objectmeta
 from edgelab.edgesite.apiserver.context import Context, Target
+from edgelab.edgesite.apiserver.custom import objects
 from edgelab.edgesite.apiserver.deletion import Deletion, finished, plan
 from edgelab.edgesite.apiserver.invalid import Cause, bad, invalid
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
 from edgelab.edgesite.apiserver.strategies import strategy_for
-from edgelab.edgesite.apiserver.structural import validate as validate_structural
 from edgelab.edgesite.store import Entry, Key, Store
 from edgelab.objects.patch.json import same
 from edgelab.objects.status import ApiError, already_exists, conflict, not_found
@@ -79,10 +79,11 @@ class Registry:
         self, kind: Kind, namespace: str, body: Any, context: Context, *, managed: list[Obj] | None = None
     ) -> Awaitable[Entry]:
         """Create an object of a served kind; `managed` is its managedFields if it is applied."""
+        if kind.custom is not None and kind.custom.terminating:
+            raise _terminating(kind)
         obj = codec.conform(kind, codec.check_type(kind, body, self.kinds), self.kinds, context)
         strategy = strategy_for(kind.group, kind.name)
-        counted = kind.custom is not None or strategy.has_generation
-        objectmeta.prepare_new(obj, kind, namespace, self._clock, counted=counted)
+        objectmeta.prepare_new(obj, kind, namespace, self._clock, counted=_is_counted(kind))
         if managed:
             obj["metadata"]["managedFields"] = managed
         if kind.custom is None:
@@ -93,18 +94,23 @@ class Registry:
             if kind.custom is None:
                 obj["status"] = {}
         self.admission.create(kind, obj, context)
-        self._check(kind, obj, objectmeta.validate(obj, kind) + self._problems(kind, obj))
+        self._check(kind, obj, objectmeta.validate(obj, kind) + self._problems(kind, obj, context))
         key = self.key(kind, namespace, obj["metadata"]["name"])
         if self.store.head(key) is not None:
             raise already_exists(kind.plural, key.name, kind.group)
         return self._put(kind, key, obj, context)
 
-    def _problems(self, kind: Kind, obj: Obj) -> list[Cause]:
-        if kind.custom is None:
-            return strategy_for(kind.group, kind.name).validate(obj)
-        if kind.schema is None:
-            return []
-        return validate_structural(obj, kind.schema) + _bad_replicas(kind, obj)
+    def _problems(
+        self, kind: Kind, obj: Obj, context: Context, old: Obj | None = None, subresource: str = ""
+    ) -> list[Cause]:
+        strategy = strategy_for(kind.group, kind.name)
+        if kind.custom is not None:
+            if subresource != "status":
+                context.warnings += objects.warnings(obj, old)
+            return objects.problems(kind, obj, old, subresource)
+        if not subresource:
+            context.warnings += strategy.warnings(obj, old)
+        return strategy.validate(obj) if old is None or not strategy.update_is_whole else []
 
     def _check(self, kind: Kind, obj: Obj, causes: list[Cause]) -> None:
         if causes:
@@ -124,10 +130,11 @@ class Registry:
         absent = self.store.head(self.key(kind, namespace, name)) is None
         if absent and strategy_for(kind.group, kind.name).creates_on_update and not subresource:
             return self.create(kind, namespace, body, context)
-        if kind.custom is not None and not obj["metadata"].get("resourceVersion"):
+        needs_version = kind.custom is not None or strategy_for(kind.group, kind.name).needs_version
+        if needs_version and not obj["metadata"].get("resourceVersion"):
             self.current(kind, namespace, name)
             text = "must be specified for an update"
-            raise invalid(kind.name, kind.group, name, [bad("metadata.resourceVersion", 0, text)])
+            raise invalid(kind.plural, kind.group, name, [bad("metadata.resourceVersion", 0, text)])
         return self.change(kind, namespace, name, lambda old: obj, context, subresource=subresource)
 
     def change(
@@ -159,7 +166,7 @@ class Registry:
             causes += strategy.validate_update(new, old)
         causes += objectmeta.validate(new, kind)
         if subresource != "finalize":
-            causes += self._problems(kind, new)
+            causes += self._problems(kind, new, context, old, subresource)
         self._check(kind, new, causes)
         return self._replace(kind, key, new, old, context)
 
@@ -177,8 +184,7 @@ class Registry:
         entry = self.store.head(key)
         if entry is not None and same(new, old):
             return await self._settled(key, entry)
-        counted = kind.custom is not None or strategy_for(kind.group, kind.name).has_generation
-        if counted and _content(kind, new) != _content(kind, old):
+        if _is_counted(kind) and _content(kind, new) != _content(kind, old):
             new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
         return await self._put(kind, key, new, context)
 
@@ -243,6 +249,15 @@ class Registry:
             raise conflict(kind.plural, key.name, why, kind.group)
 
 
+def _is_counted(kind: Kind) -> bool:
+    return kind.custom is not None or strategy_for(kind.group, kind.name).has_generation
+
+
+def _terminating(kind: Kind) -> ApiError:
+    text = "create not allowed while custom resource definition is terminating"
+    return ApiError(405, text, details={"group": kind.group, "kind": kind.plural})
+
+
 async def _ready(entry: Entry) -> Entry:
     return entry
 
@@ -288,18 +303,3 @@ def _content(kind: Kind, obj: Obj) -> Obj:
         {"metadata", "status"} if kind.custom is None or "status" in kind.subresources else {"metadata"}
     )
     return {key: value for key, value in obj.items() if key not in left_out}
-
-
-def _bad_replicas(kind: Kind, obj: Obj) -> list[Cause]:
-    """The scale subresource wants its fields to be whole and not negative."""
-    scale = kind.custom.scale if kind.custom is not None else None
-    path = (scale or {}).get("specReplicasPath", "")
-    node: Any = obj
-    for part in filter(None, path.split(".")):
-        node = node.get(part) if isinstance(node, dict) else None
-    if isinstance(node, str):
-        text = f"{path} accessor error: {node} is of the type string, expected int64"
-        return [bad(path, 0, text)]
-    if isinstance(node, int) and node < 0:
-        return [bad(path, node, "should be a non-negative integer")]
-    return []

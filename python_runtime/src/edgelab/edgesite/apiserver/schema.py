@@ -86,6 +86,21 @@ class Node:
         """Whether unknown fields are kept (CRDs)."""
         return bool(self.raw.get("x-kubernetes-preserve-unknown-fields"))
 
+    @property
+    def nullable(self) -> bool:
+        """Whether null is a value (CRDs)."""
+        return bool(self.raw.get("nullable"))
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the object is a whole resource with its own metadata (CRDs)."""
+        return bool(self.raw.get("x-kubernetes-embedded-resource"))
+
+    @property
+    def default(self) -> Any:
+        """The value of a field that is not set; None for none."""
+        return self.raw.get("default")
+
     def patch_field(self, name: str) -> FieldPatch | None:
         """How a strategic merge patch treats a field."""
         node = self.field(name)

@@ -133,7 +133,8 @@ class ApiServer:
         return not path.name or bool(path.namespace) == kind.resource.namespaced
 
     def _unknown(self, path: ResourcePath) -> web.Response:
-        if path.version not in self._kinds.groups().get(path.group, ()):
+        custom = any(kind.group == path.group and kind.custom is not None for kind in self._kinds)
+        if custom or path.version not in self._kinds.groups().get(path.group, ()):
             return web.Response(text="404 page not found\n", status=404)
         raise ApiError(404, NOT_FOUND, details={})
 

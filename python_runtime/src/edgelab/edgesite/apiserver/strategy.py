@@ -27,6 +27,10 @@ def _fine_change(new: Obj, old: Obj) -> list[Cause]:
     return []
 
 
+def _no_warnings(new: Obj, old: Obj | None) -> list[str]:
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class Strategy:
     """Functions on one object (in place) or on its new and old version."""
@@ -40,6 +44,11 @@ class Strategy:
     returns_deleted: bool = False
     creates_on_update: bool = False
     has_generation: bool = True
+    update_is_whole: bool = False
+    """Whether `validate_update` checks everything that is checked in an update."""
+    needs_version: bool = False
+    """Whether an update must say which version it changes."""
+    warnings: Callable[[Obj, Obj | None], list[str]] = _no_warnings
 
 
 PLAIN = Strategy()

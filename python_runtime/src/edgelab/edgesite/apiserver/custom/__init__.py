@@ -1,0 +1,1 @@
+"""Custom resources: their definitions, their schemas, and what their objects must be."""

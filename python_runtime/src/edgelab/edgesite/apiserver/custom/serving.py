@@ -1,0 +1,76 @@
+"""The kinds that a definition defines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgelab.edgesite.apiserver.custom.conditions import is_true
+from edgelab.edgesite.apiserver.kinds import CustomVersion, Kind, version_rank
+from edgelab.edgesite.apiserver.schema import Node
+from edgelab.kube.interface import Resource
+
+Obj = dict[str, Any]
+
+VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+
+
+def kinds(crd: Obj) -> list[Kind]:
+    """One for each version that is served."""
+    versions = crd["spec"]["versions"]
+    storage = next(version for version in versions if version.get("storage"))
+    return [_kind(crd, version, storage) for version in versions if version.get("served")]
+
+
+def _schema(crd: Obj, version: Obj) -> Node | None:
+    schema = (version.get("schema") or {}).get("openAPIV3Schema")
+    return Node(schema) if schema is not None and not crd["spec"].get("preserveUnknownFields") else None
+
+
+def _kind(crd: Obj, version: Obj, storage: Obj) -> Kind:
+    spec, names = crd["spec"], crd["status"]["acceptedNames"]
+    subresources = version.get("subresources") or {}
+    custom = CustomVersion(
+        columns=tuple(version.get("additionalPrinterColumns") or ()),
+        scale=subresources.get("scale"),
+        selectable=tuple(item["jsonPath"].lstrip(".") for item in version.get("selectableFields") or ()),
+        storage_version=storage["name"],
+        deprecation=_deprecation(spec, version),
+        terminating=is_true(crd, "Terminating"),
+        storage_schema=_schema(crd, storage),
+    )
+    return Kind(
+        Resource(
+            spec["group"],
+            version["name"],
+            names["plural"],
+            names["kind"],
+            namespaced=spec["scope"] == "Namespaced",
+        ),
+        _schema(crd, version),
+        singular=names["singular"],
+        short_names=tuple(names.get("shortNames") or ()),
+        categories=tuple(names.get("categories") or ()),
+        subresources=tuple(name for name in ("status", "scale") if name in subresources),
+        verbs=VERBS,
+        list_kind=names["listKind"],
+        custom=custom,
+        storage_api_version=f"{spec['group']}/{storage['name']}",
+    )
+
+
+def _deprecation(spec: Obj, version: Obj) -> str:
+    """What whoever uses a deprecated version is warned of."""
+    if not version.get("deprecated"):
+        return ""
+    if version.get("deprecationWarning") is not None:
+        return str(version["deprecationWarning"])
+    group, kind, name = spec["group"], spec["names"]["kind"], version["name"]
+    text = f"{group}/{name} {kind} is deprecated"
+    newer = [
+        other["name"]
+        for other in spec["versions"]
+        if other.get("served")
+        and not other.get("deprecated")
+        and version_rank(other["name"]) > version_rank(name)
+    ]
+    return f"{text}; use {group}/{max(newer, key=version_rank)} {kind}" if newer else text
