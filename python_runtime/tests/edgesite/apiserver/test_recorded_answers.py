@@ -161,7 +161,7 @@ class Replay:
             self.answers[f"{self.scenario}/{step['name']}"] = answer
 
 
-@pytest.mark.parametrize("scenario", ["crud", "crd", "definitions", "watches"])
+@pytest.mark.parametrize("scenario", ["crud", "crd", "definitions", "objects", "watches"])
 async def test_answers_are_those_of_a_kube_apiserver(client: Client, scenario: str) -> None:
     got = await Replay(client, scenario).run()
     differences = {}

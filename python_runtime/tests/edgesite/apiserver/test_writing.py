@@ -180,13 +180,18 @@ async def test_objects_of_a_custom_resource_outlive_a_restart_of_their_version(c
     async with asyncio.timeout(5):
         while (await client.call("GET", "/apis/example.com/v1/things"))[0] != 200:
             await asyncio.sleep(0.05)
-    await client.call(
-        "POST", "/apis/example.com/v1beta1/things", {"metadata": {"name": "t"}, "spec": {"n": 1}}
-    )
+    thing = {
+        "apiVersion": "example.com/v1beta1",
+        "kind": "Thing",
+        "metadata": {"name": "t"},
+        "spec": {"n": 1},
+    }
+    await client.call("POST", "/apis/example.com/v1beta1/things", thing)
     for version in ("v1", "v1beta1"):
         _, found = await client.call("GET", f"/apis/example.com/{version}/things/t")
         assert found["apiVersion"] == f"example.com/{version}"
-    status, answer = await client.call("PUT", "/apis/example.com/v1/things/t", {"spec": {"n": 2}})
+    thing = {"apiVersion": "example.com/v1", "kind": "Thing", "spec": {"n": 2}}
+    status, answer = await client.call("PUT", "/apis/example.com/v1/things/t", thing)
     assert (status, answer["details"]["causes"][0]["field"]) == (422, "metadata.resourceVersion")
 
 

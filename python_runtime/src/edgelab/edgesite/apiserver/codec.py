@@ -9,7 +9,7 @@ import msgspec
 from edgelab.edgesite.apiserver.builtin import EVENTS_BUCKET
 from edgelab.edgesite.apiserver.conform import Conformer, DecodeError
 from edgelab.edgesite.apiserver.context import Context
-from edgelab.edgesite.apiserver.custom import golang, objects
+from edgelab.edgesite.apiserver.custom import conversion, objects
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
 from edgelab.objects.status import ApiError
 
@@ -32,6 +32,8 @@ def check_type(kind: Kind, obj: Any, kinds: Kinds) -> Obj:
             400, f'{kind.name} in version "{kind.resource.version}" cannot be handled as an object'
         )
     found, version = obj.get("kind") or kind.name, obj.get("apiVersion") or kind.api_version
+    if kind.custom is not None:
+        objects.check_kind(kind, obj)
     if found != kind.name:
         raise ApiError(400, _wrong_kind(kind, found, version, kinds))
     if version != kind.api_version:
@@ -89,15 +91,13 @@ def convert(data: bytes, kind: Kind) -> bytes:
     """Stored bytes in the version that `kind` serves."""
     if kind.bucket == EVENTS_BUCKET and kind.group:
         return encode(_event_to_v1(decode(data)))
-    if kind.custom is not None and kind.storage_api_version != kind.api_version:
-        obj = decode(data)
-        obj["apiVersion"] = kind.api_version
-        return encode(obj)
-    return data
+    return data if kind.custom is None else conversion.read(data, kind)
 
 
 def needs_conversion(kind: Kind) -> bool:
     """Whether stored bytes differ from what `kind` serves."""
+    if kind.custom is not None:
+        return not conversion.is_direct(kind)
     return kind.storage_api_version != kind.api_version
 
 
@@ -106,7 +106,7 @@ def to_storage(obj: Obj, kind: Kind) -> Obj:
     if kind.bucket == EVENTS_BUCKET and kind.group:
         return _event_to_core(obj)
     if kind.custom is not None:
-        obj = golang.plain(obj)
+        return conversion.write(obj, kind)
     if kind.storage_api_version != kind.api_version:
         return {**obj, "apiVersion": kind.storage_api_version}
     return obj

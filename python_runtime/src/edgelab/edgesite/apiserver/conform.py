@@ -13,6 +13,7 @@ from edgelab.objects import quantity
 JSON_NAMES = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
 QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
+GO_SCALARS = {"string": "string", "boolean": "bool", "integer": "int64", "number": "float64"}
 INT32 = range(-(2**31), 2**31)
 INT64 = range(-(2**63), 2**63)
 
@@ -41,13 +42,14 @@ class Conformer:
     def object(self, value: Any, node: Node, path: str, owner: str) -> Any:
         """An object: by its fields, or as a map."""
         if not isinstance(value, dict):
-            raise _mismatch(value, path, owner, node.name.rpartition(".")[2] or "map")
+            raise _mismatch(value, path, owner, node.name.rpartition(".")[2] or _go_map(node))
         if node.free:
             return value
         values = node.values
         if values is not None:
+            scalar = values.type in GO_SCALARS  # Go's decoder names no keys
             return {
-                key: self.value(inner, values, f"{path}.{key}", owner)
+                key: self.value(inner, values, path if scalar else f"{path}.{key}", owner)
                 for key, inner in value.items()
                 if inner is not None or values.type == ""
             }
@@ -108,6 +110,13 @@ _HANDLERS = {
 
 def _go_name(node: Node | None) -> str:
     return "interface {}" if node is None else node.name.rpartition(".")[2] or node.type
+
+
+def _go_map(node: Node) -> str:
+    """The Go type of a map."""
+    if node.values is None:
+        return "map[string]interface {}"
+    return f"map[string]{GO_SCALARS.get(node.values.type) or _go_name(node.values)}"
 
 
 def _mismatch(value: Any, path: str, owner: str, wanted: str) -> DecodeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from edgelab.daemon.clock import Clock, rfc3339
 from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.context import Context
-from edgelab.edgesite.apiserver.custom import conditions, serving
+from edgelab.edgesite.apiserver.custom import conditions, conversion, serving
+from edgelab.edgesite.apiserver.custom.definition import Definition
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.registry import Registry
 from edgelab.edgesite.store import Entry, Overrun
@@ -23,6 +25,7 @@ Obj = dict[str, Any]
 BUCKET = "apiextensions.k8s.io/customresourcedefinitions"
 FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 TERMINATING = "Terminating"
+SLICE = 50
 
 
 class CustomResources:
@@ -36,6 +39,7 @@ class CustomResources:
         self._registry = registry
         self._store = registry.store
         self._clock = clock
+        self._definitions: dict[str, Definition] = {}
         for entry in self._store.entries(BUCKET):
             self._serve(codec.decode(entry.data))
 
@@ -66,6 +70,7 @@ class CustomResources:
         await self._settle_group(crd)
 
     def _forget(self, crd: Obj) -> None:
+        self._definitions.pop(crd["metadata"]["name"], None)
         names = (crd.get("status") or {}).get("acceptedNames") or {}
         self._registry.kinds.remove(crd["spec"]["group"], names.get("plural") or "")
 
@@ -85,6 +90,7 @@ class CustomResources:
         crd = codec.decode(entry.data)
         try:
             self._serve(crd)
+            await self._compare(crd)
             if meta.is_deleting(crd):
                 await self._remove(crd)
             else:
@@ -147,10 +153,32 @@ class CustomResources:
         done = ("False", "InstanceDeletionCompleted", "removed all instances")
         await self._terminating(name, *done, release=True)
 
+    def _shared(self, crd: Obj) -> Definition:
+        """What the versions share; the same as before while schemas and conversion are."""
+        name, found = crd["metadata"]["name"], serving.definition(crd)
+        known = self._definitions.get(name)
+        if known is None or known.source != found.source:
+            known = self._definitions[name] = found
+        return known
+
+    async def _compare(self, crd: Obj) -> None:
+        """Find out whether all stored objects are as the schemas want them."""
+        shared = self._definitions.get(crd["metadata"]["name"])
+        plural = crd["status"]["acceptedNames"].get("plural") or ""
+        kind = self._registry.kinds.for_plural(crd["spec"]["group"], plural)
+        if shared is None or shared.settled or shared.converter is not None or kind is None:
+            return
+        for count, entry in enumerate(list(self._store.entries(kind.bucket))):
+            if count % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+            if not conversion.is_settled(entry.data, shared):
+                return
+        shared.settled = self._definitions.get(crd["metadata"]["name"]) is shared
+
     def _serve(self, crd: Obj) -> None:
         """Serve the versions of a definition as it is now."""
         kinds, group = self._registry.kinds, crd["spec"]["group"]
-        served = serving.kinds(crd) if conditions.is_served(crd) else []
+        served = serving.kinds(crd, self._shared(crd)) if conditions.is_served(crd) else []
         plural = ((crd.get("status") or {}).get("acceptedNames") or {}).get("plural") or ""
         versions = {kind.resource.version for kind in served}
         for kind in [kind for kind in kinds if kind.group == group and kind.plural == plural]:

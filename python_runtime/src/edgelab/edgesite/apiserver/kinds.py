@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from edgelab.edgesite.apiserver.custom.definition import Definition
 from edgelab.edgesite.apiserver.schema import Catalogue, Node
 from edgelab.kube.interface import Resource
 
@@ -28,7 +29,7 @@ class CustomVersion:
     deprecation: str = ""
     """What clients of this version are warned of."""
     terminating: bool = False
-    storage_schema: Node | None = None
+    definition: Definition = field(default_factory=lambda: Definition({}))
 
 
 @dataclass(slots=True, eq=False)

@@ -80,7 +80,7 @@ class Registry:
     ) -> Awaitable[Entry]:
         """Create an object of a served kind; `managed` is its managedFields if it is applied."""
         if kind.custom is not None and kind.custom.terminating:
-            raise _terminating(kind)
+            raise objects.terminating(kind, body)
         obj = codec.conform(kind, codec.check_type(kind, body, self.kinds), self.kinds, context)
         strategy = strategy_for(kind.group, kind.name)
         objectmeta.prepare_new(obj, kind, namespace, self._clock, counted=_is_counted(kind))
@@ -251,11 +251,6 @@ class Registry:
 
 def _is_counted(kind: Kind) -> bool:
     return kind.custom is not None or strategy_for(kind.group, kind.name).has_generation
-
-
-def _terminating(kind: Kind) -> ApiError:
-    text = "create not allowed while custom resource definition is terminating"
-    return ApiError(405, text, details={"group": kind.group, "kind": kind.plural})
 
 
 async def _ready(entry: Entry) -> Entry:

@@ -6,6 +6,7 @@ from typing import Any
 
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.objects.selectors import format_labels
+from edgelab.objects.status import ApiError
 
 Obj = dict[str, Any]
 
@@ -25,8 +26,8 @@ def _dig(obj: Obj, path: str) -> Any:
     return node
 
 
-def read(kind: Kind, obj: Obj) -> Obj:
-    """The Scale of an object."""
+def read(kind: Kind, obj: Obj, *, strict: bool = False) -> Obj:
+    """The Scale of an object; if `strict`, the object must have replicas. Raises ApiError 500."""
     paths, metadata = _paths(kind), obj["metadata"]
     status: Obj = {"replicas": int(_dig(obj, paths.get("statusReplicasPath", "")) or 0)}
     if kind.custom is None:
@@ -34,14 +35,20 @@ def read(kind: Kind, obj: Obj) -> Obj:
         status["selector"] = format_labels(
             selector if kind.name != "ReplicationController" else {"matchLabels": selector}
         )
-    elif path := paths.get("labelSelectorPath"):
-        status["selector"] = _dig(obj, path) or ""
+    elif (selector := _dig(obj, paths.get("labelSelectorPath") or ".")) and isinstance(selector, str):
+        status["selector"] = selector
     kept = {
         key: metadata[key]
         for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
         if key in metadata
     }
+    if strict and kind.custom is not None and _dig(obj, paths["specReplicasPath"]) is None:
+        text = f'the spec replicas field "{paths["specReplicasPath"]}" does not exist'
+        details = {"causes": [{"message": text}]}
+        raise ApiError(500, f"Internal error occurred: {text}", reason="InternalError", details=details)
     spec = {"replicas": int(_dig(obj, paths["specReplicasPath"]) or 0)}
+    if not spec["replicas"] and kind.custom is not None:
+        spec = {}
     return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": kept, "spec": spec, "status": status}
 
 

@@ -57,7 +57,7 @@ class ApiService:
         entry = self.registry.get(kind, target.namespace, target.name)
         data = codec.convert(entry.data, kind)
         if target.subresource == "scale":
-            return codec.encode(scale.read(kind, codec.decode(data)))
+            return codec.encode(scale.read(kind, codec.decode(data), strict=True))
         if target.subresource in IN_PLACE:
             return data
         raise ApiError(405, "the server does not allow this method on the requested resource")

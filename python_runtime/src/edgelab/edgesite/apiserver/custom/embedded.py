@@ -35,7 +35,8 @@ def coerce(value: Any, node: Node | None, metadata: Node, unknown: list[str], pa
 def _coerce_one(value: Obj, metadata: Node, unknown: list[str], path: str) -> None:
     for name in ("apiVersion", "kind"):
         if name in value and not isinstance(value[name], str):
-            raise DecodeError(f"{invalid(child(path, name), value[name], 'must be a string').message}")
+            cause = invalid(child(path, name), value[name], "must be a string")
+            raise DecodeError(f"{cause.field}: {cause.message}")
     if "metadata" not in value:
         return
     conformer = Conformer()

@@ -76,7 +76,13 @@ def _duration(text: str) -> bool:
     return bool(found) and all(unit.lower() in UNITS for unit in found)
 
 
+def _without_zeros(text: str) -> str:
+    """Octets may have leading zeros."""
+    return re.sub(r"(?<![0-9a-fA-F:.])0+(?=[0-9]+\.)|(?<=\.)0+(?=[0-9])", "", text)
+
+
 def _address(text: str, version: int) -> bool:
+    text = _without_zeros(text) if version == 4 else text
     try:
         return ipaddress.ip_address(text).version == version and "%" not in text
     except ValueError:
@@ -85,7 +91,7 @@ def _address(text: str, version: int) -> bool:
 
 def _network(text: str) -> bool:
     try:
-        ipaddress.ip_network(text, strict=False)
+        ipaddress.ip_network(_without_zeros(text), strict=False)
     except ValueError:
         return False
     return re.fullmatch(r"[^%/]+/(0|[1-9]\d*)", text) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from edgelab.edgesite.apiserver import names
@@ -10,8 +11,10 @@ from edgelab.edgesite.apiserver.custom import embedded, lists, pruning, validati
 from edgelab.edgesite.apiserver.custom.correlation import Correlation
 from edgelab.edgesite.apiserver.custom.errors import Cause, blocks, invalid
 from edgelab.edgesite.apiserver.custom.golang import quote
+from edgelab.edgesite.apiserver.invalid import invalid as invalid_object
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.schema import Node
+from edgelab.objects.status import ApiError
 
 Obj = dict[str, Any]
 
@@ -27,17 +30,45 @@ GO_NAMES |= {float: "float64", int: "int64", type(None): "<nil>"}
 
 def conform(obj: Obj, node: Node | None, metadata: Node, conformer: Conformer) -> Obj:
     """The object with defaults and without unknown fields. Raises DecodeError for wrong metadata."""
-    found = conformer.object(obj["metadata"], metadata, "metadata", "ObjectMeta")
+    own = Conformer()
+    found = own.object(obj["metadata"], metadata, "", "ObjectMeta")
+    conformer.unknown += [f"metadata.{name}" for name in own.unknown]
     result: Obj = {name: pruning.clone(value) for name, value in obj.items() if name != "metadata"}
     result = {"apiVersion": result.pop("apiVersion"), "kind": result.pop("kind"), "metadata": found, **result}
     if node is None:
         return result
     pruning.complete(result, node)
-    embedded.coerce(result, node, metadata, conformer.unknown)
+    inner: list[str] = []
+    embedded.coerce(result, node, metadata, inner)
     unknown: list[str] = []
     pruning.prune(result, node, unknown, root=True)
-    conformer.unknown += sorted(unknown)
+    conformer.unknown += sorted(unknown) + inner
     return result
+
+
+def check_kind(kind: Kind, obj: Obj) -> None:
+    """The object says of which kind it is. Raises ApiError 400 or 422."""
+    name = obj.get("kind")
+    if not name:
+        text = json.dumps(obj, ensure_ascii=False)
+        raise ApiError(
+            400,
+            f"the object provided is unrecognized (must be of type {kind.name}): Object 'Kind' is missing in"
+            f" '{text}' ({text})",
+        )
+    if name != kind.name:
+        metadata = obj.get("metadata")
+        of = str(metadata.get("name") or "") if isinstance(metadata, dict) else ""
+        cause = invalid("kind", name, f"must be {kind.name}")
+        raise invalid_object(name, kind.group, of, [cause])
+
+
+def terminating(kind: Kind, body: Any) -> ApiError:
+    """The answer to a create while the definition of the kind is being deleted."""
+    text = "create not allowed while custom resource definition is terminating"
+    name = ((body.get("metadata") or {}).get("name") or "") if isinstance(body, dict) else ""
+    details = {"name": name, "group": kind.group, "kind": kind.plural}
+    return ApiError(403, f'{kind.qualified} "{name}" is forbidden: {text}', details=details)
 
 
 def problems(kind: Kind, obj: Obj, old: Obj | None = None, subresource: str = "") -> list[Cause]:

@@ -10,10 +10,14 @@ META = ("apiVersion", "kind", "metadata")
 
 
 def clone(value: Any) -> Any:
-    """A copy of JSON data."""
+    """A copy of JSON data, with numbers as Go decodes them."""
     if isinstance(value, dict):
         return {name: clone(inner) for name, inner in value.items()}
-    return [clone(inner) for inner in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [clone(inner) for inner in value]
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        return float(value)
+    return value
 
 
 def prune(value: Any, node: Node | None, unknown: list[str], *, root: bool = False, path: str = "") -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgelab.edgesite.apiserver.custom.conditions import is_true
+from edgelab.edgesite.apiserver.custom.definition import Definition
 from edgelab.edgesite.apiserver.kinds import CustomVersion, Kind, version_rank
 from edgelab.edgesite.apiserver.schema import Node
 from edgelab.kube.interface import Resource
@@ -14,11 +15,18 @@ Obj = dict[str, Any]
 VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 
 
-def kinds(crd: Obj) -> list[Kind]:
+def definition(crd: Obj) -> Definition:
+    """What the versions of a definition share."""
+    group, versions = crd["spec"]["group"], crd["spec"]["versions"]
+    schemas = {f"{group}/{version['name']}": _schema(crd, version) for version in versions}
+    return Definition(schemas, source=(versions, crd["spec"].get("conversion")))
+
+
+def kinds(crd: Obj, shared: Definition) -> list[Kind]:
     """One for each version that is served."""
     versions = crd["spec"]["versions"]
-    storage = next(version for version in versions if version.get("storage"))
-    return [_kind(crd, version, storage) for version in versions if version.get("served")]
+    storage = next(version["name"] for version in versions if version.get("storage"))
+    return [_kind(crd, version, storage, shared) for version in versions if version.get("served")]
 
 
 def _schema(crd: Obj, version: Obj) -> Node | None:
@@ -26,17 +34,17 @@ def _schema(crd: Obj, version: Obj) -> Node | None:
     return Node(schema) if schema is not None and not crd["spec"].get("preserveUnknownFields") else None
 
 
-def _kind(crd: Obj, version: Obj, storage: Obj) -> Kind:
+def _kind(crd: Obj, version: Obj, storage: str, shared: Definition) -> Kind:
     spec, names = crd["spec"], crd["status"]["acceptedNames"]
     subresources = version.get("subresources") or {}
     custom = CustomVersion(
         columns=tuple(version.get("additionalPrinterColumns") or ()),
         scale=subresources.get("scale"),
         selectable=tuple(item["jsonPath"].lstrip(".") for item in version.get("selectableFields") or ()),
-        storage_version=storage["name"],
+        storage_version=storage,
         deprecation=_deprecation(spec, version),
         terminating=is_true(crd, "Terminating"),
-        storage_schema=_schema(crd, storage),
+        definition=shared,
     )
     return Kind(
         Resource(
@@ -46,7 +54,7 @@ def _kind(crd: Obj, version: Obj, storage: Obj) -> Kind:
             names["kind"],
             namespaced=spec["scope"] == "Namespaced",
         ),
-        _schema(crd, version),
+        shared.schemas[f"{spec['group']}/{version['name']}"],
         singular=names["singular"],
         short_names=tuple(names.get("shortNames") or ()),
         categories=tuple(names.get("categories") or ()),
@@ -54,7 +62,7 @@ def _kind(crd: Obj, version: Obj, storage: Obj) -> Kind:
         verbs=VERBS,
         list_kind=names["listKind"],
         custom=custom,
-        storage_api_version=f"{spec['group']}/{storage['name']}",
+        storage_api_version=f"{spec['group']}/{storage}",
     )
 
 

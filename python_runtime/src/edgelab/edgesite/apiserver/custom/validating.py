@@ -112,7 +112,7 @@ def _wrong_type(path: str, wanted: str, found: str) -> Cause:
 
 def _type(value: Any, types: tuple[str, ...], form: str, path: str) -> Cause | None:
     name = NAMES[type(value)]
-    whole = isinstance(value, float) and value.is_integer() and "integer" in types
+    whole = isinstance(value, float) and value.is_integer() and "integer" in types and abs(value) < 2**53
     fits = name in types or whole or (name == "integer" and "number" in types)
     if form and not isinstance(value, str | list):
         if not fits:
@@ -192,7 +192,7 @@ def _number(value: float, raw: dict[str, Any], path: str, result: Result) -> Non
     result.count += 2
 
     def shown(limit: float) -> str:
-        return str(int(limit)) if isinstance(value, int) else golang.number(limit)
+        return str(int(limit)) if isinstance(value, int) else golang.number(float(limit))
 
     factor = raw.get("multipleOf")
     if factor is not None and not _is_multiple(value, factor):
