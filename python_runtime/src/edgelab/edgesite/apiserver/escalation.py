@@ -60,12 +60,15 @@ def _check_binding(authorizer: Authorizer, kind: Kind, new: Obj, user: User) -> 
         return
     rules = authorizer.rbac.role(reference, namespace)
     if rules is None:
-        raise not_found(resource, reference["name"], GROUP)
+        raise not_found(kind.plural, reference["name"], GROUP)
     _confirm(authorizer, kind, new, rules, user)
 
 
 def _confirm(authorizer: Authorizer, kind: Kind, new: Obj, rules: Sequence[Obj], user: User) -> None:
     metadata = new["metadata"]
+    name, prefix = metadata.get("name") or "", metadata.get("generateName")
+    if prefix and name.startswith(prefix):
+        name = ""  # kube-apiserver looks before it makes names up
     rights = authorizer.rbac.rights(user, metadata.get("namespace") or "")
     missing = coverage.missing(rights.rules, rules)
     if not missing:
@@ -77,7 +80,7 @@ def _confirm(authorizer: Authorizer, kind: Kind, new: Obj, rules: Sequence[Obj],
     )
     if rights.errors:
         text += f"; resolution errors: [{' '.join(rights.errors)}]"
-    raise refused(GROUP, kind.plural, metadata.get("name") or "", text)
+    raise refused(GROUP, kind.plural, name, text)
 
 
 def _content(obj: Obj) -> Obj:

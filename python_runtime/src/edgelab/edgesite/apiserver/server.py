@@ -13,6 +13,7 @@ from aiohttp import web
 from edgelab.daemon.errors import Fatal
 from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.accept import Wanted, parse
+from edgelab.edgesite.apiserver.access.attributes import attributes
 from edgelab.edgesite.apiserver.access.impersonation import Incomplete, impersonated
 from edgelab.edgesite.apiserver.authentication import Authenticator
 from edgelab.edgesite.apiserver.authorization import Attributes, Authorizer
@@ -20,7 +21,7 @@ from edgelab.edgesite.apiserver.context import User
 from edgelab.edgesite.apiserver.documents import Documents
 from edgelab.edgesite.apiserver.handlers import ResourceHandler, respond
 from edgelab.edgesite.apiserver.kinds import Kinds
-from edgelab.edgesite.apiserver.request import ResourcePath, parse_path, verb_of
+from edgelab.edgesite.apiserver.request import ResourcePath, parse_path
 from edgelab.edgesite.operation.pages import Operation
 from edgelab.edgesite.operation.requests import describe
 from edgelab.objects.status import ApiError
@@ -120,7 +121,7 @@ class ApiServer:
         path = parse_path(request.path)
         if path is None or not path.plural:
             return await self._document(request, user)
-        self._authorizer.check(user, _attributes(request, path))
+        self._authorizer.check(user, attributes(request.method, request.path, path, request.query))
         wanted = parse(request.headers.get("Accept", ""))
         kind = self._kinds.find(path.group, path.version, path.plural)
         if kind is None or (path.namespace and not kind.resource.namespaced) or not self._fits(kind, path):
@@ -153,18 +154,6 @@ class ApiServer:
         header = request.headers.get("Accept", "")
         wanted = Wanted() if request.path.startswith("/openapi") else parse(header)
         return self._documents.answer(request, wanted)
-
-
-def _attributes(request: web.Request, path: ResourcePath) -> Attributes:
-    return Attributes(
-        verb_of(request.method, path, request.query),
-        path.group,
-        path.plural,
-        path.subresource,
-        path.name if path.plural == "namespaces" and path.name else path.namespace,
-        path.name,
-        field_selector=request.query.get("fieldSelector", ""),
-    )
 
 
 def _failure(error: ApiError) -> web.Response:

@@ -40,4 +40,4 @@ class ClusterRoleAggregationController:
             return
         rules = gathered(role, self._roles.all())
         if rules != (role.get("rules") or []):
-            await self._cluster.update(CLUSTER_ROLES, {**role, "rules": rules})
+            await self._cluster.update(CLUSTER_ROLES, {**role, "rules": rules or None})

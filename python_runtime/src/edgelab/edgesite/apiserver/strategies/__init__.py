@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgelab.edgesite.apiserver.strategies import core, definitions, groups, pods, workloads
+from edgelab.edgesite.apiserver.strategies import core, definitions, groups, pods, rbac, workloads
 from edgelab.edgesite.apiserver.strategy import PLAIN, Strategy
 
 STRATEGIES: dict[tuple[str, str], Strategy] = {
@@ -35,10 +35,10 @@ STRATEGIES: dict[tuple[str, str], Strategy] = {
     ("events.k8s.io", "Event"): core.EVENT,
     ("networking.k8s.io", "NetworkPolicy"): groups.NETWORK_POLICY,
     ("node.k8s.io", "RuntimeClass"): groups.UNCOUNTED,
-    ("rbac.authorization.k8s.io", "ClusterRole"): groups.ROLE,
-    ("rbac.authorization.k8s.io", "ClusterRoleBinding"): groups.BINDING,
-    ("rbac.authorization.k8s.io", "Role"): groups.ROLE,
-    ("rbac.authorization.k8s.io", "RoleBinding"): groups.BINDING,
+    ("rbac.authorization.k8s.io", "ClusterRole"): rbac.ROLE,
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding"): rbac.BINDING,
+    ("rbac.authorization.k8s.io", "Role"): rbac.ROLE,
+    ("rbac.authorization.k8s.io", "RoleBinding"): rbac.BINDING,
     ("scheduling.k8s.io", "PriorityClass"): groups.PRIORITY_CLASS,
     ("storage.k8s.io", "CSIDriver"): groups.UNCOUNTED,
     ("storage.k8s.io", "CSINode"): groups.UNCOUNTED,
