@@ -14,7 +14,14 @@ from edgelab.daemon.clock import rfc3339
 from edgelab.daemon.tasks import Module, run_modules
 from edgelab.edgesite import controllers, scheduler
 from edgelab.kube.interface import Obj
-from edgelab.kube.resources import LEASES, NAMESPACES, NODES, PODS
+from edgelab.kube.resources import (
+    LEASES,
+    NAMESPACES,
+    NODES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    PODS,
+)
 from edgelab.objects.metadata import is_deleting
 
 
@@ -105,8 +112,27 @@ class Site:
         else:
             await self.api.create(LEASES, lease, "kube-node-lease")
 
+    async def provision(self) -> None:
+        """What a storage provisioner does: a claim without a volume gets one of its own."""
+        for claim in list(self.api.all(PERSISTENT_VOLUME_CLAIMS)):
+            metadata = claim["metadata"]
+            if claim["spec"].get("volumeName"):
+                continue
+            name = f"pv-{metadata['uid']}"
+            owner = {key: metadata[key] for key in ("name", "namespace", "uid")}
+            spec = {"claimRef": owner, "persistentVolumeReclaimPolicy": "Retain"}
+            volume = {"metadata": {"name": name}, "spec": spec, "status": {"phase": "Bound"}}
+            await self.api.create(PERSISTENT_VOLUMES, volume)
+            bound = {
+                "metadata": {"annotations": {"pv.kubernetes.io/bind-completed": "yes"}},
+                "spec": {"volumeName": name},
+                "status": {"phase": "Bound"},
+            }
+            await self.api.patch(PERSISTENT_VOLUME_CLAIMS, metadata["name"], bound, metadata["namespace"])
+
     async def run_pods(self) -> None:
         """What kubelets do: bound pods become ready, deleted ones go."""
+        await self.provision()
         for pod in list(self.api.all(PODS)):
             metadata = pod["metadata"]
             if not pod["spec"].get("nodeName"):
