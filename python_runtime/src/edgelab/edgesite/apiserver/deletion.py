@@ -14,6 +14,8 @@ Obj = dict[str, Any]
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+KEEPS_DEPENDENTS = frozenset({("", "ReplicationController"), ("batch", "Job")})
+"""Kinds of the first days: what they own stays unless the deletion says otherwise."""
 
 
 class Deletion(Enum):
@@ -29,7 +31,7 @@ def plan(kind: Kind, old: Obj, options: Obj, now: dt.datetime) -> Obj | Deletion
         return _definition(old, now)
     new = {**old, "metadata": dict(old["metadata"])}
     metadata = new["metadata"]
-    finalizers = _finalizers(metadata.get("finalizers") or [], options)
+    finalizers = _finalizers(kind, metadata.get("finalizers") or [], options)
     if finalizers:
         metadata["finalizers"] = finalizers
     else:
@@ -54,11 +56,13 @@ def plan(kind: Kind, old: Obj, options: Obj, now: dt.datetime) -> Obj | Deletion
     return new
 
 
-def _finalizers(present: list[str], options: Obj) -> list[str]:
+def _finalizers(kind: Kind, present: list[str], options: Obj) -> list[str]:
     """Propagation is remembered as a finalizer for the garbage collector."""
     policy = options.get("propagationPolicy")
     if options.get("orphanDependents") is not None and not policy:
         policy = "Orphan" if options["orphanDependents"] else "Background"
+    if not policy and (kind.group, kind.name) in KEEPS_DEPENDENTS and not {FOREGROUND, ORPHAN} & {*present}:
+        policy = "Orphan"
     if not policy:
         return present
     kept = [item for item in present if item not in (FOREGROUND, ORPHAN)]

@@ -52,7 +52,7 @@ class Eviction:
             return dict(CREATED)
         budgets = self._budgets(pod)
         if len(budgets) > 1:
-            return {**CREATED, "status": "Failure", "message": SEVERAL, "code": 500}
+            raise ApiError(500, SEVERAL, reason="")
         if budgets:
             await self._pass(budgets[0], pod, context)
         await self._delete(target, options, context)

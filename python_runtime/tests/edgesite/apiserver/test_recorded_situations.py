@@ -1,0 +1,61 @@
+"""Plays situations on a whole site and compares with what a kube-controller-manager made of them.
+
+Steps and what was seen lie in `../vectors/controllers`. What differs for a reason is in `KNOWN`, and is
+exact: a difference that goes away fails the test as a new one does.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.edgesite.apiserver.running import Client
+from tests.edgesite.situations import Situation
+
+VECTORS = Path(__file__).parents[1] / "vectors/controllers"
+SUBJECTS = sorted(path.name.removesuffix(".steps.json") for path in VECTORS.glob("*.steps.json"))
+QUIET_SECONDS = 0.35
+KNOWN: dict[str, set[str]] = {}
+"""By subject: step, path and field."""
+
+
+def flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(node, dict) and node:
+        pairs = ((f"{prefix}.{key}" if prefix else key, value) for key, value in node.items())
+    elif isinstance(node, list) and node:
+        pairs = ((f"{prefix}[{i}]", value) for i, value in enumerate(node))
+    else:
+        return {prefix: node}
+    return {path: value for name, inner in pairs for path, value in flat(inner, name).items()}
+
+
+def differences(wanted: Any, found: Any) -> dict[str, tuple[Any, Any]]:
+    told: dict[str, tuple[Any, Any]] = {}
+    for step, lists in wanted.items():
+        for path, expected in lists.items():
+            got = found[step][path]
+            where = f"{step} {path.rpartition('/')[2]}"
+            if "/events" in path:
+                told |= {f"{where} {event}": ("told", "missing") for event in set(expected) - set(got)}
+                told |= {f"{where} {event}": ("never told", "told") for event in set(got) - set(expected)}
+                continue
+            one, other = flat(expected), flat(got)
+            told |= {
+                f"{where} {field}": (one.get(field, "<absent>"), other.get(field, "<absent>"))
+                for field in {*one, *other}
+                if one.get(field, "<absent>") != other.get(field, "<absent>")
+            }
+    return told
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+async def test_controllers_bring_about_what_the_real_ones_do(client: Client, subject: str) -> None:
+    steps = json.loads((VECTORS / f"{subject}.steps.json").read_text())
+    situation = Situation(client.call, f"here-{subject}", QUIET_SECONDS)
+    found = await situation.play(steps)
+    told = differences(json.loads((VECTORS / f"{subject}.json").read_text()), found)
+    known = KNOWN.get(subject, set())
+    assert {where: what for where, what in told.items() if where not in known} == {}
+    assert known <= told.keys()
