@@ -36,6 +36,7 @@ from edgelab.edgesite.apiserver.schema import Catalogue
 from edgelab.edgesite.apiserver.server import ApiServer
 from edgelab.edgesite.apiserver.service import ApiService
 from edgelab.edgesite.apiserver.tokens import Tokens
+from edgelab.edgesite.controllers.support.cluster import Cluster
 from edgelab.edgesite.operation import copies, datadir
 from edgelab.edgesite.operation.pages import Operation
 from edgelab.edgesite.operation.publisher import Publisher
@@ -89,12 +90,14 @@ class Site:
 
     def modules(self) -> list[Module]:
         """Everything that runs once the server listens."""
+        cluster = Cluster(self.api, self._clock)
+        placing = scheduler.sharing(cluster)  # first: it asks for views that nobody else needs
         modules: list[Module] = [
             self._server,
             self._renewal,
             self._custom,
-            *controllers.build(self.api, self._clock, self.keys.ca_pem.decode()),
-            *scheduler.build(self.api, self._clock),
+            *controllers.build(self.api, self._clock, self.keys.ca_pem.decode(), cluster=cluster),
+            placing,
         ]
         self._operation.modules = lambda: modules
         return modules

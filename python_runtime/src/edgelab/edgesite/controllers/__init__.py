@@ -30,13 +30,19 @@ from edgelab.kube.interface import KubeApi, Resource
 from edgelab.kube.resources import CRDS
 
 
-def build(api: KubeApi, clock: Clock, ca_pem: str = "", kinds: Sequence[Resource] = BUILT_IN) -> list[Module]:
-    """The modules to run: informers and controllers.
+def build(
+    api: KubeApi,
+    clock: Clock,
+    ca_pem: str = "",
+    kinds: Sequence[Resource] = BUILT_IN,
+    cluster: Cluster | None = None,
+) -> list[Module]:
+    """The modules to run: informers (those of `cluster`, when others share it) and controllers.
 
     `ca_pem` is published in every namespace (nothing is, when it is empty). `kinds` are the built-in
     kinds that hold objects and can be listed, watched and deleted; custom ones are found.
     """
-    cluster = Cluster(api, clock)
+    cluster = cluster or Cluster(api, clock)
     definitions, built_in = cluster.view(CRDS), tuple(kinds)
     health = NodeHealthController(cluster)
     controllers: list[Module] = [

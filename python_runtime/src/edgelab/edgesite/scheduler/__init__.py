@@ -6,7 +6,7 @@ from edgelab.edgesite.controllers.support.cluster import Cluster
 from edgelab.edgesite.scheduler.scheduler import NAME, Scheduler
 from edgelab.kube.interface import KubeApi
 
-__all__ = ["NAME", "Scheduler", "build"]
+__all__ = ["NAME", "Scheduler", "build", "sharing"]
 
 
 def build(api: KubeApi, clock: Clock) -> list[Module]:
@@ -14,3 +14,8 @@ def build(api: KubeApi, clock: Clock) -> list[Module]:
     cluster = Cluster(api, clock)
     scheduler = Scheduler(cluster)
     return [*cluster.informers, scheduler]
+
+
+def sharing(cluster: Cluster) -> Module:
+    """The scheduler alone: whoever else uses `cluster` runs its informers (and is built later)."""
+    return Scheduler(cluster)
