@@ -8,11 +8,16 @@ from edgelab import __version__
 from edgelab.daemon.errors import Fatal
 from edgelab.daemon.main import configure_logging
 from edgelab.daemon.main import run as run_daemon
+from edgelab.edgesite.operation.arguments import refusal
 from edgelab.edgesite.settings import from_arguments, parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and run; gives the exit status."""
+    told = refusal(sys.argv[1:] if arguments is None else arguments)
+    if told is not None:
+        print(f"edgesite: {told}", file=sys.stderr)
+        return 2
     flags = parser()
     given = flags.parse_args(arguments)
     if given.version:

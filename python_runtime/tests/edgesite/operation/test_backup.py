@@ -265,3 +265,25 @@ async def test_a_backup_is_taken_by_a_process_of_its_own(tmp_path: Path) -> None
     async with running(tmp_path / "again") as client:
         assert "here" in await names(client)
         assert "after" not in await names(client)
+
+
+async def test_a_state_that_can_be_used_is_left_alone_when_asked_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For a roll back: the backup is older, and only needed when the newer version changed the layout."""
+    path, _ = archive.write(await site(tmp_path / "one"), tmp_path, SYSTEM)
+    two = await site(tmp_path / "two")
+    async with opened(two) as store:
+        await store.put(key("since"), encoder("the backup"))
+    call = ["restore", str(path), "--data-dir", str(two), "--force", "--unless-usable", "--output", "json"]
+    assert main(call) == 0
+    assert json.loads(capsys.readouterr().out)["changed"] is False
+    async with opened(two) as store:
+        assert state(store)["since"] == "the backup"
+    newer = sqlite3.connect(two / "state.db")
+    newer.execute("PRAGMA user_version=99")
+    newer.close()
+    assert main(call) == 0
+    assert json.loads(capsys.readouterr().out)["changed"] is True
+    async with opened(two) as store:
+        assert state(store) == {"a": "one", "b": "two"}

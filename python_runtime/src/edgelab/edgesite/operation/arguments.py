@@ -7,10 +7,25 @@ from pathlib import Path
 from typing import Any
 
 DATA_DIR = Path("/var/lib/edgesite")
+OLD_FLAGS = ("--config", "--minconfig", "--defaultconfig")
+
+
+def refusal(arguments: list[str]) -> str | None:
+    """What to say to someone who calls it as KubeEdge's old EdgeSite was called; None otherwise."""
+    old = next((word for word in arguments if word.partition("=")[0] in OLD_FLAGS), None)
+    if old is None or not arguments[0].startswith("-"):
+        return None
+    place = arguments.index(old)
+    file = old.partition("=")[2] or (arguments[place + 1] if len(arguments) > place + 1 else "FILE")
+    name = file if old.startswith("--config") else "edgeSite.yaml"
+    return (
+        f"{old.partition('=')[0]}: EdgeSite has no configuration file; run `edgesite server`, and"
+        f" `edgesite migrate {name}` for what the settings of an old one have become"
+    )
 
 
 def operation(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add backup, restore, follow and promote."""
+    """Add backup, restore, follow, promote and migrate."""
     backup = _command(commands, "backup", "write a backup of a site, which may be running")
     backup.add_argument(
         "target", type=Path, metavar="FILE|DIR", help="where to; into DIR with the time as name"
@@ -23,12 +38,20 @@ def operation(commands: argparse._SubParsersAction[Any]) -> None:
     restore.add_argument(
         "--force", action="store_true", help="replace the state that is there; it is put aside"
     )
+    restore.add_argument(
+        "--unless-usable",
+        action="store_true",
+        help="do nothing when this version can use the state that is there",
+    )
     restore.add_argument("--check", action="store_true", help="only check the backup")
     follow = _command(commands, "follow", "keep a copy of a running site, always a moment behind it")
     follow.add_argument("site", nargs="?", metavar="URL", help="the site, if it is not the kubeconfig's")
     follow.add_argument("--kubeconfig", type=Path, required=True, metavar="FILE", help="an administrator's")
     follow.add_argument("--force", action="store_true", help="put aside the site that is there")
     follow.add_argument("-v", type=int, default=0, metavar="LEVEL")
+    migrate = commands.add_parser("migrate", help="say what an edgeSite.yaml of old KubeEdge has become")
+    migrate.add_argument("file", type=Path, metavar="FILE")
+    migrate.add_argument("--output", choices=("text", "json"), default="text", help="form of the answer")
     _command(commands, "promote", "make a follower's copy a site of its own; then run edgesite server")
 
 

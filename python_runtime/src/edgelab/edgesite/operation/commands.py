@@ -66,11 +66,25 @@ def _restore(given: argparse.Namespace) -> Answer:
         manifest = archive.verify(given.source)
         text = f"{given.source} is sound: as of {manifest.created}, {_what(manifest)}"
         return {"changed": False, "file": str(given.source), **_facts(manifest)}, text
+    if given.unless_usable and restoring.is_usable(given.data_dir):
+        return {"changed": False, "file": str(given.source)}, f"{given.data_dir} can be used as it is"
     done = restoring.restore(given.source, given.data_dir, force=given.force)
     aside = f"; what was there lies in {done.replaced}" if done.replaced is not None else ""
     text = f"{given.data_dir} is as of {done.manifest.created}; versions go on at {done.revision}{aside}"
     facts = {**_facts(done.manifest), "revision": done.revision, "replaced": str(done.replaced or "")}
     return {"changed": True, "file": str(given.source), **facts}, text
+
+
+def _migrate(given: argparse.Namespace) -> Answer:
+    from edgelab.edgesite.operation import legacy  # noqa: PLC0415 - the others need no settings of EdgeCore
+
+    try:
+        text = given.file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Fatal(f"cannot read {given.file}: {error}") from error
+    found = legacy.translate(text, str(given.file))
+    told = [{"setting": problem.field, "became": problem.message} for problem in found.told]
+    return {"server": list(found.server), "edgecore": found.edgecore, "settings": told}, legacy.render(found)
 
 
 def _promote(given: argparse.Namespace) -> Answer:
@@ -97,4 +111,5 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {
     "backup": _backup,
     "restore": _restore,
     "promote": _promote,
+    "migrate": _migrate,
 }

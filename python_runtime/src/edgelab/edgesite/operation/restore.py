@@ -42,6 +42,18 @@ def restore(source: Path, data_dir: Path, *, force: bool = False) -> Restored:
             raise Fatal(f"cannot restore into {data_dir}: {error}") from error
 
 
+def is_usable(data_dir: Path) -> bool:
+    """Whether there is a sound state of this version's layout, or of an older one. Raises Fatal when it
+    is in use.
+    """
+    with datadir.locked(data_dir):
+        datadir.finish(data_dir)
+        try:
+            return (data_dir / datadir.DATABASE).exists() and copies.check(data_dir / datadir.DATABASE) > 0
+        except Fatal:
+            return False
+
+
 def _insist_on_room(manifest: archive.Manifest, source: Path, data_dir: Path) -> None:
     needed = sum(member.size for member in manifest.files.values())
     free = shutil.disk_usage(data_dir).free
