@@ -28,7 +28,7 @@ def test_the_archive_holds_database_keys_and_secrets(host: Host) -> None:
     assert manifest["version"] == host.check_output("basename $(readlink /opt/edgelab/current)")
     components = manifest["components"]
     paths = {entry["path"] for entry in components["edgesite"]["entries"]}
-    assert {"/var/lib/edgesite/state.db", "/var/lib/edgesite/tls/ca.key"} <= paths
+    assert "/var/lib/edgelab/edgesite-backup/site.tar.gz" in paths
     assert components["cloudcore"]["objects"][0]["count"] >= 3
 
 

@@ -14,7 +14,7 @@ def test_one_archive_holds_both_sides(host: Host) -> None:
     components = json.loads(host.check_output(f"tar -xzOf {path} manifest.json"))["components"]
     paths = {entry["path"] for component in components.values() for entry in component["entries"]}
     assert {"edgesite", "cloudcore", "edgecore"} <= set(components)
-    assert "/var/lib/edgesite/state.db" in paths
+    assert "/var/lib/edgelab/edgesite-backup/site.tar.gz" in paths
     assert "/var/lib/kubeedge/edgecore.db" in paths
     assert "/etc/kubeedge/certs/server.key" in paths
     assert components["cloudcore"]["objects"][0]["count"] >= 3
