@@ -42,6 +42,7 @@ from edgelab.edgesite.operation.pages import Operation
 from edgelab.edgesite.operation.publisher import Publisher
 from edgelab.edgesite.settings import Settings
 from edgelab.edgesite.store import Store
+from edgelab.edgesite.trust import trust
 
 log = logging.getLogger("edgesite")
 
@@ -67,6 +68,7 @@ class Site:
         tokens = Tokens(self.keys.token_key, clock)
         service = ApiService(self.registry, Reader(self.store), tokens, clock)
         authenticator = Authenticator(self.store, tokens, clock)
+        self._trust = trust(self.keys, tokens, authorizer, clock)
         reviews = Reviews(authenticator, authorizer, clock)
         handler = ResourceHandler(service, reviews, Presenter(clock), clock)
         address = f"{settings.addresses[0]}:{settings.port}"
@@ -96,7 +98,9 @@ class Site:
             self._server,
             self._renewal,
             self._custom,
-            *controllers.build(self.api, self._clock, self.keys.ca_pem.decode(), cluster=cluster),
+            *controllers.build(
+                self.api, self._clock, self.keys.ca_pem.decode(), cluster=cluster, trust=self._trust
+            ),
             placing,
         ]
         self._operation.modules = lambda: modules

@@ -34,9 +34,10 @@ DNS_NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """`ca_pem` is the CA's certificate, `token_key` the key for service account tokens (PEM)."""
+    """`ca_pem` and `ca_key` are the CA's, `token_key` the key for service account tokens (PEM)."""
 
     ca_pem: bytes
+    ca_key: bytes
     server: KeyPair
     admin: KeyPair
     token_key: bytes
@@ -54,7 +55,7 @@ def load_or_create(directory: Path, addresses: list[str], clock: Clock) -> Keys:
         token_key = _token_key(directory / "service-account.key")
     except (OSError, ValueError) as error:
         raise Fatal(f"cannot use the keys in {directory}: {error}") from error
-    return Keys(authority.cert_pem, server, admin, token_key)
+    return Keys(authority.cert_pem, authority.key_pem, server, admin, token_key)
 
 
 def write_private(path: Path, data: bytes) -> None:

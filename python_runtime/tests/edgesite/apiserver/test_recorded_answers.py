@@ -143,7 +143,7 @@ class Replay:
         return found
 
     def _identity(self, step: dict[str, Any]) -> dict[str, Any]:
-        """Who asks: the administrator, bearer of a kept `token`, nobody (`anon`); or whom headers name."""
+        """Who asks: the administrator, a bearer (`token`), nobody (`anon`); headers can name others."""
         found: dict[str, Any] = {"headers": self.filled(step.get("send", {}))}
         if "token" in step:
             found["token"] = str(self.variables.get(step["token"], step["token"]))

@@ -71,7 +71,7 @@ class Authenticator:
         try:
             claims = self._tokens.claims(token)
             held, wanted = claims.get("aud") or [ISSUER], audiences or [ISSUER]
-            fitting = [item for item in held if item in wanted]
+            fitting = [item for item in wanted if item in held]
             if not fitting:
                 raise InvalidToken(
                     f"token audiences {_quoted(held)} is invalid for the target audiences {_quoted(wanted)}"

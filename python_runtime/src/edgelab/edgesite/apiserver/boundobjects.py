@@ -30,7 +30,7 @@ def claim(registry: Registry, account: Obj, reference: Obj | None) -> Obj:
     empty without a reference. Raises ApiError 400 for a kind that nothing can be bound to, 404 for
     a missing object, 409 when it is another object of that name.
     """
-    if not reference:
+    if reference is None:
         return {}
     version, name = reference.get("apiVersion") or "", reference.get("name") or ""
     group, _, number = version.rpartition("/")
@@ -93,12 +93,12 @@ class Validator:
         secret, pod, node = ours.get("secret"), ours.get("pod"), ours.get("node")
         extra: dict[str, str] = {}
         if secret is not None:
-            self._object(Key("secrets", account.namespace, secret["name"]), secret["uid"], "Secret", "secret")
+            self._object(Key("secrets", account.namespace, secret["name"]), secret["uid"], "secret")
         if pod is not None:
-            self._object(Key("pods", account.namespace, pod["name"]), pod["uid"], "pod", "pod")
+            self._object(Key("pods", account.namespace, pod["name"]), pod["uid"], "pod")
             extra |= {f"{EXTRA}/pod-name": pod["name"], f"{EXTRA}/pod-uid": pod["uid"]}
         elif node is not None:
-            self._object(Key("nodes", "", node["name"]), node["uid"], "node", "node")
+            self._object(Key("nodes", "", node["name"]), node["uid"], "node")
         if node is not None:
             extra[f"{EXTRA}/node-name"] = node["name"]
             if node.get("uid"):
@@ -135,14 +135,13 @@ class Validator:
         if self._deleted(metadata):
             raise Revoked(f"service account {account.namespace}/{account.name} has been deleted")
 
-    def _object(self, key: Key, uid: str, title: str, what: str) -> None:
+    def _object(self, key: Key, uid: str, what: str) -> None:
         entry = self._store.get(key)
         if entry is None:
             raise Revoked(INVALIDATED)
         metadata = codec.decode(entry.data)["metadata"]
         if metadata["uid"] != uid:
-            shown = title if title == "Secret" else title.lower()
-            text = f"{shown} UID ({metadata['uid']}) does not match service account {what} ref claim ({uid})"
+            text = f"{what} UID ({metadata['uid']}) does not match service account {what} ref claim ({uid})"
             raise Revoked(text)
         if self._deleted(metadata):
             raise Revoked(INVALIDATED)

@@ -15,6 +15,7 @@ from edgelab.objects.status import ApiError
 Obj = dict[str, Any]
 
 GROUP = "authorization.k8s.io"
+LABEL_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 SELECTORS = ("fieldSelector", "labelSelector")
 
 
@@ -56,6 +57,8 @@ class Reviews:
         return {**body, "metadata": body.get("metadata") or {}, "status": status}
 
     def _local(self, body: Obj, namespace: str) -> Obj:
+        if not namespace:
+            raise ApiError(404, "the server could not find the requested resource", details={})
         metadata = body.setdefault("metadata", {})
         given = metadata.setdefault("namespace", namespace)
         if given != namespace:
@@ -67,13 +70,16 @@ class Reviews:
     def _access(self, body: Obj, user: User) -> Obj:
         causes = _problems(body)
         if causes:
-            raise invalid("", GROUP, "", causes)
+            refusal = invalid("", GROUP, "", causes)
+            (refusal.details or {}).pop("kind", None)  # kube-apiserver knows it no more at this point
+            raise refusal
         spec = body["spec"]
         wanted, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes") or {}
         error = ""
         if wanted is not None:
             names = ("verb", "group", "resource", "subresource", "namespace", "name")
             selector, error = _selector(wanted)
+            error = "; ".join(filter(None, (error, _label_error(wanted))))
             attributes = Attributes(**{key: wanted.get(key) or "" for key in names}, field_selector=selector)
         else:
             attributes = Attributes(verb=path.get("verb") or "", path=path.get("path") or "/")
@@ -135,10 +141,11 @@ def _problems(body: Obj) -> list[Cause]:
     spec = body.setdefault("spec", {})
     wanted, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     local, own = body["kind"] == "LocalSubjectAccessReview", body["kind"] == "SelfSubjectAccessReview"
+    shown = {"Path": (path or {}).get("path") or "", "Verb": (path or {}).get("verb") or ""}
     causes = []
     if wanted is not None and path is not None:
         text = "cannot be specified in combination with resourceAttributes"
-        causes.append(bad("spec.nonResourceAttributes", path, text))
+        causes.append(bad("spec.nonResourceAttributes", shown, text))
     if wanted is None and path is None:
         text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
         causes.append(bad("spec.resourceAttributes", None, text))
@@ -153,7 +160,7 @@ def _problems(body: Obj) -> list[Cause]:
             field = "spec.resourceAttributes.namespace"
             causes.append(bad(field, wanted.get("namespace") or "", "must match metadata.namespace"))
         if path is not None:
-            causes.append(bad("spec.nonResourceAttributes", path, "disallowed on this kind of request"))
+            causes.append(bad("spec.nonResourceAttributes", shown, "disallowed on this kind of request"))
     if metadata:
         text = "must be empty except for namespace" if local else "must be empty"
         causes.append(bad("metadata", body["metadata"], text))
@@ -170,6 +177,16 @@ def _selector_problems(selector: Obj | None, field: str) -> list[Cause]:
         text = f"when {field} is specified, requirements or rawSelector is required"
         return [required(f"{field}.requirements", text)]
     return []
+
+
+def _label_error(wanted: Obj) -> str:
+    """What could not be understood of a label selector; nothing else is done with it."""
+    items = (wanted.get("labelSelector") or {}).get("requirements") or []
+    known = [item for item in items if item.get("operator") in LABEL_OPERATORS]
+    if len(known) == len(items):
+        return ""
+    how = "partially ignored" if known else "ignored"
+    return f"spec.resourceAttributes.labelSelector {how} due to parse error"
 
 
 def _selector(wanted: Obj) -> tuple[str, str]:

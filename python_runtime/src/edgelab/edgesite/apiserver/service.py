@@ -22,7 +22,6 @@ Obj = dict[str, Any]
 POSTED = {
     "binding": ("", "v1", "Binding"),
     "eviction": ("policy", "v1", "Eviction"),
-    "token": ("authentication.k8s.io", "v1", "TokenRequest"),
 }
 IN_PLACE = ("status", "finalize", "approval", "ephemeralcontainers", "resize")
 
@@ -97,7 +96,9 @@ class ApiService:
         """POST to a subresource: binding, eviction, token."""
         kind, namespace, name, subresource = target
         self._known(kind, subresource)
-        if subresource in POSTED:
+        if subresource == "token":
+            body = tokenrequests.decoded(body, self.registry.kinds, context)
+        elif subresource in POSTED:
             body = typed(self.registry.kinds.catalogue, *POSTED[subresource], body)
         if subresource == "binding":
             return await self.bind(target, body, context)

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgelab.edgesite.apiserver import codec
+from edgelab.edgesite.apiserver.context import Context
 from edgelab.edgesite.apiserver.invalid import Cause, bad, invalid
+from edgelab.edgesite.apiserver.kinds import Kind, Kinds
 from edgelab.edgesite.apiserver.tokens import DEFAULT_SECONDS, ISSUER, MAX_SECONDS, MIN_SECONDS
-from edgelab.objects.status import conflict
+from edgelab.kube.interface import Resource
+from edgelab.objects.status import ApiError, conflict
 
 Obj = dict[str, Any]
 
 GROUP, KIND = "authentication.k8s.io", "TokenRequest"
+OTHER_NAMESPACE = "the namespace of the provided object does not match the namespace sent on the request"
+
+
+def decoded(body: Any, kinds: Kinds, context: Context) -> Obj:
+    """The body as a TokenRequest. Raises ApiError 400."""
+    resource = Resource(GROUP, "v1", "tokenrequests", KIND)
+    kind = Kind(resource, kinds.catalogue.kind(GROUP, "v1", KIND), "tokenrequest")
+    return codec.conform(kind, codec.check_type(kind, body, kinds), kinds, context)
 
 
 def checked(body: Obj, account: Obj, namespace: str) -> Obj:
     """The request with its defaults. Raises ApiError 409 for another account, 422 for a bad time."""
     metadata, own = body.get("metadata") or {}, account["metadata"]
-    for field, wanted, where in (("name", own["name"], "name"), ("namespace", namespace, "namespace")):
-        if metadata.get(field) and metadata[field] != wanted:
-            text = f"must match the service account {where} if specified"
-            raise invalid(KIND, GROUP, own["name"], [bad(f"metadata.{field}", metadata[field], text)])
+    if (metadata.get("namespace") or namespace) != namespace:
+        raise ApiError(400, OTHER_NAMESPACE)
+    if (metadata.get("name") or own["name"]) != own["name"]:
+        text = "must match the service account name if specified"
+        raise invalid(KIND, GROUP, own["name"], [bad("metadata.name", metadata["name"], text)])
     uid = metadata.get("uid")
     if uid and uid != own["uid"]:
         text = f"the UID in the token request ({uid}) does not match the UID of the service account"

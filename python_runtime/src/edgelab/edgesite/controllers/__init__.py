@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.tasks import Module
+from edgelab.edgesite.controllers.bootstrap_tokens import BootstrapTokenController
+from edgelab.edgesite.controllers.certificate_requests import CertificateRequestController
 from edgelab.edgesite.controllers.cluster_roles import ClusterRoleAggregationController
 from edgelab.edgesite.controllers.cronjob import CronJobController
 from edgelab.edgesite.controllers.daemonset import DaemonSetController
@@ -25,6 +27,8 @@ from edgelab.edgesite.controllers.serviceaccount import ServiceAccountController
 from edgelab.edgesite.controllers.statefulset import StatefulSetController
 from edgelab.edgesite.controllers.support.cluster import Cluster
 from edgelab.edgesite.controllers.support.kinds import BUILT_IN, served
+from edgelab.edgesite.controllers.support.trust import Trust
+from edgelab.edgesite.controllers.token_secrets import TokenSecretController
 from edgelab.edgesite.controllers.ttl_after_finished import TTLAfterFinishedController
 from edgelab.kube.interface import KubeApi, Resource
 from edgelab.kube.resources import CRDS
@@ -36,11 +40,13 @@ def build(
     ca_pem: str = "",
     kinds: Sequence[Resource] = BUILT_IN,
     cluster: Cluster | None = None,
+    trust: Trust | None = None,
 ) -> list[Module]:
     """The modules to run: informers (those of `cluster`, when others share it) and controllers.
 
     `ca_pem` is published in every namespace (nothing is, when it is empty). `kinds` are the built-in
-    kinds that hold objects and can be listed, watched and deleted; custom ones are found.
+    kinds that hold objects and can be listed, watched and deleted; custom ones are found. Without `trust`
+    nobody signs certificates and fills token Secrets.
     """
     cluster = cluster or Cluster(api, clock)
     definitions, built_in = cluster.view(CRDS), tuple(kinds)
@@ -67,6 +73,12 @@ def build(
         TaintEvictionController(cluster),
         ClusterRoleAggregationController(cluster),
     ]
+    if trust is not None:
+        controllers += [
+            BootstrapTokenController(cluster),
+            CertificateRequestController(cluster, trust),
+            TokenSecretController(cluster, trust),
+        ]
     if ca_pem:
         controllers.append(RootCAPublisher(cluster, ca_pem))
     return [*cluster.informers, *controllers]

@@ -43,13 +43,16 @@ class Request(NamedTuple):
     common_name: str
     organizations: list[str]
 
-    def names(self, kind: type[x509.GeneralName]) -> list[x509.GeneralName]:
-        """Alternative names of one type."""
+    def all_names(self) -> list[x509.GeneralName]:
+        """Alternative names."""
         try:
-            found = self.csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            return list(self.csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
         except x509.ExtensionNotFound:
             return []
-        return [name for name in found if isinstance(name, kind)]
+
+    def names(self, kind: type[x509.GeneralName]) -> list[x509.GeneralName]:
+        """Alternative names of one type."""
+        return [name for name in self.all_names() if isinstance(name, kind)]
 
 
 def parse(encoded: str) -> Request:

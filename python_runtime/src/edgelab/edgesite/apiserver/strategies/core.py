@@ -47,6 +47,10 @@ def namespace_on_update(new: Obj, old: Obj) -> None:
     new["spec"] = old.get("spec") or {}
 
 
+TOKEN_TYPE = "kubernetes.io/service-account-token"  # noqa: S105 - a type of Secret
+TOKEN_OWNER = "kubernetes.io/service-account.name"  # noqa: S105 - an annotation
+
+
 def secret_default(obj: Obj) -> None:
     """Type Opaque; stringData goes into data."""
     obj.setdefault("type", "Opaque")
@@ -87,6 +91,8 @@ def secret_valid(obj: Obj) -> list[Cause]:
     """Keys, size and what the type asks for."""
     data = obj.get("data") or {}
     causes = _config_keys(data, "data") + _too_long(obj, "data")
+    if obj.get("type") == TOKEN_TYPE and not (obj["metadata"].get("annotations") or {}).get(TOKEN_OWNER):
+        causes.append(required(f"metadata.annotations[{TOKEN_OWNER}]"))
     needed = SECRET_KEYS.get(obj.get("type", ""), ())
     return causes + [required(f"data[{key}]") for key in needed if key not in data]
 
