@@ -110,7 +110,8 @@ class Site:
         """Fill an empty store, listen, write the kubeconfig. The store must be running. Raises Fatal."""
         settings = self._settings
         self.port = await self._server.start(settings.host, settings.port, self._tls)
-        await bootstrap(self.registry, settings.service_network, settings.addresses, self.port)
+        ca_pem = self.keys.ca_pem.decode()
+        await bootstrap(self.registry, settings.service_network, settings.addresses, self.port, ca_pem)
         self._operation.started = True
         if settings.kubeconfig is not None:
             self._write_kubeconfig()

@@ -17,7 +17,7 @@ from edgelab.edgesite.apiserver.certificates.admission import CertificateRequest
 from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.invalid import bad, invalid
 from edgelab.edgesite.apiserver.kinds import Kind
-from edgelab.edgesite.apiserver.podaccess import give_access, missing
+from edgelab.edgesite.apiserver.podaccess import check_mirror, give_access, is_mirror, missing
 from edgelab.edgesite.apiserver.reviews import user_info
 from edgelab.edgesite.store import Key, Store
 from edgelab.objects.status import ApiError, not_found
@@ -47,6 +47,8 @@ class DefaultAdmission:
         if kind.resource.namespaced:
             self._namespace(kind, obj)
         self._right_to_create(kind, obj, context)
+        if kind.group == "" and kind.name == "Pod" and is_mirror(obj):
+            check_mirror(obj)
         self._nodes.create(kind, obj, context.user)
         escalation.check(self._authorizer, kind, obj, None, context.user)
         if kind.group == "" and kind.name == "Pod":
@@ -99,6 +101,18 @@ class DefaultAdmission:
             raise _terminating(kind, obj, name)
 
     def _pod(self, pod: Obj) -> None:
+        spec = pod["spec"]
+        if not is_mirror(pod):
+            self._account(pod)
+        self._priority(pod)
+        tolerations = spec.get("tolerations") or []
+        for key in TOLERATED:
+            if not any(_tolerates(item, key) for item in tolerations):
+                extra = {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+                tolerations = [*tolerations, extra]
+        spec["tolerations"] = tolerations
+
+    def _account(self, pod: Obj) -> None:
         spec, namespace = pod["spec"], pod["metadata"]["namespace"]
         account = spec.setdefault("serviceAccountName", "default")
         spec["serviceAccount"] = account
@@ -107,13 +121,6 @@ class DefaultAdmission:
             give_access(pod, codec.decode(entry.data))
         elif account != "default":
             raise missing(pod, account)
-        self._priority(pod)
-        tolerations = spec.get("tolerations") or []
-        for key in TOLERATED:
-            if not any(_tolerates(item, key) for item in tolerations):
-                extra = {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
-                tolerations = [*tolerations, extra]
-        spec["tolerations"] = tolerations
 
     def _priority(self, pod: Obj) -> None:
         spec = pod["spec"]

@@ -67,7 +67,9 @@ class Authenticator:
         """The user of a bearer token, and which of the wanted audiences it is for. Raises Unauthenticated."""
         user = self._bootstrap(token)
         if user is not None:
-            return user, audiences or [ISSUER]
+            if audiences and ISSUER not in audiences:
+                raise Unauthenticated
+            return user, [ISSUER]
         try:
             claims = self._tokens.claims(token)
             held, wanted = claims.get("aud") or [ISSUER], audiences or [ISSUER]

@@ -27,7 +27,7 @@ def _priority_classes() -> list[Obj]:
 
 
 async def bootstrap(
-    registry: Registry, network: ipaddress.IPv4Network, addresses: list[str], port: int
+    registry: Registry, network: ipaddress.IPv4Network, addresses: list[str], port: int, ca_pem: str = ""
 ) -> None:
     """Create what is missing; what is there stays as its owner left it, but roles get what they lack."""
     names = ({"name": name} for name in NAMESPACES)
@@ -36,7 +36,7 @@ async def bootstrap(
     )
     await _ensure_all(registry, [*_priority_classes(), _service(network)])
     await _ensure_policy(registry)
-    for obj in _endpoints(addresses, port):
+    for obj in (*_endpoints(addresses, port), _authentication(ca_pem)):
         await _ensure(registry, obj, replace=True)
 
 
@@ -90,6 +90,12 @@ def _service(network: ipaddress.IPv4Network) -> Obj:
             "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}],
         },
     }
+
+
+def _authentication(ca_pem: str) -> Obj:
+    """By what other servers of the cluster's API know clients (controller `clusterauthenticationtrust`)."""
+    metadata = {"name": "extension-apiserver-authentication", "namespace": "kube-system"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"client-ca-file": ca_pem}}
 
 
 def _endpoints(addresses: list[str], port: int) -> list[Obj]:

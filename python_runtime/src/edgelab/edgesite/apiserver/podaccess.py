@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from edgelab.edgesite.apiserver.access.podreferences import secrets as secret_names
 from edgelab.edgesite.apiserver.objectmeta import SUFFIX
 from edgelab.objects.status import ApiError
 
@@ -29,13 +30,35 @@ def missing(pod: Obj, account: str) -> ApiError:
     )
 
 
+def is_mirror(pod: Obj) -> bool:
+    """Whether a pod only shows what a node runs by itself."""
+    return MIRROR in (pod["metadata"].get("annotations") or {})
+
+
+def check_mirror(pod: Obj) -> None:
+    """Mirrors of a node's own files have no account and need none. Raises ApiError 403."""
+    spec, problem = pod.get("spec") or {}, ""
+    volumes = spec.get("volumes") or ()
+    sources = (item for volume in volumes for item in (volume.get("projected") or {}).get("sources") or ())
+    if spec.get("serviceAccountName"):
+        problem = "a mirror pod may not reference service accounts"
+    elif secret_names(pod):
+        problem = "a mirror pod may not reference secrets"
+    elif any(source.get("serviceAccountToken") for source in sources):
+        problem = "a mirror pod may not use ServiceAccountToken volume projections"
+    if problem:
+        name = pod["metadata"].get("name") or ""
+        text = f'pods "{name}" is forbidden: {problem}'
+        raise ApiError(403, text, details={"name": name, "kind": "pods"})
+
+
 def give_access(pod: Obj, account: Obj) -> None:
     """Pull secrets and, unless pod or account say no, the account's token for each container."""
     spec = pod["spec"]
     if account.get("imagePullSecrets") and not spec.get("imagePullSecrets"):
         spec["imagePullSecrets"] = account["imagePullSecrets"]
     wanted = spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken", True))
-    if wanted and MIRROR not in (pod["metadata"].get("annotations") or {}):
+    if wanted:
         _mount(spec)
 
 

@@ -106,9 +106,9 @@ class ApiService:
             self.registry.admission.connect(target, body, context)
             return await self._eviction.evict(target, body, context)
         if subresource == "token":
+            self.registry.admission.connect(target, body, context)
             account = codec.decode(self.registry.get(kind, namespace, name).data)
             body = tokenrequests.checked(body, account, namespace)
-            self.registry.admission.connect(target, body, context)
             bound = boundobjects.claim(self.registry, account, body["spec"].get("boundObjectRef"))
             return self._tokens.request(account, body, bound)
         raise ApiError(405, "the server does not allow this method on the requested resource")

@@ -39,6 +39,7 @@ def build(
     clock: Clock,
     ca_pem: str = "",
     kinds: Sequence[Resource] = BUILT_IN,
+    *,
     cluster: Cluster | None = None,
     trust: Trust | None = None,
 ) -> list[Module]:

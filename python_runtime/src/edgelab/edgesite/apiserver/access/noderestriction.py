@@ -8,6 +8,7 @@ from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.access import nodewrites
 from edgelab.edgesite.apiserver.access.nodes import LEASES, node_of
 from edgelab.edgesite.apiserver.access.nodewrites import no
+from edgelab.edgesite.apiserver.access.rbac import aggregate
 from edgelab.edgesite.apiserver.authorization import Attributes, Authorizer
 from edgelab.edgesite.apiserver.context import User
 from edgelab.edgesite.apiserver.kinds import Kind
@@ -82,7 +83,7 @@ class NodeRestriction:
             return
         entry = self._store.get(Key("pods", namespace, name))
         if entry is None:
-            raise not_found("pods", name)
+            raise not_found("pod", name)
         if entry.field("spec.nodeName") != node:
             raise no(kind, name, f"node {node} can only evict pods with spec.nodeName set to itself")
 
@@ -108,13 +109,21 @@ class NodeRestriction:
         self._audience(kind, pod, name, spec.get("audiences") or [], user)
 
     def _audience(self, kind: Kind, pod: Obj, name: str, audiences: list[str], user: User) -> None:
+        """A node may ask for tokens for those audiences that a volume of the pod asks for."""
         if len(audiences) > 1:
             raise no(kind, name, "node may only request 0 or 1 audiences")
         audience, space = audiences[0] if audiences else "", pod["metadata"]["namespace"]
-        if audience in _mounted(pod) or any(
-            audience in self._of_driver(d) for d in self._drivers(pod, space)
-        ):
+        if audience in _mounted(pod):
             return
+        errors: list[str] = []
+        for volume in pod["spec"].get("volumes") or ():
+            found = self._of_volume(volume, pod)
+            if isinstance(found, str):
+                errors.append(found)
+            elif audience in found:
+                return
+        if errors:
+            raise no(kind, name, f'error validating audience "{audience}": {aggregate(errors)}')
         wanted = Attributes("request-serviceaccounts-token-audience", "", audience, "", space, name)
         if not self._authorizer.allows(user, wanted):
             text = (
@@ -123,29 +132,31 @@ class NodeRestriction:
             )
             raise no(kind, name, text)
 
-    def _drivers(self, pod: Obj, namespace: str) -> list[str]:
-        """CSI drivers of a pod's volumes, inline or by a claim."""
-        drivers = []
-        for volume in pod["spec"].get("volumes") or ():
-            claim = (volume.get("persistentVolumeClaim") or {}).get("claimName") or ""
-            if volume.get("ephemeral"):
-                claim = f"{pod['metadata']['name']}-{volume['name']}"
-            if volume.get("csi"):
-                drivers.append(volume["csi"].get("driver") or "")
-            elif claim:
-                bound = self._spec("persistentvolumeclaims", namespace, claim).get("volumeName") or ""
-                drivers.append(
-                    (self._spec("persistentvolumes", "", bound).get("csi") or {}).get("driver") or ""
-                )
-        return drivers
+    def _of_volume(self, volume: Obj, pod: Obj) -> set[str] | str:
+        """Audiences that a volume's CSI driver asks for, inline or by a claim; or what is missing."""
+        driver = (volume.get("csi") or {}).get("driver") or ""
+        claim = (volume.get("persistentVolumeClaim") or {}).get("claimName") or ""
+        if volume.get("ephemeral"):
+            claim = f"{pod['metadata']['name']}-{volume['name']}"
+        if claim:
+            spec = self._spec("persistentvolumeclaims", pod["metadata"]["namespace"], claim)
+            if spec is None:
+                return f'persistentvolumeclaim "{claim}" not found'
+            bound = spec.get("volumeName") or ""
+            spec = self._spec("persistentvolumes", "", bound)
+            if spec is None:
+                return f'persistentvolume "{bound}" not found'
+            driver = (spec.get("csi") or {}).get("driver") or ""
+        if not driver:
+            return set()
+        spec = self._spec("storage.k8s.io/csidrivers", "", driver)
+        if spec is None:
+            return f'csidriver.storage.k8s.io "{driver}" not found'
+        return {item.get("audience") or "" for item in spec.get("tokenRequests") or ()}
 
-    def _of_driver(self, driver: str) -> set[str]:
-        requests = self._spec("storage.k8s.io/csidrivers", "", driver).get("tokenRequests") or ()
-        return {item.get("audience") or "" for item in requests}
-
-    def _spec(self, bucket: str, namespace: str, name: str) -> Obj:
+    def _spec(self, bucket: str, namespace: str, name: str) -> Obj | None:
         entry = self._store.get(Key(bucket, namespace, name))
-        return (codec.decode(entry.data).get("spec") or {}) if entry is not None else {}
+        return (codec.decode(entry.data).get("spec") or {}) if entry is not None else None
 
     def _uid(self, bucket: str, name: str) -> str | None:
         entry = self._store.get(Key(bucket, "", name))

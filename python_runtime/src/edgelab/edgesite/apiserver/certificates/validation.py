@@ -53,7 +53,7 @@ def problems(obj: Obj, old: Obj | None = None) -> list[Cause]:
     try:
         checked(spec.get("request") or "")
     except RequestError as error:
-        causes.append(bad("spec.request", spec.get("request") or "", str(error)))
+        causes.append(bad("spec.request", spec.get("request"), str(error)))
     usages = spec.get("usages") or []
     if not usages:
         causes.append(required("spec.usages"))
@@ -124,16 +124,16 @@ def _signer_problems(name: str, old: Obj | None) -> list[Cause]:
         text = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
         return [bad(field, name, text)]
     domain, path = parts
-    causes = _label_problems(field, domain)
+    causes = _label_problems(field, domain, names.label)
     if "." not in domain:
         causes.append(bad(field, domain, "should be a domain with at least two segments separated by dots"))
-    return causes + _label_problems(field, path)
+    return causes + _label_problems(field, path, names.subdomain)
 
 
-def _label_problems(field: str, segment: str) -> list[Cause]:
+def _label_problems(field: str, segment: str, check: names.Check) -> list[Cause]:
     """Those of the first label that has any."""
     problems_of = (
-        [bad(field, segment, f'validating label "{label}": {text}') for text in names.label(label)]
+        [bad(field, segment, f'validating label "{label}": {text}') for text in check(label)]
         for label in segment.split(".")
     )
     return next(filter(None, problems_of), [])
