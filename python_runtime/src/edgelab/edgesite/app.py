@@ -37,11 +37,13 @@ from edgelab.edgesite.apiserver.server import ApiServer
 from edgelab.edgesite.apiserver.service import ApiService
 from edgelab.edgesite.apiserver.tokens import Tokens
 from edgelab.edgesite.controllers.support.cluster import Cluster
+from edgelab.edgesite.encryption.guard import Unencrypted
 from edgelab.edgesite.operation import copies, datadir
 from edgelab.edgesite.operation.pages import Operation
 from edgelab.edgesite.operation.publisher import Publisher
 from edgelab.edgesite.settings import Settings
 from edgelab.edgesite.store import Store
+from edgelab.edgesite.store.rows import Transform
 from edgelab.edgesite.trust import trust
 
 log = logging.getLogger("edgesite")
@@ -59,7 +61,7 @@ class Site:
         self.keys = keys.load_or_create(tls, addresses, clock)
         self._tls = keys.server_context(tls)
         self._renewal = keys.Renewal(tls, addresses, self._tls, clock)
-        self.store = Store(settings.data_dir, clock, history=settings.history)
+        self.store = Store(settings.data_dir, clock, _transform(settings), settings.history)
         catalogue = Catalogue()
         kinds = Kinds(catalogue, builtin.kinds(catalogue))
         authorizer = Authorizer(self.store)
@@ -130,6 +132,15 @@ class Site:
         """Close the store and release the data directory."""
         self.store.close()
         os.close(self._lock)
+
+
+def _transform(settings: Settings) -> Transform:
+    """Between objects and the disk. Raises Fatal for a configuration that is wrong."""
+    if settings.encryption is None:
+        return Unencrypted()
+    from edgelab.edgesite.encryption import configuration, transform  # noqa: PLC0415 - optional
+
+    return transform.AtRest(configuration.load(settings.encryption))
 
 
 def _own(data_dir: Path) -> int:

@@ -29,6 +29,7 @@ class Settings:
     shutdown_delay: float = 0.0
     history: History = HISTORY
     wait_for_follower: float = 0.0
+    encryption: Path | None = None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,6 +81,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="MIB",
         help="and how much of it",
     )
+    server.add_argument(
+        "--encryption-provider-config",
+        type=Path,
+        metavar="FILE",
+        help="an EncryptionConfiguration of Kubernetes: how Secrets are kept on the disk",
+    )
     server.add_argument("-v", type=int, default=0, metavar="LEVEL", help="log level; 4 and above is debug")
     operation(commands)
     return root
@@ -108,6 +115,7 @@ def from_arguments(arguments: argparse.Namespace) -> Settings:
         service_network=network,
         verbosity=arguments.v,
         shutdown_delay=max(0.0, arguments.shutdown_delay),
+        encryption=arguments.encryption_provider_config,
         wait_for_follower=max(0.0, arguments.wait_for_follower),
         history=History(max(1.0, arguments.history), max(1, arguments.history_size) << 20),
     )

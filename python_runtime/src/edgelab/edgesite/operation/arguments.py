@@ -25,7 +25,7 @@ def refusal(arguments: list[str]) -> str | None:
 
 
 def operation(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add backup, restore, follow, promote and migrate."""
+    """Add backup, restore, follow, promote, migrate and encryption."""
     backup = _command(commands, "backup", "write a backup of a site, which may be running")
     backup.add_argument(
         "target", type=Path, metavar="FILE|DIR", help="where to; into DIR with the time as name"
@@ -53,6 +53,14 @@ def operation(commands: argparse._SubParsersAction[Any]) -> None:
     migrate.add_argument("file", type=Path, metavar="FILE")
     migrate.add_argument("--output", choices=("text", "json"), default="text", help="form of the answer")
     _command(commands, "promote", "make a follower's copy a site of its own; then run edgesite server")
+    encryption = _command(commands, "encryption", "see or renew how Secrets are encrypted on the disk")
+    encryption.add_argument("action", choices=("status", "rewrite"))
+    encryption.add_argument(
+        "--encryption-provider-config",
+        type=Path,
+        metavar="FILE",
+        help="for rewrite: its first provider writes, each of its providers reads",
+    )
 
 
 def _command(commands: argparse._SubParsersAction[Any], name: str, text: str) -> argparse.ArgumentParser:

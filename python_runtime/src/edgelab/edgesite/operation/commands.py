@@ -93,6 +93,21 @@ def _promote(given: argparse.Namespace) -> Answer:
     return {"changed": True, "revision": revision}, text
 
 
+def _encryption(given: argparse.Namespace) -> Answer:
+    from edgelab.edgesite.encryption import configuration, rewriting, transform  # noqa: PLC0415 - optional
+
+    if given.action == "rewrite":
+        if given.encryption_provider_config is None:
+            raise Fatal("edgesite encryption rewrite needs --encryption-provider-config FILE", code=2)
+        rules = configuration.load(given.encryption_provider_config)
+        count, total = rewriting.rewrite(given.data_dir, transform.AtRest(rules))
+        text = f"{count} of {total} versions were written anew"
+        return {"changed": count > 0, "rewritten": count, "versions": total}, text
+    found = rewriting.status(given.data_dir)
+    text = "\n".join(f"{count} versions of Secrets by {how}" for how, count in found.items())
+    return {"changed": False, "secrets": found}, text or "no Secrets"
+
+
 def _facts(manifest: archive.Manifest) -> dict[str, Any]:
     return {
         "revision": manifest.revision,
@@ -112,4 +127,5 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {
     "restore": _restore,
     "promote": _promote,
     "migrate": _migrate,
+    "encryption": _encryption,
 }
