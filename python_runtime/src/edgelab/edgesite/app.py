@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -46,6 +47,9 @@ from edgelab.edgesite.store import Store
 from edgelab.edgesite.store.rows import Transform
 from edgelab.edgesite.trust import trust
 
+if TYPE_CHECKING:
+    from edgelab.edgesite.audit.auditor import Auditor
+
 log = logging.getLogger("edgesite")
 
 
@@ -77,8 +81,10 @@ class Site:
         documents = Documents(kinds, OpenApi(kinds), tokens, address, catalogue.version)
         self.api = LocalApi(service)
         publisher = Publisher(settings.data_dir, self.store, clock, wait=settings.wait_for_follower)
+        self._auditor = _auditor(settings, clock)
+        metrics = [publisher.write, *([self._auditor.log.write] if self._auditor is not None else [])]
         self._operation = Operation(
-            self.store, clock, delay=settings.shutdown_delay, pages=[publisher], metrics=[publisher.write]
+            self.store, clock, delay=settings.shutdown_delay, pages=[publisher], metrics=metrics
         )
         self._server = ApiServer(
             handler,
@@ -87,6 +93,7 @@ class Site:
             authenticator=authenticator,
             authorizer=authorizer,
             operation=self._operation,
+            auditor=self._auditor,
         )
         self._custom = CustomResources(self.registry, clock)
         self._clock = clock
@@ -105,6 +112,8 @@ class Site:
             ),
             placing,
         ]
+        if self._auditor is not None:
+            modules.insert(0, self._auditor.log)
         self._operation.modules = lambda: modules
         return modules
 
@@ -141,6 +150,17 @@ def _transform(settings: Settings) -> Transform:
     from edgelab.edgesite.encryption import configuration, transform  # noqa: PLC0415 - optional
 
     return transform.AtRest(configuration.load(settings.encryption))
+
+
+def _auditor(settings: Settings, clock: Clock) -> Auditor | None:
+    """The audit log, if one is wanted. Raises Fatal for a policy that is wrong."""
+    wanted = settings.audit
+    if wanted is None:
+        return None
+    from edgelab.edgesite.audit import auditor, log, policy  # noqa: PLC0415 - optional
+
+    rules = policy.EVERYTHING if wanted.policy is None else policy.load(wanted.policy)
+    return auditor.Auditor(log.AuditLog(wanted.log, clock, wanted.max_bytes, wanted.backups), rules, clock)
 
 
 def _own(data_dir: Path) -> int:

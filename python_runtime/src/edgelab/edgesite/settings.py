@@ -16,6 +16,16 @@ SERVICE_NETWORK = "10.96.0.0/16"
 
 
 @dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """Where the audit log goes, what is in it, and how much of it is kept."""
+
+    log: Path
+    policy: Path | None = None
+    max_bytes: int = 100 << 20
+    backups: int = 5
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """`addresses` are where others reach the server; the first one goes into the kubeconfig."""
 
@@ -30,6 +40,7 @@ class Settings:
     history: History = HISTORY
     wait_for_follower: float = 0.0
     encryption: Path | None = None
+    audit: AuditSettings | None = None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -87,9 +98,37 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="an EncryptionConfiguration of Kubernetes: how Secrets are kept on the disk",
     )
+    _audit(server)
     server.add_argument("-v", type=int, default=0, metavar="LEVEL", help="log level; 4 and above is debug")
     operation(commands)
     return root
+
+
+def _audit(server: argparse.ArgumentParser) -> None:
+    server.add_argument(
+        "--audit-log", type=Path, metavar="FILE", help="write one line of JSON for each request"
+    )
+    server.add_argument(
+        "--audit-policy-file",
+        type=Path,
+        metavar="FILE",
+        help="a Policy of audit.k8s.io/v1; without it: metadata of every request",
+    )
+    server.add_argument(
+        "--audit-log-maxsize", type=int, default=100, metavar="MIB", help="begin a new file at this size"
+    )
+    server.add_argument(
+        "--audit-log-maxbackup", type=int, default=5, metavar="N", help="keep so many older files"
+    )
+
+
+def _audit_settings(arguments: argparse.Namespace) -> AuditSettings | None:
+    if arguments.audit_log is None:
+        if arguments.audit_policy_file is not None:
+            raise Fatal("--audit-policy-file needs --audit-log FILE", code=2)
+        return None
+    size, backups = max(1, arguments.audit_log_maxsize) << 20, max(0, arguments.audit_log_maxbackup)
+    return AuditSettings(arguments.audit_log, arguments.audit_policy_file, size, backups)
 
 
 def from_arguments(arguments: argparse.Namespace) -> Settings:
@@ -115,6 +154,7 @@ def from_arguments(arguments: argparse.Namespace) -> Settings:
         service_network=network,
         verbosity=arguments.v,
         shutdown_delay=max(0.0, arguments.shutdown_delay),
+        audit=_audit_settings(arguments),
         encryption=arguments.encryption_provider_config,
         wait_for_follower=max(0.0, arguments.wait_for_follower),
         history=History(max(1.0, arguments.history), max(1, arguments.history_size) << 20),

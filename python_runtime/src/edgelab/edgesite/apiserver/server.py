@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -16,7 +16,7 @@ from edgelab.edgesite.apiserver.accept import Wanted, parse
 from edgelab.edgesite.apiserver.access.attributes import attributes
 from edgelab.edgesite.apiserver.access.impersonation import Incomplete, impersonated
 from edgelab.edgesite.apiserver.authentication import Authenticator
-from edgelab.edgesite.apiserver.authorization import Attributes, Authorizer
+from edgelab.edgesite.apiserver.authorization import Attributes, Authorizer, forbidden
 from edgelab.edgesite.apiserver.context import User
 from edgelab.edgesite.apiserver.documents import Documents
 from edgelab.edgesite.apiserver.handlers import ResourceHandler, respond
@@ -26,10 +26,14 @@ from edgelab.edgesite.operation.pages import Operation
 from edgelab.edgesite.operation.requests import describe
 from edgelab.objects.status import ApiError
 
+if TYPE_CHECKING:
+    from edgelab.edgesite.audit.auditor import Auditor
+
 log = logging.getLogger("edgesite.apiserver")
 
 MAX_BODY = 3 << 20
 NOT_FOUND = "the server could not find the requested resource"
+DOCUMENT_VERBS = {"HEAD": "get"}
 GRACE_SECONDS = 5.0  # for requests under way when the server stops
 KEEPALIVE_SECONDS = 120.0  # longer than Go clients keep an idle connection (90), so that they close it
 
@@ -48,7 +52,9 @@ class ApiServer:
         authenticator: Authenticator,
         authorizer: Authorizer,
         operation: Operation,
+        auditor: Auditor | None = None,
     ) -> None:
+        self._auditor = auditor
         self._operation = operation
         self._handler = handler
         self._documents = documents
@@ -61,6 +67,8 @@ class ApiServer:
         """Listen; gives the port (for port 0 the one that was chosen)."""
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_route("*", "/{path:.*}", self._serve)
+        if self._auditor is not None:
+            app.on_response_prepare.append(self._auditor.started)
         runner = web.AppRunner(
             app,
             access_log=None,
@@ -90,6 +98,17 @@ class ApiServer:
                 await self._runner.cleanup()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
+        if self._auditor is None:
+            return await self._counted(request)
+        response: web.StreamResponse | None = None
+        self._auditor.begin(request)
+        try:
+            response = await self._counted(request)
+            return response
+        finally:
+            await self._auditor.end(request, response)
+
+    async def _counted(self, request: web.Request) -> web.StreamResponse:
         what = describe(request.method, request.path, request.query, request.content_type, self._kinds)
         requests, code, began = self._operation.requests, 0, time.perf_counter()
         requests.begin(what)
@@ -117,11 +136,12 @@ class ApiServer:
             return _failure(ApiError(500, "an internal error occurred; see the server's log"))
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        user = self._user(request)
         path = parse_path(request.path)
         if path is None or not path.plural:
-            return await self._document(request, user)
-        self._authorizer.check(user, attributes(request.method, request.path, path, request.query))
+            verb = DOCUMENT_VERBS.get(request.method, request.method.lower())
+            self._authorized(request, Attributes(verb, path=request.path), None)
+            return await self._document(request)
+        user = self._authorized(request, attributes(request.method, request.path, path, request.query), path)
         wanted = parse(request.headers.get("Accept", ""))
         kind = self._kinds.find(path.group, path.version, path.plural)
         if kind is None or (path.namespace and not kind.resource.namespaced) or not self._fits(kind, path):
@@ -139,15 +159,27 @@ class ApiServer:
             return web.Response(text="404 page not found\n", status=404)
         raise ApiError(404, NOT_FOUND, details={})
 
-    def _user(self, request: web.Request) -> User:
+    def _authorized(self, request: web.Request, wanted: Attributes, path: ResourcePath | None) -> User:
+        """Who asks, or as whom, if that is allowed. Raises ApiError 401, 403."""
         transport = request.transport
         connection = transport.get_extra_info("ssl_object") if transport is not None else None
         user = self._authenticator.user(connection, request.headers.get("Authorization", ""))
-        return impersonated(user, request.headers, self._authorizer)
+        if self._auditor is None:
+            acting = impersonated(user, request.headers, self._authorizer)
+            self._authorizer.check(acting, wanted)
+            return acting
+        acting = user
+        try:
+            acting = impersonated(user, request.headers, self._authorizer)
+        finally:
+            self._auditor.asked(request, user, acting, wanted, path)
+        decision = self._authorizer.decide(acting, wanted)
+        self._auditor.decided(request, allowed=decision.allowed, reason=decision.reason)
+        if not decision.allowed:
+            raise forbidden(acting, wanted, decision.reason)
+        return acting
 
-    async def _document(self, request: web.Request, user: User) -> web.StreamResponse:
-        verb = {"GET": "get", "HEAD": "get", "POST": "post"}.get(request.method, request.method.lower())
-        self._authorizer.check(user, Attributes(verb, path=request.path))
+    async def _document(self, request: web.Request) -> web.StreamResponse:
         ours = await self._operation.answer(request)
         if ours is not None:
             return ours
