@@ -46,6 +46,7 @@ from edgelab.edgesite.settings import Settings
 from edgelab.edgesite.store import Store
 from edgelab.edgesite.store.rows import Transform
 from edgelab.edgesite.trust import trust
+from edgelab.identity.ca import CertificateAuthority
 
 if TYPE_CHECKING:
     from edgelab.edgesite.audit.auditor import Auditor
@@ -73,7 +74,8 @@ class Site:
         self.registry = Registry(self.store, kinds, admission, clock)
         tokens = Tokens(self.keys.token_key, clock)
         service = ApiService(self.registry, Reader(self.store), tokens, clock)
-        authenticator = Authenticator(self.store, tokens, clock)
+        authority = CertificateAuthority.load(self.keys.ca_pem, self.keys.ca_key, clock.now)
+        authenticator = Authenticator(self.store, tokens, clock, authority)
         self._trust = trust(self.keys, tokens, authorizer, clock)
         reviews = Reviews(authenticator, authorizer, clock)
         handler = ResourceHandler(service, reviews, Presenter(clock), clock)

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.errors import Fatal
+from edgelab.edgesite import clientcerts
 from edgelab.identity.ca import CertificateAuthority, KeyPair
 
 log = logging.getLogger("edgesite.keys")
@@ -134,12 +135,13 @@ def _token_key(path: Path) -> bytes:
 
 
 def server_context(directory: Path) -> ssl.SSLContext:
-    """TLS for the server: client certificates of our CA are welcome, none is needed."""
+    """TLS for the server: client certificates are welcome, whose they are is judged with each request."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(directory / "server.crt", directory / "server.key")
     context.load_verify_locations(directory / "ca.crt")
     context.verify_mode = ssl.CERT_OPTIONAL
+    clientcerts.ask(context)
     return context
 
 

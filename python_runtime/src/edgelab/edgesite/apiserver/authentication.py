@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
+import logging
 import ssl
 import weakref
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -17,7 +19,10 @@ from edgelab.edgesite.apiserver.boundobjects import Revoked, Validator
 from edgelab.edgesite.apiserver.context import User
 from edgelab.edgesite.apiserver.tokens import ISSUER, LEGACY_ISSUER, InvalidToken, Tokens
 from edgelab.edgesite.store import Key, Store
+from edgelab.identity.ca import CertificateAuthority
 from edgelab.objects.status import ApiError
+
+log = logging.getLogger("edgesite.authentication")
 
 Obj = dict[str, Any]
 
@@ -35,33 +40,61 @@ class Unauthenticated(ApiError):
         self.why = why
 
 
+class Known(NamedTuple):
+    """The user of a certificate, None if it is not good, and how long it is."""
+
+    user: User | None
+    until: dt.datetime
+
+
+Connections = weakref.WeakKeyDictionary[ssl.SSLObject, Known | None]
+
+
 class Authenticator:
     """Turns credentials into users."""
 
-    def __init__(self, store: Store, tokens: Tokens, clock: Clock) -> None:
+    def __init__(self, store: Store, tokens: Tokens, clock: Clock, authority: CertificateAuthority) -> None:
         self._store = store
         self._tokens = tokens
         self._clock = clock
         self._validator = Validator(store, clock)
-        self._connections: weakref.WeakKeyDictionary[ssl.SSLObject, User] = weakref.WeakKeyDictionary()
+        self._authority = authority
+        self._connections: weakref.WeakKeyDictionary[ssl.SSLObject, Known | None] = (
+            weakref.WeakKeyDictionary()
+        )
 
     def user(self, connection: ssl.SSLObject | None, authorization: str) -> User:
         """The user behind a connection's client certificate or an Authorization header; anonymous without
         either. Raises ApiError 401 for credentials that are wrong.
         """
+        wrong = False
         if connection is not None:
-            found = self._connections.get(connection)
-            if found is None:
-                certificate = connection.getpeercert(binary_form=True)
-                if certificate:
-                    found = self._connections[connection] = from_certificate(certificate)
-            if found is not None:
-                return found
+            known = self._certificate(connection)
+            if known is not None and known.user is not None and self._clock.now() <= known.until:
+                return known.user
+            wrong = known is not None
         parts = authorization.strip().split(" ", 2)
         if len(parts) < 2 or parts[0].lower() != "bearer" or not parts[1]:
+            if wrong:
+                raise Unauthenticated
             return ANONYMOUS
         user, _ = self.token(parts[1])
         return user
+
+    def _certificate(self, connection: ssl.SSLObject) -> Known | None:
+        """Whom a connection's certificate names, found out once; None without a certificate."""
+        if connection not in self._connections:
+            der = connection.getpeercert(binary_form=True)
+            self._connections[connection] = self._judged(der) if der else None
+        return self._connections[connection]
+
+    def _judged(self, der: bytes) -> Known:
+        try:
+            certificate = self._authority.verify_client(der)
+        except ValueError as error:
+            log.info("a client certificate is refused: %s", error)
+            return Known(None, self._clock.now())
+        return Known(from_certificate(certificate, der), certificate.not_valid_after_utc)
 
     def token(self, token: str, audiences: list[str] | None = None) -> tuple[User, list[str]]:
         """The user of a bearer token, and which of the wanted audiences it is for. Raises Unauthenticated."""
@@ -108,13 +141,13 @@ class Authenticator:
         return User(f"system:bootstrap:{parts[0]}", (*groups, AUTHENTICATED))
 
 
-def from_certificate(der: bytes) -> User:
-    """The user that a verified certificate names. Raises Unauthenticated for one without a name."""
-    subject = x509.load_der_x509_certificate(der).subject
+def from_certificate(certificate: x509.Certificate, der: bytes) -> User | None:
+    """The user that a verified certificate names, None for one without a name."""
+    subject = certificate.subject
     names = [str(item.value) for item in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     groups = [str(item.value) for item in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
     if not names or not names[-1]:
-        raise Unauthenticated
+        return None
     extra = ((CREDENTIAL, (f"X509SHA256={hashlib.sha256(der).hexdigest()}",)),)
     return User(names[-1], (*groups, AUTHENTICATED), "", extra)
 
