@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
-from tests.edgesite.apiserver.running import Client
+from tests.edgesite.apiserver.running import Client, running
 
 ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -265,3 +266,54 @@ async def test_a_token_ends_with_the_object_that_it_is_bound_to(client: Client) 
         assert (await client.call("GET", "/api", token=token))[0] == 200
         await client.call("DELETE", f"{path}/x?gracePeriodSeconds=0")
         assert (await client.call("GET", "/api", token=token))[0] == 401
+
+
+async def test_others_can_verify_tokens_by_the_published_key(client: Client) -> None:
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+    token = await account(client, "bob")
+    _, document = await client.call("GET", "/.well-known/openid-configuration", token=token)
+    assert document["jwks_uri"].endswith("/openid/v1/jwks")
+    async with client.admin.get(client.base + "/openid/v1/jwks") as response:
+        assert response.content_type == "application/jwk-set+json"
+        assert response.headers["Cache-Control"] == "public, max-age=3600"
+        (key,) = json.loads(await response.text())["keys"]
+
+    def number(text: str) -> int:
+        return int.from_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), "big")
+
+    head, body, signature = token.split(".")
+    header, claims = (json.loads(base64.urlsafe_b64decode(part + "===")) for part in (head, body))
+    assert header["kid"] == key["kid"]
+    assert claims["iss"] == document["issuer"]
+    public = ec.EllipticCurvePublicNumbers(number(key["x"]), number(key["y"]), ec.SECP256R1()).public_key()
+    raw = base64.urlsafe_b64decode(signature + "==")
+    der = encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))
+    public.verify(der, f"{head}.{body}".encode(), ec.ECDSA(hashes.SHA256()))
+
+
+async def test_roles_come_back_and_additions_stay_when_the_site_starts_again(tmp_path: Path) -> None:
+    view, binding = f"{RBAC}/clusterroles/system:basic-user", f"{RBAC}/clusterrolebindings/system:basic-user"
+    mine = {"apiGroups": ["x.io"], "resources": ["y"], "verbs": ["get"]}
+    merge = {"type": "application/merge-patch+json"}
+    async with running(tmp_path) as first:
+        _, before = await first.call("GET", view)
+        await first.call("PATCH", view, {"rules": [mine]}, **merge)
+        await first.call("PATCH", binding, {"subjects": []}, **merge)
+        discovery = f"{RBAC}/clusterroles/system:discovery"
+        off = {
+            "metadata": {"annotations": {"rbac.authorization.kubernetes.io/autoupdate": "false"}},
+            "rules": [],
+        }
+        await first.call("PATCH", discovery, off, **merge)
+        await first.call("DELETE", f"{RBAC}/clusterroles/edit")
+    async with running(tmp_path) as second:
+        _, after = await second.call("GET", view)
+        assert after["rules"][0] == mine
+        assert {verb for rule in after["rules"] for verb in rule["resources"]} >= {"selfsubjectreviews"}
+        assert len(after["rules"]) > len(before["rules"])
+        assert (await second.call("GET", binding))[1]["subjects"][0]["name"] == "system:authenticated"
+        assert (await second.call("GET", discovery))[1]["rules"] is None
+        assert (await second.call("GET", f"{RBAC}/clusterroles/edit"))[1]["rules"]

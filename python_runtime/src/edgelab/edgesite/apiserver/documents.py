@@ -8,11 +8,11 @@ from typing import Any
 
 from aiohttp import web
 
-from edgelab.edgesite.apiserver import codec, discovery
+from edgelab.edgesite.apiserver import codec, discovery, issuer
 from edgelab.edgesite.apiserver.accept import Wanted
 from edgelab.edgesite.apiserver.kinds import Kinds
 from edgelab.edgesite.apiserver.openapi import OpenApi
-from edgelab.edgesite.apiserver.tokens import ISSUER, Tokens
+from edgelab.edgesite.apiserver.tokens import Tokens
 from edgelab.objects.status import ApiError
 
 Obj = dict[str, Any]
@@ -41,13 +41,13 @@ class Documents:
         if path in ("/api", "/apis") and wanted.form == "APIGroupDiscoveryList":
             body = codec.encode(discovery.aggregated(self._kinds, core=path == "/api"))
             return web.Response(body=body, headers={"Content-Type": AGGREGATED_TYPE})
+        if path in issuer.PATHS:
+            return issuer.answer(path, self._tokens, self._address)
         answers: dict[str, Callable[[], Obj]] = {
             "/": self._index,
             "/api": lambda: discovery.core_versions(self._address),
             "/apis": lambda: discovery.group_list(self._kinds),
             "/version": self._about,
-            "/openid/v1/jwks": self._tokens.key_set,
-            "/.well-known/openid-configuration": self._issuer,
         }
         if path in answers:
             return web.Response(body=codec.encode(answers[path]()), content_type="application/json")
@@ -100,14 +100,4 @@ class Documents:
             "goVersion": "",
             "compiler": platform.python_implementation(),
             "platform": f"linux/{machine}",
-        }
-
-    @staticmethod
-    def _issuer() -> Obj:
-        return {
-            "issuer": ISSUER,
-            "jwks_uri": f"{ISSUER}/openid/v1/jwks",
-            "response_types_supported": ["id_token"],
-            "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["ES256"],
         }
