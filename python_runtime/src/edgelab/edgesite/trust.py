@@ -18,7 +18,7 @@ def trust(keys: Keys, tokens: Tokens, authorizer: Authorizer, clock: Clock) -> T
     """What controllers may use of keys and authorization."""
 
     def sign(request: Obj) -> bytes:
-        from edgelab.edgesite.apiserver.certificates import requests, signing  # noqa: PLC0415 - rare
+        from edgelab.identity import requests, signing  # noqa: PLC0415 - rare
 
         spec = request["spec"]
         signer = signing.Signer(keys.ca_pem, keys.ca_key, clock)

@@ -66,7 +66,7 @@ class CertificateRequestController:
 
     async def _approve(self, request: Obj) -> None:
         """A node's request for its client certificate needs nobody to look at it, if it may ask for it."""
-        from edgelab.edgesite.apiserver.certificates import requests  # noqa: PLC0415 - rare
+        from edgelab.identity import requests  # noqa: PLC0415 - rare
 
         spec = request["spec"]
         if spec.get("signerName") != requests.NODE_CLIENT:
@@ -81,7 +81,7 @@ class CertificateRequestController:
                 return
 
     async def _sign(self, request: Obj) -> None:
-        from edgelab.edgesite.apiserver.certificates import requests  # noqa: PLC0415 - rare
+        from edgelab.identity import requests  # noqa: PLC0415 - rare
 
         spec = request["spec"]
         if spec.get("signerName") not in requests.SIGNERS:

@@ -164,7 +164,7 @@ def certificate_request(node: str, kind: Kind, obj: Obj) -> None:
     spec = obj.get("spec") or {}
     if spec.get("signerName") not in NODE_SIGNERS:
         return
-    from edgelab.edgesite.apiserver.certificates.requests import RequestError, parse  # noqa: PLC0415 - rare
+    from edgelab.identity.requests import RequestError, parse  # noqa: PLC0415 - rare
 
     name = obj["metadata"].get("name") or ""
     try:

@@ -28,12 +28,13 @@ def objects() -> Iterator[Obj]:
     text = resources.files("edgelab").joinpath("data/rbac/policy.jsonl").read_bytes()
     found = [_whole(msgspec.json.decode(line)) for line in text.splitlines()]
     roles = [obj for obj in found if obj["kind"] == "ClusterRole"]
-    for obj in found:
-        if obj.get("aggregationRule"):
-            obj["rules"] = gathered(obj, roles)
-    for obj in found:  # a role may be gathered that gathers itself: once more, when all have their rules
-        if obj.get("aggregationRule"):
-            obj["rules"] = gathered(obj, roles)
+    changed = True
+    while changed:  # a role may gather one that gathers others itself
+        changed = False
+        for role in roles:
+            rules = gathered(role, roles) if role.get("aggregationRule") else role["rules"]
+            changed = changed or rules != role.get("rules")
+            role["rules"] = rules
     yield from found
 
 

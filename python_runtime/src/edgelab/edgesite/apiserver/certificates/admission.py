@@ -29,7 +29,8 @@ class CertificateRequests:
 
     def create(self, obj: Obj, requester: Obj) -> None:
         """Write down who asks, check what is asked for."""
-        from edgelab.edgesite.apiserver.certificates import requests, validation  # noqa: PLC0415 - rare
+        from edgelab.edgesite.apiserver.certificates import validation  # noqa: PLC0415 - rare
+        from edgelab.identity import requests  # noqa: PLC0415 - rare
 
         spec = {key: value for key, value in (obj.get("spec") or {}).items() if key not in REQUESTER}
         obj["spec"] = {**spec, **requester}

@@ -9,8 +9,8 @@ from typing import Any
 from cryptography import x509
 
 from edgelab.edgesite.apiserver import names
-from edgelab.edgesite.apiserver.certificates.requests import LEGACY, PEM, RequestError, checked
 from edgelab.edgesite.apiserver.invalid import Cause, bad, duplicate, forbidden, required, unsupported
+from edgelab.identity.requests import LEGACY, PEM, RequestError, checked
 
 Obj = dict[str, Any]
 

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID as Extended
 
 from edgelab.daemon.clock import Clock
-from edgelab.edgesite.apiserver.certificates.requests import Request
 from edgelab.identity.ca import load_certificate, load_key
+from edgelab.identity.requests import Request
 
 LIFETIME = dt.timedelta(days=365)
 SHORTEST = dt.timedelta(minutes=10)
