@@ -82,10 +82,12 @@ class Situation:
         return {}
 
     async def _each(self, step: dict[str, Any]) -> None:
-        """Patch or delete the objects of a list (or the unready ones); `take` so many, in order of name."""
+        """Patch or delete the objects of a list (the unready ones, those that are going); `take` so many."""
         [listed] = await self._still([step["each"]])
         path = self._filled(step["each"]).partition("?")[0]
         items = sorted(listed, key=lambda item: item["metadata"]["name"])
+        if step.get("ending"):
+            items = [item for item in items if item["metadata"].get("deletionTimestamp")]
         if step.get("unready"):
             items = [item for item in items if not _is_ready(item)]
         for item in items[: step.get("take")]:
@@ -154,7 +156,10 @@ class Situation:
     def _normal(self, node: Any) -> Any:
         if isinstance(node, dict):
             node = {key: value for key, value in node.items() if (key, value) != ("lastProbeTime", None)}
-            return {self._text(k): self._normal(v) for k, v in node.items() if k not in self._dropped}
+            shown = {self._text(k): self._normal(v) for k, v in node.items() if k not in self._dropped}
+            if isinstance(shown.get("endpoints"), list):  # of a slice, whose order means nothing
+                shown["endpoints"].sort(key=lambda item: json.dumps(item, sort_keys=True))
+            return shown
         if isinstance(node, list):
             return [self._normal(item) for item in node]
         return self._text(node) if isinstance(node, str) else node

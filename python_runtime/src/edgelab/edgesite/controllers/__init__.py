@@ -18,6 +18,7 @@ from edgelab.edgesite.controllers.endpointslice import EndpointSliceController
 from edgelab.edgesite.controllers.eviction import TaintEvictionController
 from edgelab.edgesite.controllers.garbage import GarbageCollector
 from edgelab.edgesite.controllers.job import JobController
+from edgelab.edgesite.controllers.mirroring import MirroringController
 from edgelab.edgesite.controllers.namespace import NamespaceController
 from edgelab.edgesite.controllers.node_health import Heartbeats, NodeHealthController
 from edgelab.edgesite.controllers.pod_gc import PodGarbageCollector
@@ -66,6 +67,7 @@ def build(
         StaleDisruptions(cluster),
         EndpointsController(cluster),
         EndpointSliceController(cluster),
+        MirroringController(cluster),
         NamespaceController(cluster, lambda: served(built_in, definitions)),
         GarbageCollector(cluster, built_in),
         PodGarbageCollector(cluster),

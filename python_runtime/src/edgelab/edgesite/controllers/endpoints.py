@@ -7,19 +7,24 @@ selector are left to whoever writes their endpoints by hand.
 from __future__ import annotations
 
 from edgelab.edgesite.controllers.support.cluster import Cluster
+from edgelab.edgesite.controllers.support.recorder import Recorder
 from edgelab.edgesite.controllers.support.service_pods import (
     Backend,
     EndpointPort,
     backends,
+    hostname,
     is_managed,
     port_object,
     reference,
+    selected,
 )
 from edgelab.edgesite.controllers.support.service_queue import service_queue
+from edgelab.edgesite.controllers.support.triggers import Triggers, with_time
 from edgelab.kube.informer import Key
 from edgelab.kube.interface import Obj
 from edgelab.kube.resources import ENDPOINTS, PODS, SERVICES
 from edgelab.objects.metadata import is_deleting, labels
+from edgelab.objects.status import ApiError
 
 MANAGED_BY = "endpoints.kubernetes.io/managed-by"
 HEADLESS = "service.kubernetes.io/headless"
@@ -35,6 +40,8 @@ class EndpointsController:
         self._services = cluster.view(SERVICES)
         self._pods = cluster.view(PODS)
         self._endpoints = cluster.view(ENDPOINTS)
+        self._triggers = Triggers()
+        self._events = Recorder(cluster.api, cluster.clock, self.name)
         self._queue = service_queue(cluster, self.name, ENDPOINTS, "", self._reconcile)
 
     async def run(self) -> None:
@@ -44,24 +51,40 @@ class EndpointsController:
     async def _reconcile(self, key: Key) -> None:
         service, current = self._services.get(key[1], key[0]), self._endpoints.get(key[1], key[0])
         if service is None or is_deleting(service):
-            if current is not None and labels(current).get(MANAGED_BY) == self.name:
+            self._triggers.forget(key)
+            if current is not None and service is None:
                 await self._cluster.delete(ENDPOINTS, current)
             return
         if not is_managed(service):
             return
-        wanted = subsets(backends(service, self._pods.in_namespace(key[0])))
+        pods = selected(service, self._pods.in_namespace(key[0]))
+        time = self._triggers.changed(key, service, pods)
+        wanted = subsets(service, backends(service, pods))
         marks = {**labels(service), MANAGED_BY: self.name}
         if service["spec"].get("clusterIP") == "None":
             marks[HEADLESS] = ""
         if current is None:
-            made = {"metadata": {"name": key[1], "labels": marks}, **({"subsets": wanted} if wanted else {})}
-            await self._cluster.create(ENDPOINTS, made, key[0])
+            metadata = with_time({"name": key[1], "labels": marks}, time)
+            await self._create(service, {"metadata": metadata, **({"subsets": wanted} if wanted else {})})
         elif (current.get("subsets") or []) != wanted or labels(current) != marks:
-            metadata = {**current["metadata"], "labels": marks}
+            metadata = with_time({**current["metadata"], "labels": marks}, time)
             await self._cluster.update(ENDPOINTS, {**current, "metadata": metadata, "subsets": wanted})
 
+    async def _create(self, service: Obj, made: Obj) -> None:
+        namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
+        try:
+            await self._cluster.create(ENDPOINTS, made, namespace)
+        except ApiError as error:
+            if error.code == 403 and "being terminated" in error.message:
+                return
+            text = f"Failed to create endpoint for service {namespace}/{name}: {error.message}"
+            await self._events.warning(
+                {**made, "apiVersion": "v1", "kind": "Endpoints"}, "FailedToCreateEndpoint", text
+            )
+            raise
 
-def subsets(chosen: list[Backend]) -> list[Obj]:
+
+def subsets(service: Obj, chosen: list[Backend]) -> list[Obj]:
     """Addresses grouped by their ports, ready ones apart from the others."""
     groups: dict[tuple[EndpointPort, ...], dict[bool, list[Obj]]] = {}
     for backend in chosen:
@@ -70,15 +93,15 @@ def subsets(chosen: list[Backend]) -> list[Obj]:
         address: Obj = {"ip": backend.addresses[0], "targetRef": reference(backend.pod)}
         if node := backend.pod["spec"].get("nodeName"):
             address["nodeName"] = node
-        if hostname := backend.pod["spec"].get("hostname"):
-            address["hostname"] = hostname
+        if name := hostname(service, backend.pod):
+            address["hostname"] = name
         groups.setdefault(backend.ports, {}).setdefault(backend.ready, []).append(address)
     made = []
     for ports, addresses in sorted(groups.items(), key=lambda group: str(group[0])):
         subset: Obj = {}
-        for name, ready in (("addresses", True), ("notReadyAddresses", False)):
+        for field, ready in (("addresses", True), ("notReadyAddresses", False)):
             if ready in addresses:
-                subset[name] = sorted(addresses[ready], key=lambda item: str(item["ip"]))
+                subset[field] = sorted(addresses[ready], key=lambda item: str(item["ip"]))
         if ports:
             subset["ports"] = [port_object(port) for port in ports]
         made.append(subset)

@@ -12,13 +12,17 @@ from edgelab.edgesite.controllers.support.cluster import Cluster
 from edgelab.edgesite.controllers.support.kinds import ENDPOINT_SLICES
 from edgelab.edgesite.controllers.support.service_pods import (
     Backend,
+    EndpointPort,
     backends,
     family,
+    hostname,
     is_managed,
     port_object,
     reference,
+    selected,
 )
 from edgelab.edgesite.controllers.support.service_queue import service_queue
+from edgelab.edgesite.controllers.support.triggers import Triggers, with_time
 from edgelab.kube.informer import Key
 from edgelab.kube.interface import Obj
 from edgelab.kube.resources import NODES, PODS, SERVICES
@@ -43,6 +47,7 @@ class EndpointSliceController:
         self._pods = cluster.view(PODS)
         self._nodes = cluster.view(NODES)
         self._slices = cluster.view(ENDPOINT_SLICES)
+        self._triggers = Triggers()
         self._queue = service_queue(cluster, self.name, ENDPOINT_SLICES, SERVICE_NAME, self._reconcile)
 
     async def run(self) -> None:
@@ -52,15 +57,17 @@ class EndpointSliceController:
     async def _reconcile(self, key: Key) -> None:
         service = self._services.get(key[1], key[0])
         mine = [s for s in self._slices.in_namespace(key[0]) if _is_mine(s, key[1])]
-        if service is None or is_deleting(service) or not is_managed(service):
-            wanted: list[Obj] = []
-        else:
-            wanted = list(self._wanted(service))
-        await self._apply(service, wanted, mine)
+        if service is None:
+            self._triggers.forget(key)
+            await self._apply(None, [], mine, None)
+        elif is_managed(service) and not is_deleting(service):
+            pods = selected(service, self._pods.in_namespace(key[0]))
+            time = self._triggers.changed(key, service, pods)
+            await self._apply(service, list(self._wanted(service, pods)), mine, time)
 
-    def _wanted(self, service: Obj) -> Iterator[Obj]:
+    def _wanted(self, service: Obj, pods: list[Obj]) -> Iterator[Obj]:
         """Slices without names."""
-        chosen = backends(service, self._pods.in_namespace(service["metadata"]["namespace"]))
+        chosen = backends(service, pods)
         marks = {**labels(service), SERVICE_NAME: service["metadata"]["name"], MANAGED_BY: MANAGER}
         if service["spec"].get("clusterIP") == "None":
             marks[HEADLESS] = ""
@@ -74,12 +81,12 @@ class EndpointSliceController:
                     part = members[start : start + MOST]
                     yield {
                         "addressType": kind,
-                        "endpoints": [self._endpoint(backend, kind) for backend in part],
-                        "ports": [port_object(port) for port in (part[0].ports if part else ())],
+                        "endpoints": [self._endpoint(service, backend, kind) for backend in part],
+                        "ports": [_port(port) for port in (part[0].ports if part else ())],
                         "labels": marks,
                     }
 
-    def _endpoint(self, backend: Backend, kind: str) -> Obj:
+    def _endpoint(self, service: Obj, backend: Backend, kind: str) -> Obj:
         endpoint: Obj = {
             "addresses": [address for address in backend.addresses if family(address) == kind],
             "conditions": {
@@ -89,8 +96,8 @@ class EndpointSliceController:
             },
             "targetRef": reference(backend.pod),
         }
-        if hostname := backend.pod["spec"].get("hostname"):
-            endpoint["hostname"] = hostname
+        if own := hostname(service, backend.pod):
+            endpoint["hostname"] = own
         if name := backend.pod["spec"].get("nodeName"):
             endpoint["nodeName"] = name
             node = self._nodes.get(name)
@@ -98,7 +105,7 @@ class EndpointSliceController:
                 endpoint["zone"] = labels(node)[ZONE]
         return endpoint
 
-    async def _apply(self, service: Obj | None, wanted: list[Obj], mine: list[Obj]) -> None:
+    async def _apply(self, service: Obj | None, wanted: list[Obj], mine: list[Obj], time: str | None) -> None:
         """Keep the slices that are right, change as many as possible, then create or delete."""
         spare = list(mine)
         missing = []
@@ -112,11 +119,16 @@ class EndpointSliceController:
             fitting = next((s for s in spare if s["addressType"] == content["addressType"]), None)
             if fitting is not None:
                 spare.remove(fitting)
-                await self._cluster.update(ENDPOINT_SLICES, _with(fitting, content))
+                await self._cluster.update(ENDPOINT_SLICES, _with(fitting, content, time))
             elif service is not None:
-                await self._cluster.create(ENDPOINT_SLICES, _made(service, content))
+                await self._cluster.create(ENDPOINT_SLICES, _made(service, content, time))
         for surplus in spare:
             await self._cluster.delete(ENDPOINT_SLICES, surplus)
+
+
+def _port(port: EndpointPort) -> Obj:
+    """As slices write it: the name also when it is empty."""
+    return {**port_object(port), "name": port.name}
 
 
 def _is_mine(found: Obj, service: str) -> bool:
@@ -133,16 +145,19 @@ def _content(found: Obj) -> Obj:
     }
 
 
-def _with(found: Obj, content: Obj) -> Obj:
-    metadata = {**found["metadata"], "labels": content["labels"]}
+def _with(found: Obj, content: Obj, time: str | None) -> Obj:
+    metadata = with_time({**found["metadata"], "labels": content["labels"]}, time)
     return {**found, "metadata": metadata, "endpoints": content["endpoints"], "ports": content["ports"]}
 
 
-def _made(service: Obj, content: Obj) -> Obj:
+def _made(service: Obj, content: Obj, time: str | None) -> Obj:
     metadata = {
         "generateName": f"{service['metadata']['name']}-",
         "namespace": service["metadata"]["namespace"],
         "labels": content["labels"],
         "ownerReferences": [owner_reference({"apiVersion": "v1", "kind": "Service", **service})],
     }
-    return {"metadata": metadata, **{key: content[key] for key in ("addressType", "endpoints", "ports")}}
+    return {
+        "metadata": with_time(metadata, time),
+        **{key: content[key] for key in ("addressType", "endpoints", "ports")},
+    }

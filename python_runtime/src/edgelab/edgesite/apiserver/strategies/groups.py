@@ -49,7 +49,9 @@ def autoscaler_default(obj: Obj) -> None:
 
 
 def slice_default(obj: Obj) -> None:
-    """Ports of an EndpointSlice: TCP, without a name."""
+    """Ports of an EndpointSlice: TCP, without a name. Empty lists are written as null."""
+    for name in ("endpoints", "ports"):
+        obj[name] = obj.get(name) or None
     for port in obj.get("ports") or ():
         port.setdefault("name", "")
         port.setdefault("protocol", "TCP")

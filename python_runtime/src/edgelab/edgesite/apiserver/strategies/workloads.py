@@ -49,6 +49,26 @@ def daemon_set(obj: Obj) -> None:
         rolling.setdefault("maxSurge", 0)
 
 
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+
+
+def _count_template(obj: Obj, number: int) -> None:
+    annotations = {**(obj["metadata"].get("annotations") or {}), TEMPLATE_GENERATION: str(number)}
+    obj["metadata"]["annotations"] = annotations
+
+
+def daemon_set_on_create(obj: Obj) -> None:
+    """The count of a DaemonSet's templates, of which its pods carry the number."""
+    _count_template(obj, 1)
+
+
+def daemon_set_on_update(new: Obj, old: Obj) -> None:
+    """Only a new template counts, whatever is written (`pkg/registry/apps/daemonset/strategy.go`)."""
+    counted = (old["metadata"].get("annotations") or {}).get(TEMPLATE_GENERATION, "")
+    changed = (new.get("spec") or {}).get("template") != (old.get("spec") or {}).get("template")
+    _count_template(new, (int(counted) if counted.isdecimal() else 0) + changed)
+
+
 def stateful_set(obj: Obj) -> None:
     """Defaults of a StatefulSet."""
     spec = _spec(obj)
@@ -162,7 +182,13 @@ def _selector_stays(new: Obj, old: Obj) -> list[Cause]:
 
 DEPLOYMENT = Strategy(default=deployment, validate=_selected, validate_update=_selector_stays)
 REPLICA_SET = Strategy(default=replica_set, validate=_selected, validate_update=_selector_stays)
-DAEMON_SET = Strategy(default=daemon_set, validate=_selected, validate_update=_selector_stays)
+DAEMON_SET = Strategy(
+    default=daemon_set,
+    on_create=daemon_set_on_create,
+    on_update=daemon_set_on_update,
+    validate=_selected,
+    validate_update=_selector_stays,
+)
 STATEFUL_SET = Strategy(default=stateful_set, validate=_selected, validate_update=_selector_stays)
 JOB = Strategy(default=job, on_create=job_on_create, validate=_job_valid, validate_update=_selector_stays)
 CRON_JOB = Strategy(default=cron_job, validate=_cron_valid)

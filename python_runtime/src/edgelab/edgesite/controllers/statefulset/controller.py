@@ -112,9 +112,7 @@ class StatefulSetController:
         marks = (stateful_set["spec"]["template"].get("metadata") or {}).get("labels") or {}
         digest = hash_of(data, collisions)
         made = revision_object(stateful_set, data, number, {**marks, HASH_LABEL: digest})
-        return await self._history.create(
-            stateful_set, made, collisions, lambda count: f"{prefix}-{hash_of(data, count)}"
-        )
+        return await self._history.create(made, collisions, lambda count: f"{prefix}-{hash_of(data, count)}")
 
     async def _report(self, stateful_set: Obj, status: Obj) -> None:
         """Write the status if it has changed; a finished rollout makes its revision the current one."""

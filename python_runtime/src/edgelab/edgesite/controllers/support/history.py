@@ -73,21 +73,30 @@ class History:
         found = await claim(self._cluster, CONTROLLER_REVISIONS, owner, self.view.claimable(owner))
         return sorted(found, key=_place)
 
-    async def create(self, owner: Obj, revision: Obj, collisions: int, named: Naming) -> tuple[Obj, int]:
+    async def put(self, revision: Obj) -> Obj:
+        """Write a new revision; one that is there with the same data is as good. Raises AlreadyExists."""
+        metadata = revision["metadata"]
+        try:
+            return await self._cluster.create(CONTROLLER_REVISIONS, revision, metadata["namespace"])
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+            present = await self._cluster.api.get(
+                CONTROLLER_REVISIONS, metadata["name"], metadata["namespace"]
+            )
+            if present["data"] != revision["data"]:
+                raise
+            return present
+
+    async def create(self, revision: Obj, collisions: int, named: Naming) -> tuple[Obj, int]:
         """Write a new revision; a name that is taken by other data is counted as a collision."""
         while True:
-            name = named(collisions)
-            made = {**revision, "metadata": {**revision["metadata"], "name": name}}
+            made = {**revision, "metadata": {**revision["metadata"], "name": named(collisions)}}
             try:
-                return await self._cluster.create(
-                    CONTROLLER_REVISIONS, made, owner["metadata"]["namespace"]
-                ), collisions
+                return await self.put(made), collisions
             except ApiError as error:
                 if error.reason != "AlreadyExists":
                     raise
-            present = await self._cluster.api.get(CONTROLLER_REVISIONS, name, owner["metadata"]["namespace"])
-            if present["data"] == revision["data"]:
-                return present, collisions
             collisions += 1
 
     async def renumber(self, revision: Obj, number: int) -> Obj:

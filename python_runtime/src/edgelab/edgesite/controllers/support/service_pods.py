@@ -42,14 +42,12 @@ def is_managed(service: Obj) -> bool:
 
 
 def backends(service: Obj, pods: Iterable[Obj]) -> list[Backend]:
-    """The pods that the Service selects and that have an address, by name."""
-    selector = service["spec"]["selector"].items()
+    """Those of the selected pods that have an address, by name."""
     everything = bool(service["spec"].get("publishNotReadyAddresses"))
     chosen = []
     for pod in pods:
-        present = (pod["metadata"].get("labels") or {}).items()
         addresses = _addresses(pod)
-        if not selector <= present or not addresses or is_finished(pod):
+        if not addresses or is_finished(pod):
             continue
         serving, leaving = is_ready(pod), is_deleting(pod)
         ready = everything or (serving and not leaving)
@@ -88,6 +86,19 @@ def _target(target: int | str, protocol: str, pod: Obj) -> int:
             if port.get("name") == target and port.get("protocol", "TCP") == protocol:
                 return int(port["containerPort"])
     return 0
+
+
+def hostname(service: Obj, pod: Obj) -> str | None:
+    """The pod's name within the Service, if it asks for one."""
+    spec = pod["spec"]
+    name: str | None = spec.get("hostname")
+    return name if name and spec.get("subdomain") == service["metadata"]["name"] else None
+
+
+def selected(service: Obj, pods: Iterable[Obj]) -> list[Obj]:
+    """The pods that the Service selects."""
+    selector = service["spec"]["selector"].items()
+    return [pod for pod in pods if selector <= (pod["metadata"].get("labels") or {}).items()]
 
 
 def reference(pod: Obj) -> Obj:
