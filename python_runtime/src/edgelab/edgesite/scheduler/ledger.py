@@ -7,10 +7,36 @@ must not take that room. No I/O.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from edgelab.edgesite.scheduler.nodeinfo import NodeInfo
 from edgelab.edgesite.scheduler.podinfo import PodInfo
 from edgelab.kube.interface import Obj
+
+
+class Images:
+    """Images that nodes have, by name: how large, and on how many nodes. The first node's size counts."""
+
+    def __init__(self) -> None:
+        self._sizes: dict[str, int] = {}
+        self._nodes: Counter[str] = Counter()
+
+    def add(self, images: Mapping[str, int]) -> None:
+        """A node has these images, with these sizes."""
+        for name, size in images.items():
+            self._sizes.setdefault(name, size)
+            self._nodes[name] += 1
+
+    def remove(self, images: Mapping[str, int]) -> None:
+        """A node has these images no more."""
+        for name in images:
+            self._nodes[name] -= 1
+            if not self._nodes[name]:
+                del self._nodes[name], self._sizes[name]
+
+    def worth(self, name: str, total: int) -> int:
+        """The size of an image, less so when it is on few of all the nodes."""
+        return int(float(self._sizes[name]) * (float(self._nodes[name]) / float(total)))
 
 
 class Ledger:
@@ -21,8 +47,7 @@ class Ledger:
         self._places: dict[str, str] = {}
         self._nominated: dict[str, dict[str, PodInfo]] = {}
         self._wishes: dict[str, str] = {}
-        self.images: Counter[str] = Counter()
-        """On how many nodes an image is, by name."""
+        self.images = Images()
 
     def nodes(self) -> list[NodeInfo]:
         """The nodes that exist."""
@@ -40,14 +65,14 @@ class Ledger:
     def set_node(self, node: Obj) -> None:
         """Take in a version of a node."""
         info = self._info(node["metadata"]["name"])
-        self.images.subtract(info.images.keys())
+        self.images.remove(info.images)
         info.set_node(node)
-        self.images.update(info.images.keys())
+        self.images.add(info.images)
 
     def drop_node(self, name: str) -> None:
         """Forget a node; what is said to be on it is kept for its return."""
         info = self._info(name)
-        self.images.subtract(info.images.keys())
+        self.images.remove(info.images)
         info.set_node(None)
         self._tidy(info)
 

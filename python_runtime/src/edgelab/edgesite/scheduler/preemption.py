@@ -171,12 +171,13 @@ def _covers(budget: Obj, pod: PodInfo) -> bool:
 
 def pick(candidates: Sequence[Candidate], now: dt.datetime) -> Candidate:
     """The one that hurts least."""
+    return min(candidates, key=lambda candidate: harm(candidate, now))
 
-    def harm(candidate: Candidate) -> tuple[float, ...]:
-        victims = candidate.victims
-        top = max(pod.priority for pod in victims)
-        longest = min(started(pod, now) for pod in victims if pod.priority == top)
-        total = sum(pod.priority + OFFSET for pod in victims)
-        return candidate.violations, victims[0].priority, total, len(victims), -longest
 
-    return min(candidates, key=harm)
+def harm(candidate: Candidate, now: dt.datetime) -> tuple[float, ...]:
+    """Broken budgets, the most important victim, the sum of all, their number, and how long the first ran."""
+    victims = candidate.victims
+    top = max(pod.priority for pod in victims)
+    longest = min(started(pod, now) for pod in victims if pod.priority == top)
+    total = sum(pod.priority + OFFSET for pod in victims)
+    return candidate.violations, victims[0].priority, total, len(victims), -longest

@@ -99,6 +99,11 @@ class Queue:
         item.plugins, item.since = frozenset(), self._clock.monotonic()
         self._back_off(item)
 
+    def failed_later(self, item: Queued) -> None:
+        """What the last attempt began has failed: the pod that waits for it is tried again after a while."""
+        if item.state == WAITING:
+            self.failed(item)
+
     def waiting(self) -> list[Queued]:
         """The pods that fit nowhere."""
         return [item for item in self._pods.values() if item.state == WAITING]

@@ -159,16 +159,17 @@ class Scheduler:
         self._tasks.spawn(self._evict(item, pod, candidate), f"preempt/{pod.namespace}/{pod.name}")
 
     async def _evict(self, item: Queued, pod: PodInfo, candidate: Candidate) -> None:
-        again = False
+        failed = False
         try:
             await self._evictions.evict(pod.obj, candidate)
-            again = any(self._ledger.place(victim.uid) is None for victim in candidate.victims)
         except (ApiError, Unreachable) as error:
             log.warning("%s/%s: no room could be made on %s: %s", *item.key, candidate.node, error)
-            again = True
+            failed = True
         finally:
             self._watcher.preempting.discard(pod.uid)
-        if again:
+        if failed:
+            self._queue.failed_later(item)
+        elif any(self._ledger.place(victim.uid) is None for victim in candidate.victims):
             self._queue.retry(item)
 
     def _binding_failed(self, pod: Obj, message: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from edgelab.edgesite.scheduler.demand import CPU, MEMORY
+from edgelab.edgesite.scheduler.ledger import Images
 from edgelab.edgesite.scheduler.nodeinfo import NodeInfo
 from edgelab.edgesite.scheduler.nodes import preference, tolerates
 from edgelab.edgesite.scheduler.plugins.affinity import Pair
@@ -78,12 +79,12 @@ def balance(pod: PodInfo, node: NodeInfo) -> int:
     return int((1 - deviation) * MOST)
 
 
-def images(pod: PodInfo, node: NodeInfo, spread: Mapping[str, int], total: int) -> int:
+def images(pod: PodInfo, node: NodeInfo, known: Images, total: int) -> int:
     """Images that are there already, less so when they are on few nodes only."""
     spec = pod.obj["spec"]
     containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
     names = [_image(container.get("image") or "") for container in containers]
-    found = sum(int(node.images[name] * (spread[name] / total)) for name in names if name in node.images)
+    found = sum(known.worth(name, total) for name in names if name in node.images)
     ceiling = MOST_IMAGE * len(containers)
     return MOST * (min(max(found, LEAST_IMAGE), ceiling) - LEAST_IMAGE) // (ceiling - LEAST_IMAGE)
 
