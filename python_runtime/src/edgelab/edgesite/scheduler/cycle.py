@@ -102,18 +102,19 @@ class Cycle:
 
     def scores(self, candidates: Sequence[NodeInfo]) -> list[int]:
         """The weighted sum of all plugins, by candidate."""
-        pod, images, total = self.pod, self.ledger.images, len(self.nodes)
+        pod = self.pod
         spreading = self._spreading(candidates)
         found = wishes(pod, self.nodes, self.lookup.namespace_labels)
         near = scores.neighbours(found, candidates) if found else [0] * len(candidates)
         preferred = scores.node_affinity(pod, candidates)
         tainted = scores.taints(pod, candidates)
+        imaged = scores.images(pod, candidates, self.ledger.images, len(self.nodes))
         return [
             3 * tainted[i]
             + 2 * (preferred[i] + spreading[i] + near[i])
             + scores.least_allocated(pod, node)
             + scores.balance(pod, node)
-            + scores.images(pod, node, images, total)
+            + imaged[i]
             for i, node in enumerate(candidates)
         ]
 

@@ -135,13 +135,13 @@ def _near_pods(pod: PodInfo, change: PodChange, spaces: NamespaceLabels) -> bool
     def all_of(terms: tuple[Term, ...], other: PodInfo | None) -> bool:
         if other is None or not terms:
             return False
-        return all(term.matches(other.namespace, other.labels, spaces) for term in terms)
+        return all(term.matches(other.kin, spaces) for term in terms)
 
-    wanted = not all_of(pod.affinity, change.old) and all_of(pod.affinity, change.new)
-    unwanted = all_of(pod.apart, change.old) and not all_of(pod.apart, change.new)
+    wanted = not all_of(pod.terms.affinity, change.old) and all_of(pod.terms.affinity, change.new)
+    unwanted = all_of(pod.terms.apart, change.old) and not all_of(pod.terms.apart, change.new)
     # The others' own terms against this pod are gone with them.
     guard = change.old if change.new is None else None
-    freed = guard is not None and any(term.matches(pod.namespace, pod.labels, spaces) for term in guard.apart)
+    freed = guard is not None and any(term.matches(pod.kin, spaces) for term in guard.terms.apart)
     return wanted or unwanted or freed
 
 
@@ -202,12 +202,11 @@ def _near_nodes(pod: PodInfo, change: NodeChange) -> bool:
     if change.new is None:
         return False
     if change.old is None:
-        return (
-            bool(pod.apart) or any(term.key in change.new.labels for term in pod.affinity) or not pod.affinity
-        )
+        near = any(term.key in change.new.labels for term in pod.terms.affinity)
+        return near or bool(pod.terms.apart) or not pod.terms.affinity
     old, new = change.old.labels, change.new.labels
-    return any(term.key in new and old.get(term.key) != new[term.key] for term in pod.affinity) or any(
-        term.key in old and old[term.key] != new.get(term.key) for term in pod.apart
+    return any(term.key in new and old.get(term.key) != new[term.key] for term in pod.terms.affinity) or any(
+        term.key in old and old[term.key] != new.get(term.key) for term in pod.terms.apart
     )
 
 

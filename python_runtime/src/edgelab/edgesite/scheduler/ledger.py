@@ -88,8 +88,7 @@ class Ledger:
 
     def refresh(self, pod: Obj) -> None:
         """Take in a version of a pod that asks for what it asked for before."""
-        uid = pod["metadata"]["uid"]
-        self._nodes[self._places[uid]].pods[uid].obj = pod
+        self._nodes[self._places[pod["metadata"]["uid"]]].refresh(pod)
 
     def remove(self, uid: str) -> bool:
         """Stop counting a pod. False when it was not counted."""

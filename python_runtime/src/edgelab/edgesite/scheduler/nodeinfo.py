@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import TypeVar
 
 from edgelab.edgesite.scheduler.demand import PODS, Port, amount
 from edgelab.edgesite.scheduler.podinfo import PodInfo
+from edgelab.edgesite.scheduler.terms import Kin, Terms
 from edgelab.kube.interface import Obj
 from edgelab.objects.metadata import labels
+
+_T = TypeVar("_T")
 
 
 class NodeInfo:
@@ -17,9 +21,10 @@ class NodeInfo:
     __slots__ = (
         "allocatable",
         "apart",
-        "caring",
         "cpu",
+        "ending",
         "images",
+        "kin",
         "labels",
         "memory",
         "name",
@@ -28,6 +33,7 @@ class NodeInfo:
         "ports",
         "requested",
         "spec",
+        "terms",
     )
 
     def __init__(self, name: str) -> None:
@@ -38,10 +44,14 @@ class NodeInfo:
         self.allocatable: dict[str, int] = {}
         self.images: dict[str, int] = {}
         self.pods: dict[str, PodInfo] = {}
-        self.caring: dict[str, PodInfo] = {}
-        """Those of the pods that have terms about others."""
-        self.apart: dict[str, PodInfo] = {}
-        """Those of the pods that keep others away."""
+        self.ending: dict[str, PodInfo] = {}
+        """Those of the pods whose deletion was asked for."""
+        self.kin: Counter[Kin] = Counter()
+        """The pods by what selectors see of them."""
+        self.terms: Counter[Terms] = Counter()
+        """The pods' terms about others."""
+        self.apart: Counter[Terms] = Counter()
+        """Those of the terms that keep others away."""
         self.requested: Counter[str] = Counter()
         self.cpu = 0
         self.memory = 0
@@ -69,37 +79,51 @@ class NodeInfo:
     def add(self, pod: PodInfo) -> None:
         """Put a pod on the node."""
         self.pods[pod.uid] = pod
-        if pod.has_terms:
-            self.caring[pod.uid] = pod
-            if pod.apart:
-                self.apart[pod.uid] = pod
+        if pod.is_deleting:
+            self.ending[pod.uid] = pod
         self._count(pod, 1)
 
     def remove(self, pod: PodInfo) -> None:
         """Take a pod off the node."""
-        if self.pods.pop(pod.uid, None) is None:
-            return
-        self.caring.pop(pod.uid, None)
-        self.apart.pop(pod.uid, None)
-        self._count(pod, -1)
+        counted = self.pods.pop(pod.uid, None)
+        self.ending.pop(pod.uid, None)
+        if counted is not None:
+            self._count(counted, -1)
+
+    def refresh(self, pod: Obj) -> None:
+        """Take in a version of a pod that asks for what it asked for before."""
+        info = self.pods[pod["metadata"]["uid"]]
+        info.obj = pod
+        if info.is_deleting:
+            self.ending[info.uid] = info
 
     def copy(self) -> NodeInfo:
         """A copy on which removing pods can be tried."""
         twin = NodeInfo(self.name)
         twin.node, twin.labels, twin.spec = self.node, self.labels, self.spec
         twin.allocatable, twin.images = self.allocatable, self.images
-        twin.pods, twin.caring, twin.apart = dict(self.pods), dict(self.caring), dict(self.apart)
+        twin.pods, twin.ending, twin.kin = dict(self.pods), dict(self.ending), self.kin.copy()
+        twin.terms, twin.apart = self.terms.copy(), self.apart.copy()
         twin.requested, twin.ports = self.requested.copy(), self.ports.copy()
         twin.cpu, twin.memory = self.cpu, self.memory
         return twin
 
     def _count(self, pod: PodInfo, sign: int) -> None:
         asked = pod.demand
+        _add(self.kin, pod.kin, sign)
+        if pod.terms:
+            _add(self.terms, pod.terms, sign)
+            if pod.terms.apart:
+                _add(self.apart, pod.terms, sign)
         for name, value in asked.requests.items():
             self.requested[name] += sign * value
         self.cpu += sign * asked.cpu
         self.memory += sign * asked.memory
         for port in asked.ports:
-            self.ports[port] += sign
-            if not self.ports[port]:
-                del self.ports[port]
+            _add(self.ports, port, sign)
+
+
+def _add(counts: Counter[_T], key: _T, sign: int) -> None:
+    counts[key] += sign
+    if not counts[key]:
+        del counts[key]

@@ -5,7 +5,7 @@ Facts: k8s.io/component-helpers/scheduling/corev1 (`nodeaffinity`, `helpers.go`)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from edgelab.kube.interface import Obj
@@ -51,9 +51,14 @@ def _holds(expression: Mapping[str, Any], values: Mapping[str, str]) -> bool:
 
 def preference(spec: Mapping[str, Any], present: Mapping[str, str], name: str) -> int:
     """Sum of the weights of the preferred terms that the node fulfils."""
+    terms = preferred_terms(spec)
+    return sum(int(term["weight"]) for term in terms if is_term(term["preference"], present, name))
+
+
+def preferred_terms(spec: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The pod's preferred node affinity."""
     affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
-    preferred = affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
-    return sum(int(term["weight"]) for term in preferred if is_term(term["preference"], present, name))
+    return affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
 
 
 def taints(node: Obj, effects: Iterable[str]) -> list[Obj]:

@@ -5,43 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edgelab.edgesite.scheduler.demand import Demand, demand
-from edgelab.edgesite.scheduler.terms import Term, preferred, required
+from edgelab.edgesite.scheduler.terms import kin_of, terms_of
 from edgelab.kube.interface import Obj
-from edgelab.objects.metadata import is_deleting, labels
-
-_NO_TERMS: tuple[Term, ...] = ()
+from edgelab.objects.metadata import is_deleting
 
 
 class PodInfo:
-    """One pod in one version. `affinity`, `apart` and `wishes` are its terms about other pods."""
+    """One pod in one version."""
 
-    __slots__ = (
-        "affinity",
-        "apart",
-        "claims",
-        "demand",
-        "labels",
-        "namespace",
-        "obj",
-        "priority",
-        "uid",
-        "wishes",
-    )
+    __slots__ = ("claims", "demand", "kin", "obj", "priority", "terms", "uid")
 
     def __init__(self, pod: Obj, *, placed: bool = False) -> None:
         metadata, spec = pod["metadata"], pod["spec"]
         self.obj = pod
         self.uid: str = metadata["uid"]
-        self.namespace: str = metadata["namespace"]
-        self.labels: Mapping[str, str] = labels(pod)
+        self.kin = kin_of(pod)
         self.priority = int(spec.get("priority") or 0)
         self.demand: Demand = demand(pod, placed=placed)
-        self.affinity = self.apart = _NO_TERMS
-        self.wishes: tuple[tuple[int, Term], ...] = ()
+        self.terms = terms_of(pod, self.kin)
         self.claims = claim_names(pod) if spec.get("volumes") else ()
-        if spec.get("affinity"):
-            self.affinity, self.apart = required(pod, "podAffinity"), required(pod, "podAntiAffinity")
-            self.wishes = preferred(pod)
 
     @property
     def name(self) -> str:
@@ -54,9 +36,14 @@ class PodInfo:
         return is_deleting(self.obj)
 
     @property
-    def has_terms(self) -> bool:
-        """Whether other pods matter to it."""
-        return bool(self.affinity or self.apart or self.wishes)
+    def namespace(self) -> str:
+        """metadata.namespace."""
+        return self.kin.namespace
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """metadata.labels."""
+        return self.kin.labels
 
 
 def claim_names(pod: Obj) -> tuple[str, ...]:

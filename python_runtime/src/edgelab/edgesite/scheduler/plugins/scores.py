@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from edgelab.edgesite.scheduler.demand import CPU, MEMORY
 from edgelab.edgesite.scheduler.ledger import Images
 from edgelab.edgesite.scheduler.nodeinfo import NodeInfo
-from edgelab.edgesite.scheduler.nodes import preference, tolerates
+from edgelab.edgesite.scheduler.nodes import preference, preferred_terms, tolerates
 from edgelab.edgesite.scheduler.plugins.affinity import Pair
 from edgelab.edgesite.scheduler.podinfo import PodInfo
 
@@ -44,6 +44,8 @@ def taints(pod: PodInfo, nodes: Sequence[NodeInfo]) -> list[int]:
 def node_affinity(pod: PodInfo, nodes: Sequence[NodeInfo]) -> list[int]:
     """Preferred node affinity."""
     spec = pod.obj["spec"]
+    if not preferred_terms(spec):
+        return [0] * len(nodes)
     weights = [preference(spec, node.labels, node.name) for node in nodes]
     top = max(weights)
     return [MOST * weight // top for weight in weights] if top else weights
@@ -79,14 +81,15 @@ def balance(pod: PodInfo, node: NodeInfo) -> int:
     return int((1 - deviation) * MOST)
 
 
-def images(pod: PodInfo, node: NodeInfo, known: Images, total: int) -> int:
+def images(pod: PodInfo, nodes: Sequence[NodeInfo], known: Images, total: int) -> list[int]:
     """Images that are there already, less so when they are on few nodes only."""
     spec = pod.obj["spec"]
     containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
     names = [_image(container.get("image") or "") for container in containers]
-    found = sum(known.worth(name, total) for name in names if name in node.images)
     ceiling = MOST_IMAGE * len(containers)
-    return MOST * (min(max(found, LEAST_IMAGE), ceiling) - LEAST_IMAGE) // (ceiling - LEAST_IMAGE)
+    found = [sum(known.worth(name, total) for name in names if name in node.images) for node in nodes]
+    spread = ceiling - LEAST_IMAGE
+    return [MOST * (min(max(size, LEAST_IMAGE), ceiling) - LEAST_IMAGE) // spread for size in found]
 
 
 def _image(name: str) -> str:

@@ -12,9 +12,9 @@ from typing import Any
 
 from edgelab.edgesite.scheduler.nodeinfo import NodeInfo
 from edgelab.edgesite.scheduler.nodes import is_selected
-from edgelab.edgesite.scheduler.plugins.node import first_untolerated
+from edgelab.edgesite.scheduler.plugins.node import first_untolerated, wants_nodes
 from edgelab.edgesite.scheduler.podinfo import PodInfo
-from edgelab.edgesite.scheduler.terms import with_keys
+from edgelab.edgesite.scheduler.terms import Kin, with_keys
 from edgelab.edgesite.scheduler.verdict import Refusal
 from edgelab.objects.selectors import LabelSelector, from_object
 
@@ -28,10 +28,11 @@ DEFAULTS = ({"topologyKey": HOSTNAME, "maxSkew": 3}, {"topologyKey": ZONE, "maxS
 class Constraint:
     """One constraint of a pod."""
 
-    __slots__ = ("_honour_affinity", "_honour_taints", "_pod", "key", "least", "selector", "skew")
+    __slots__ = ("_honour_affinity", "_honour_taints", "_known", "_pod", "key", "least", "selector", "skew")
 
     def __init__(self, spec: Mapping[str, Any], pod: PodInfo, selector: LabelSelector | None = None) -> None:
         self._pod = pod
+        self._known: dict[Kin, bool] = {}
         self.key: str = spec["topologyKey"]
         self.skew = int(spec["maxSkew"])
         self.least = int(spec.get("minDomains") or 1)
@@ -39,7 +40,8 @@ class Constraint:
             own = from_object(spec.get("labelSelector"))
             selector = with_keys(own, pod.labels, spec.get("matchLabelKeys") or ())
         self.selector = selector
-        self._honour_affinity = (spec.get("nodeAffinityPolicy") or "Honor") == "Honor"
+        honour = (spec.get("nodeAffinityPolicy") or "Honor") == "Honor"
+        self._honour_affinity = honour and wants_nodes(pod.obj["spec"])
         self._honour_taints = spec.get("nodeTaintsPolicy") == "Honor"
 
     def regards(self, node: NodeInfo) -> bool:
@@ -54,13 +56,20 @@ class Constraint:
         """The pods on the node that the constraint speaks of. One without a selector speaks of none."""
         if not self.selector:
             return 0
-        return sum(
-            1
-            for other in node.pods.values()
-            if other.namespace == self._pod.namespace
-            and self.selector.matches(other.labels)
-            and not other.is_deleting
-        )
+        found = 0
+        for kin, count in node.kin.items():
+            if self._speaks_of(kin):
+                found += count
+        if found and node.ending:
+            found -= sum(1 for pod in node.ending.values() if self._speaks_of(pod.kin))
+        return found
+
+    def _speaks_of(self, kin: Kin) -> bool:
+        known = self._known.get(kin)
+        if known is None:
+            same = kin.namespace == self._pod.namespace
+            known = self._known[kin] = same and self.selector.matches(kin.labels)
+        return known
 
 
 def constraints(pod: PodInfo, action: str) -> list[Constraint]:
