@@ -12,6 +12,7 @@ import pytest
 from tests.edgesite.apiserver.running import Client, running, session, settings
 
 from edgelab.daemon.clock import SYSTEM
+from edgelab.daemon.main import find_fatal
 from edgelab.daemon.tasks import run_modules
 from edgelab.edgesite.app import Site, running_store
 from edgelab.edgesite.operation.health import Check, Health, Unhealthy
@@ -173,3 +174,37 @@ async def test_a_stop_lets_requests_finish_ends_watches_and_is_announced(tmp_pat
     rows = sqlite3.connect(tmp_path / "data/state.db")
     assert rows.execute("SELECT count(*) FROM log WHERE name = 'late'").fetchone() == (1,)
     rows.close()
+
+
+async def test_a_site_starts_on_a_disk_that_refuses_when_there_is_nothing_to_write(tmp_path: Path) -> None:
+    async with running(tmp_path) as first:
+        await first.call("POST", CONFIGMAPS, {"metadata": {"name": "kept"}})
+        port = first.site.port
+    site = Site(settings(tmp_path, port=port), SYSTEM)
+    site.store._disk._connection.execute("PRAGMA query_only=ON")
+    try:
+        async with running_store(site.store):
+            await site.start()
+            modules = asyncio.create_task(run_modules(site.modules()), name="modules")
+            async with session(site, tmp_path, certificate=True) as admin:
+                answer = await admin.get(f"https://127.0.0.1:{port}{CONFIGMAPS}/kept")
+                assert answer.status == 200
+            modules.cancel()
+            await asyncio.wait([modules])
+    finally:
+        site.stop()
+
+
+async def test_a_new_site_on_a_disk_that_refuses_ends_with_the_reason(tmp_path: Path) -> None:
+    site = Site(settings(tmp_path), SYSTEM)
+    site.store._disk._connection.execute("PRAGMA query_only=ON")
+    try:
+        async with running_store(site.store):
+            with pytest.raises(ExceptionGroup) as failed:
+                await site.start()
+    finally:
+        await site._server._runner.cleanup()  # type: ignore[union-attr] # it listens
+        site.stop()
+    fatal = find_fatal(failed.value)
+    assert fatal is not None
+    assert "cannot start: the store refused" in str(fatal)

@@ -6,10 +6,12 @@ import asyncio
 import ipaddress
 from typing import Any
 
+from edgelab.daemon.errors import Fatal
 from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.access import policy
 from edgelab.edgesite.apiserver.context import Context
 from edgelab.edgesite.apiserver.registry import Registry
+from edgelab.edgesite.store import StoreFailed
 from edgelab.objects.status import ApiError
 
 Obj = dict[str, Any]
@@ -135,5 +137,7 @@ async def _ensure(registry: Registry, obj: Obj, *, replace: bool = False) -> Non
             await registry.create(kind, namespace, obj, Context())
         elif replace:
             await registry.update(kind, namespace, name, obj, Context())
+    except StoreFailed as error:
+        raise Fatal(f"cannot start: {error}") from error
     except ApiError as error:
         raise RuntimeError(f"cannot bootstrap {kind.name} {name}: {error}") from error

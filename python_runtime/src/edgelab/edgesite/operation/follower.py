@@ -46,6 +46,7 @@ class Follower:
         self._clock = clock
         self._force = force
         self._database = data_dir / datadir.DATABASE
+        self._disk: Disk | None = None
         self._followed = False
 
     async def run(self) -> None:
@@ -56,7 +57,13 @@ class Follower:
             self._refuse_a_site()
             await self._follow_forever()
         finally:
+            self._close()
             os.close(descriptor)
+
+    def _close(self) -> None:
+        if self._disk is not None:
+            self._disk.close()
+        self._disk = None
 
     def _refuse_a_site(self) -> None:
         if not self._database.exists() or copies.is_copy(self._database):
@@ -91,17 +98,18 @@ class Follower:
             yield http
 
     async def _follow(self, http: aiohttp.ClientSession) -> None:
-        """One connection, from its begin to its end."""
+        """One connection, from its begin to its end. The database stays open between them: to open it is
+        to check it.
+        """
         if not self._database.exists():
             await self._take_snapshot(http)
-        disk = await asyncio.to_thread(Disk, self._database)
+        if self._disk is None:
+            self._disk = await asyncio.to_thread(Disk, self._database)
         try:
-            await self._pull(http, disk)
+            await self._pull(http, self._disk)
         except _Outdated:
-            await asyncio.to_thread(disk.close)
+            self._close()
             await self._take_snapshot(http)
-        finally:
-            await asyncio.to_thread(disk.close)
 
     async def _take_snapshot(self, http: aiohttp.ClientSession) -> None:
         log.info("taking a snapshot of %s", self._site.server)

@@ -70,16 +70,18 @@ class Disk:
         """The present state. Reads and checks the whole log, in its own order: an index cannot hide
         anything. Raises Fatal for a row that is damaged.
         """
-        newest: dict[Key, Row] = {}
+        newest: dict[Key, Entry] = {}
         try:
             for found in self._connection.execute(f"SELECT {COLUMNS} FROM log ORDER BY revision"):  # noqa: S608
                 row = self._checked(found)
                 if row.deleted:
                     newest.pop(row.key, None)
                 else:
-                    newest[row.key] = row
-            for row in newest.values():
-                yield self._entry(row)
+                    newest[row.key] = Entry(row.key, row.revision, row.value)
+            while newest:
+                key, entry = newest.popitem()
+                entry.data = self._transform.from_disk(key, entry.data)
+                yield entry
         except sqlite3.Error as error:
             raise schema.unusable(self.path, error) from error
 
