@@ -43,7 +43,9 @@ async def test_a_site_that_is_well_says_so_in_few_words_or_in_many(client: Clien
     )
     assert await client.call("GET", "/readyz/store") == (200, "ok")
     assert await client.call("GET", "/livez/etcd") == (200, "ok")
-    assert (await client.call("GET", "/readyz/nothing"))[0] == 404
+    assert await client.call("GET", "/readyz/nothing") == (404, "404 page not found\n")
+    assert (await client.call("GET", "/livez/"))[0] == 404
+    assert await client.call("POST", "/readyz/poststarthook/rbac/bootstrap-roles", {}) == (200, "ok")
     assert (await client.call("GET", "/readyz/store", token=""))[0] == 403
 
 
@@ -99,13 +101,14 @@ async def test_metrics_tell_of_requests_watches_store_queues_and_process(client:
     ):
         assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
         found = numbers(await response.text())
-    what = 'verb="POST",group="",version="v1",resource="configmaps",subresource="",scope="namespace"'
+    what = 'component="apiserver",verb="POST",group="",version="v1",resource="configmaps",subresource=""'
+    what += ',scope="resource"'
     assert found[f'apiserver_request_total{{{what},code="201"}}'] == 1
     assert found[f'apiserver_request_total{{{what},code="409"}}'] == 1
     assert found[f'apiserver_request_duration_seconds_bucket{{{what},le="+Inf"}}'] == 2
     assert found[f"apiserver_request_duration_seconds_count{{{what}}}"] == 2
     assert not any("made-up" in name for name in found)
-    watch = what.replace("POST", "WATCH")
+    watch = what.replace("POST", "WATCH").replace('"resource"', '"namespace"')
     assert found[f"apiserver_longrunning_requests{{{watch}}}"] == 1
     assert found['apiserver_current_inflight_requests{request_kind="readOnly"}'] == 1
     assert found['apiserver_storage_objects{resource="clusterroles.rbac.authorization.k8s.io"}'] > 5

@@ -21,29 +21,35 @@ class Unhealthy(Exception):
 
 
 class Check(NamedTuple):
-    """`test` raises Unhealthy. `alias` is what kube-apiserver calls the like."""
+    """`test` raises Unhealthy. `aliases` are what kube-apiserver calls the like."""
 
     name: str
     test: Callable[[], Awaitable[None]]
-    alias: str = ""
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> set[str]:
+        """All that it answers to."""
+        return {self.name, *self.aliases}
 
 
 class Health:
     """What has to be well for the process to live, and what more for it to be ready."""
 
     def __init__(self, live: Iterable[Check], ready: Iterable[Check]) -> None:
-        live = [Check("ping", _nothing), *live]
-        self._checks = {"healthz": live, "livez": live, "readyz": [Check("ping", _nothing), *ready]}
+        ping = Check("ping", _nothing, ("log",))
+        live = [ping, *live]
+        self._checks = {"healthz": live, "livez": live, "readyz": [ping, *ready]}
 
     async def answer(self, path: str, query: Mapping[str, str], excluded: list[str]) -> web.Response | None:
         """The answer for a path below one of ROOTS; None for a check that nobody knows."""
-        root, _, name = path.strip("/").partition("/")
+        root, slash, name = path.removeprefix("/").partition("/")
         checks = self._checks.get(root)
         if checks is None:
             return None
-        if not name:
+        if not slash:
             return await self._all(root, checks, set(excluded), verbose="verbose" in query)
-        found = next((check for check in checks if name in (check.name, check.alias)), None)
+        found = next((check for check in checks if name in check.names), None)
         return None if found is None else await self._one(found)
 
     async def _all(
@@ -51,7 +57,7 @@ class Health:
     ) -> web.Response:
         lines, failed = [], []
         for check in checks:
-            if named := excluded & {check.name, check.alias} - {""}:
+            if named := excluded & check.names:
                 excluded -= named
                 lines.append(f"[+]{check.name} excluded: ok\n")
             elif (why := await _why(check)) is None:

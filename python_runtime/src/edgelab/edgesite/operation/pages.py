@@ -15,6 +15,16 @@ from edgelab.edgesite.operation.prometheus import CONTENT_TYPE
 from edgelab.edgesite.operation.requests import Requests
 from edgelab.edgesite.store import Store, StoreFailed
 
+STORE = ("etcd", "etcd-readiness")
+APISERVER = (
+    "poststarthook/bootstrap-controller",
+    "poststarthook/rbac/bootstrap-roles",
+    "poststarthook/scheduling/bootstrap-system-priority-classes",
+    "poststarthook/start-system-namespaces-controller",
+)
+CONTROLLERS = ("informer-sync", "poststarthook/generic-apiserver-start-informers")
+"""What kube-apiserver calls the checks that look at the same."""
+
 
 class Page(Protocol):
     """A further path."""
@@ -48,13 +58,12 @@ class Operation:
         self.started = self.stopping = False
         self.modules: Callable[[], list[Module]] = list
         self._metrics = Metrics(self.requests, store, list(metrics))
-        running = Check("apiserver", self._begun, "poststarthook/start-apiserver")
         self._health = Health(
-            live=[Check("store", self._answers, "etcd")],
+            live=[Check("store", self._answers, STORE)],
             ready=[
-                Check("store", self._takes_writes, "etcd"),
-                running,
-                Check("controllers", self._synced, "informer-sync"),
+                Check("store", self._takes_writes, STORE),
+                Check("apiserver", self._begun, APISERVER),
+                Check("controllers", self._synced, CONTROLLERS),
                 Check("shutdown", self._lasting),
             ],
         )

@@ -42,6 +42,10 @@ class What(NamedTuple):
     subresource: str = ""
     scope: str = ""
 
+    def labels(self) -> dict[str, str]:
+        """As kube-apiserver gives them."""
+        return {"component": "apiserver", **self._asdict()}
+
 
 class Requests:
     """Cheap on the way of every request: two additions and a search among twelve bounds."""
@@ -74,18 +78,18 @@ class Requests:
             "apiserver_request_total",
             "counter",
             "Requests answered, by verb, resource and code; code 0 is a client that went away.",
-            (({**what._asdict(), "code": str(code)}, n) for (what, code), n in self._counts.items()),
+            (({**what.labels(), "code": str(code)}, n) for (what, code), n in self._counts.items()),
         )
         page.histograms(
             "apiserver_request_duration_seconds",
             "Seconds from a request's head to its answer, without watches.",
-            ((what._asdict(), histogram) for what, histogram in self._seconds.items()),
+            ((what.labels(), histogram) for what, histogram in self._seconds.items()),
         )
         page.family(
             "apiserver_longrunning_requests",
             "gauge",
             "Watches that are open, and followers.",
-            ((what._asdict(), count) for what, count in self._watches.items()),
+            ((what.labels(), count) for what, count in self._watches.items()),
         )
         page.family(
             "apiserver_current_inflight_requests",
@@ -107,5 +111,5 @@ def describe(method: str, path: str, query: Mapping[str, str], media: str, kinds
     if verb == "patch" and media == str(PatchType.APPLY):
         verb = "apply"
     subresource = found.subresource if found.subresource in kind.subresources else ""
-    scope = "resource" if found.name else "namespace" if found.namespace else "cluster"
+    scope = "resource" if found.name or verb == "create" else "namespace" if found.namespace else "cluster"
     return What(VERBS.get(verb, "OTHER"), found.group, found.version, found.plural, subresource, scope)
