@@ -133,6 +133,10 @@ async def test_events_may_be_written_in_the_newer_group(client: Client) -> None:
         "note": "hello",
         "eventTime": "2026-11-21T10:00:00.000000Z",
         "reportingController": "c",
+        "reportingInstance": "c-1",
+        "action": "Try",
+        "reason": "Tried",
+        "type": "Normal",
     }
     path = "namespaces/kube-system/events"
     assert (await client.call("POST", f"/apis/events.k8s.io/v1/{path}", event))[0] == 201

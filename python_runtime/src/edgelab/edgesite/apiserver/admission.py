@@ -12,10 +12,10 @@ from typing import Any
 from edgelab.daemon.clock import Clock
 from edgelab.edgesite.apiserver import codec, escalation
 from edgelab.edgesite.apiserver.access.noderestriction import NodeRestriction
+from edgelab.edgesite.apiserver.addresses import Addresses
 from edgelab.edgesite.apiserver.authorization import Attributes, Authorizer
 from edgelab.edgesite.apiserver.certificates.admission import CertificateRequests
 from edgelab.edgesite.apiserver.context import Context, Target
-from edgelab.edgesite.apiserver.invalid import bad, invalid
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.podaccess import check_mirror, give_access, is_mirror, missing
 from edgelab.edgesite.apiserver.reviews import user_info
@@ -26,7 +26,6 @@ Obj = dict[str, Any]
 
 PROTECTED = ("default", "kube-system", "kube-public", "kube-node-lease")
 SYSTEM_PRIORITIES = {"system-node-critical": 2000001000, "system-cluster-critical": 2000000000}
-NODE_PORTS = range(30000, 32768)
 TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
@@ -38,7 +37,7 @@ class DefaultAdmission:
     ) -> None:
         self._store = store
         self._authorizer = authorizer
-        self._network = service_network
+        self._addresses = Addresses(store, service_network)
         self._nodes = NodeRestriction(store, authorizer)
         self._requests = CertificateRequests(authorizer, clock)
 
@@ -54,7 +53,7 @@ class DefaultAdmission:
         if kind.group == "" and kind.name == "Pod":
             self._pod(obj)
         elif kind.group == "" and kind.name == "Service":
-            self._service(obj)
+            self._addresses.give(obj)
         elif kind.name == "CertificateSigningRequest":
             self._requests.create(obj, user_info(context.user))
 
@@ -72,7 +71,10 @@ class DefaultAdmission:
         if kind.name == "CertificateSigningRequest":
             self._requests.update(new, old, subresource, context.user)
         if kind.group == "" and kind.name == "Service" and not new["metadata"].get("deletionTimestamp"):
-            self._service(new, old)
+            self._addresses.give(new, old)
+
+    def validate(self, kind: Kind, obj: Obj, old: Obj | None, context: Context) -> None:
+        """What a valid object may still not be."""
 
     def delete(self, kind: Kind, obj: Obj, context: Context) -> None:
         """The namespaces that the system needs stay."""
@@ -136,71 +138,6 @@ class DefaultAdmission:
             priority, preemption = found["value"], found.get("preemptionPolicy", preemption)
         spec["priority"] = priority
         spec.setdefault("preemptionPolicy", preemption)
-
-    def _service(self, service: Obj, old: Obj | None = None) -> None:
-        spec = service["spec"]
-        others = self._others(service)
-        if spec["type"] == "ExternalName":
-            spec.pop("clusterIP", None)
-            spec.pop("clusterIPs", None)
-        elif not spec.get("clusterIP"):
-            spec["clusterIP"] = self._free_address({other.get("clusterIP") for other in others})
-            spec["clusterIPs"] = [spec["clusterIP"]]
-        else:
-            self._check_address(service, others, old)
-            spec.setdefault("clusterIPs", [spec["clusterIP"]])
-        if spec["type"] in ("NodePort", "LoadBalancer"):
-            self._node_ports(service, others)
-
-    def _others(self, service: Obj) -> list[Obj]:
-        own = Key("services", service["metadata"]["namespace"], service["metadata"].get("name") or "")
-        entries = self._store.heads("services")
-        return [codec.decode(entry.data)["spec"] for entry in entries if entry.key != own]
-
-    def _free_address(self, used: set[Any]) -> str:
-        hosts = self._network.hosts()
-        next(hosts)  # the first one is the API server's own service
-        for address in hosts:
-            if str(address) not in used:
-                return str(address)
-        raise ApiError(500, f"failed to allocate a serviceIP: range {self._network} is full")
-
-    def _check_address(self, service: Obj, others: list[Obj], old: Obj | None) -> None:
-        address = service["spec"]["clusterIP"]
-        if address == "None" or (old is not None and (old.get("spec") or {}).get("clusterIP") == address):
-            return
-        problem = ""
-        try:
-            if ipaddress.ip_address(address) not in self._network:
-                problem = f"the provided IP ({address}) is not in the valid range ({self._network})"
-        except ValueError:
-            problem = "must be empty, 'None', or a valid IP address"
-        if any(other.get("clusterIP") == address for other in others):
-            problem = "provided IP is already allocated"
-        if problem:
-            name = service["metadata"].get("name") or ""
-            raise invalid(
-                "Service",
-                "",
-                name,
-                [bad("spec.clusterIPs", [address], f"failed to allocate IP {address}: {problem}")],
-            )
-
-    def _node_ports(self, service: Obj, others: list[Obj]) -> None:
-        used = {port.get("nodePort") for other in others for port in other.get("ports") or ()}
-        for position, port in enumerate(service["spec"].get("ports") or ()):
-            wanted = port.get("nodePort")
-            if not wanted:
-                port["nodePort"] = next(number for number in NODE_PORTS if number not in used)
-            elif wanted in used or wanted not in NODE_PORTS:
-                text = (
-                    "provided port is already allocated"
-                    if wanted in used
-                    else "provided port is not in the valid range. The range of valid ports is 30000-32767"
-                )
-                name = service["metadata"].get("name") or ""
-                raise invalid("Service", "", name, [bad(f"spec.ports[{position}].nodePort", wanted, text)])
-            used.add(port["nodePort"])
 
 
 def _tolerates(toleration: Obj, key: str) -> bool:

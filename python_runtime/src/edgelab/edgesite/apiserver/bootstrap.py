@@ -38,7 +38,9 @@ async def bootstrap(
     )
     await _ensure_all(registry, [*_priority_classes(), _service(network)])
     await _ensure_policy(registry)
-    for obj in (*_endpoints(addresses, port), _authentication(ca_pem)):
+    reachable = [address for address in addresses if not ipaddress.ip_address(address).is_loopback]
+    endpoints = _endpoints(reachable, port) if reachable else []
+    for obj in (*endpoints, _authentication(ca_pem)):
         await _ensure(registry, obj, replace=True)
 
 

@@ -7,43 +7,95 @@ from collections.abc import Callable
 
 LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 SUBDOMAIN = rf"{LABEL}(\.{LABEL})*"
+UNDERSCORED = r"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+UNDERSCORED_SUBDOMAIN = rf"{UNDERSCORED}(\.{UNDERSCORED})*"
+SERVICE = "[a-z]([-a-z0-9]*[a-z0-9])?"
 QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+CONFIG_KEY = r"[-._a-zA-Z0-9]+"
+HTTP_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 Check = Callable[[str], list[str]]
 
+_label = re.compile(LABEL).fullmatch
+_subdomain = re.compile(SUBDOMAIN).fullmatch
+_underscored = re.compile(UNDERSCORED_SUBDOMAIN).fullmatch
+_service = re.compile(SERVICE).fullmatch
+_qualified = re.compile(QUALIFIED).fullmatch
+_config_key = re.compile(CONFIG_KEY).fullmatch
 
-def subdomain(name: str) -> list[str]:
+
+def _pattern(text: str, pattern: str, *examples: str) -> str:
+    shown = " or ".join(f"'{example}', " for example in examples)
+    given = f"e.g. {shown}" if examples else ""
+    return f"{text} ({given}regex used for validation is '{pattern}')"
+
+
+def _long(value: str, limit: int, unit: str = "characters") -> list[str]:
+    return [f"must be no more than {limit} {unit}"] if len(value.encode()) > limit else []
+
+
+def subdomain(name: str, unit: str = "characters") -> list[str]:
     """What is wrong with a DNS-1123 subdomain."""
-    problems = ["must be no more than 253 bytes"] if len(name) > 253 else []
-    if not re.fullmatch(SUBDOMAIN, name):
-        problems.append(
+    if _subdomain(name) and len(name) <= 253:
+        return []
+    problems = _long(name, 253, unit)
+    if not _subdomain(name):
+        text = (
             "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.',"
-            " and must start and end with an alphanumeric character (e.g. 'example.com',"
-            f" regex used for validation is '{SUBDOMAIN}')"
+            " and must start and end with an alphanumeric character"
         )
+        problems.append(_pattern(text, SUBDOMAIN, "example.com"))
+    return problems
+
+
+def underscored_subdomain(name: str) -> list[str]:
+    """What is wrong with a search domain of a resolver."""
+    problems = _long(name, 253)
+    if not _underscored(name):
+        text = (
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or"
+            " '.', and must start and end with an alphanumeric character"
+        )
+        problems.append(_pattern(text, UNDERSCORED_SUBDOMAIN, "example.com"))
+    return problems
+
+
+def wildcard_subdomain(name: str) -> list[str]:
+    """What is wrong with `*.example.com`."""
+    problems, pattern = _long(name, 253), rf"\*\.{SUBDOMAIN}"
+    if not re.fullmatch(pattern, name):
+        text = (
+            "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which"
+            " must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric"
+            " character"
+        )
+        problems.append(_pattern(text, pattern, "*.example.com"))
     return problems
 
 
 def label(name: str) -> list[str]:
     """What is wrong with a DNS-1123 label."""
-    problems = ["must be no more than 63 bytes"] if len(name) > 63 else []
-    if not re.fullmatch(LABEL, name):
-        problems.append(
+    if _label(name) and len(name) <= 63:
+        return []
+    problems = _long(name, 63)
+    if not _label(name):
+        text = (
             "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-',"
-            " and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc',"
-            f" regex used for validation is '{LABEL}')"
+            " and must start and end with an alphanumeric character"
         )
+        dotted = "must not contain dots"
+        problems.append(dotted if _subdomain(name) else _pattern(text, LABEL, "my-name", "123-abc"))
     return problems
 
 
 def service_label(name: str) -> list[str]:
     """What is wrong with a DNS-1035 label."""
-    problems = ["must be no more than 63 bytes"] if len(name) > 63 else []
-    if not re.fullmatch("[a-z]([-a-z0-9]*[a-z0-9])?", name):
-        problems.append(
+    problems = _long(name, 63)
+    if not _service(name):
+        text = (
             "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an"
-            " alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123',"
-            " regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
+            " alphabetic character, and end with an alphanumeric character"
         )
+        problems.append(_pattern(text, SERVICE, "my-name", "abc-123"))
     return problems
 
 
@@ -56,45 +108,113 @@ def path_segment(name: str) -> list[str]:
 
 def qualified(name: str) -> list[str]:
     """What is wrong with a label key: `[prefix/]name`."""
-    prefix, slash, rest = name.rpartition("/")
+    if "/" not in name and _qualified(name) and len(name) <= 63:
+        return []
+    text = (
+        "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with"
+        " an alphanumeric character"
+    )
+    wanted = _pattern(text, QUALIFIED, "MyName", "my.name", "123-abc")
+    prefix, slash, rest = name.partition("/")
+    if "/" in rest:
+        tail = " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        return [f"a valid label key {wanted}{tail}"]
+    rest = rest if slash else prefix
     problems = []
     if slash:
-        problems += [
-            f"prefix part {text}" for text in (subdomain(prefix) if prefix else ["must be non-empty"])
-        ]
+        found = subdomain(prefix, "bytes") if prefix else ["must be non-empty"]
+        problems += [f"prefix part {item}" for item in found]
     if not rest:
         problems.append("name part must be non-empty")
-    elif len(rest) > 63:
+    elif len(rest.encode()) > 63:
         problems.append("name part must be no more than 63 bytes")
-    if not re.fullmatch(QUALIFIED, rest):
-        problems.append(
-            "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with"
-            " an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for"
-            " validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-        )
+    if not _qualified(rest):
+        problems.append(f"name part {wanted}")
     return problems
 
 
 def label_value(value: str) -> list[str]:
     """What is wrong with a label's value."""
-    problems = ["must be no more than 63 bytes"] if len(value) > 63 else []
-    if value and not re.fullmatch(QUALIFIED, value):
-        problems.append(
+    if not value or (_qualified(value) and len(value) <= 63):
+        return []
+    problems = _long(value, 63, "bytes")
+    if not _qualified(value):
+        text = (
             "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.',"
-            " and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or"
-            " '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+            " and must start and end with an alphanumeric character"
+        )
+        problems.append(_pattern(text, f"({QUALIFIED})?", "MyValue", "my_value", "12345"))
+    return problems
+
+
+def config_key(key: str) -> list[str]:
+    """What is wrong with a key of a ConfigMap or Secret."""
+    problems = _long(key, 253)
+    if not _config_key(key):
+        text = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
+        problems.append(_pattern(text, CONFIG_KEY, "key.name", "KEY_NAME", "key-name"))
+    if key in (".", ".."):
+        problems.append(f"must not be '{key}'")
+    elif key.startswith(".."):
+        problems.append("must not start with '..'")
+    return problems
+
+
+def port_name(name: str) -> list[str]:
+    """What is wrong with the name of a port (IANA_SVC_NAME)."""
+    problems = _long(name, 15)
+    if not re.fullmatch("[-a-z0-9]+", name):
+        problems.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
+    if not re.search("[a-z]", name):
+        problems.append("must contain at least one letter (a-z)")
+    if "--" in name:
+        problems.append("must not contain consecutive hyphens")
+    if name.startswith("-") or name.endswith("-"):
+        problems.append("must not begin or end with a hyphen")
+    return problems
+
+
+def env_name(name: str) -> list[str]:
+    """What is wrong with the name of an environment variable."""
+    problems = ["environment variable name must be non-empty"] if not name else []
+    if not all(" " <= char <= "~" and char != "=" for char in name):
+        problems.append(
+            "a valid environment variable name must consist only of printable ASCII characters other than '='"
         )
     return problems
 
 
+def http_header(name: str) -> list[str]:
+    """What is wrong with the name of an HTTP header."""
+    if re.fullmatch("[-A-Za-z0-9]+", name):
+        return []
+    text = "a valid HTTP header must consist of alphanumeric characters or '-'"
+    return [_pattern(text, "[-A-Za-z0-9]+", "X-Header-Name")]
+
+
+def percent(text: str) -> list[str]:
+    """What is wrong with a percentage."""
+    if re.fullmatch("[0-9]+%", text):
+        return []
+    message = "a valid percent string must be a numeric string followed by an ending '%'"
+    return [_pattern(message, "[0-9]+%", "1%", "93%")]
+
+
+def masked(prefix: str) -> str:
+    """A generateName as it is checked: its trailing dash will be followed by something."""
+    return prefix[:-2] + "a" if len(prefix) > 1 and prefix.endswith("-") else prefix
+
+
+RBAC = "rbac.authorization.k8s.io"
 CHECKS: dict[tuple[str, str], Check] = {
     ("certificates.k8s.io", "CertificateSigningRequest"): path_segment,
     ("", "Namespace"): label,
     ("", "Service"): service_label,
-    ("rbac.authorization.k8s.io", "Role"): path_segment,
-    ("rbac.authorization.k8s.io", "ClusterRole"): path_segment,
-    ("rbac.authorization.k8s.io", "RoleBinding"): path_segment,
-    ("rbac.authorization.k8s.io", "ClusterRoleBinding"): path_segment,
+    ("apps", "StatefulSet"): label,
+    (RBAC, "Role"): path_segment,
+    (RBAC, "ClusterRole"): path_segment,
+    (RBAC, "RoleBinding"): path_segment,
+    (RBAC, "ClusterRoleBinding"): path_segment,
 }
 
 

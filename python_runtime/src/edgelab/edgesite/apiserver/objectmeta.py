@@ -8,7 +8,16 @@ from typing import Any
 
 from edgelab.daemon.clock import Clock, rfc3339
 from edgelab.edgesite.apiserver import names
-from edgelab.edgesite.apiserver.invalid import Cause, bad, forbidden, immutable, required
+from edgelab.edgesite.apiserver.invalid import (
+    Cause,
+    Shown,
+    bad,
+    forbidden,
+    immutable,
+    quote,
+    required,
+    too_long,
+)
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.objects.status import ApiError
 
@@ -17,6 +26,9 @@ Obj = dict[str, Any]
 SUFFIX = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: suffixes must not spell words
 MAX_GENERATED = 63 - 5
 MAX_ANNOTATIONS = 256 << 10
+STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
+LOOSE = {("coordination.k8s.io", "Lease"), ("node.k8s.io", "RuntimeClass")}
+"""Kinds whose finalizers do not have to be qualified."""
 SERVER_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
 
 
@@ -65,54 +77,118 @@ def carry_over(new: Obj, old: Obj) -> None:
 
 def validate(obj: Obj, kind: Kind) -> list[Cause]:
     """What is wrong with an object's metadata."""
+    if kind.custom is None:
+        return of_kind(obj, kind.group, kind.name)
+    return _named(obj["metadata"], names.subdomain) + _common(obj["metadata"])
+
+
+def of_kind(obj: Obj, group: str, kind: str) -> list[Cause]:
+    """ValidateObjectMeta with the rules of a built-in kind."""
     metadata = obj["metadata"]
-    name, causes = metadata.get("name") or "", []
+    causes = _named(metadata, names.check_for(group, kind)) + _common(metadata)
+    return causes + ([] if (group, kind) in LOOSE else _kube_finalizers(metadata))
+
+
+def generic(obj: Obj) -> list[Cause]:
+    """What `rest` checks for every kind: the name has to fit into a path."""
+    return _named(obj["metadata"], names.path_segment) + _common(obj["metadata"])
+
+
+def _named(metadata: Obj, check: names.Check) -> list[Cause]:
+    name, prefix = metadata.get("name") or "", metadata.get("generateName") or ""
+    causes: list[Cause] = []
+    if prefix:
+        causes += [bad("metadata.generateName", prefix, text) for text in check(names.masked(prefix))]
     if not name:
-        causes.append(required("metadata.name", "name or generateName is required"))
-    else:
-        causes += [bad("metadata.name", name, text) for text in names.check_for(kind.group, kind.name)(name)]
+        return [*causes, required("metadata.name", "name or generateName is required")]
+    return causes + [bad("metadata.name", name, text) for text in check(name)]
+
+
+def _common(metadata: Obj) -> list[Cause]:
+    namespace = metadata.get("namespace") or ""
+    causes: list[Cause] = []
+    if namespace:
+        causes += [bad("metadata.namespace", namespace, text) for text in names.label(namespace)]
+    causes += _texts(metadata) + _owners(metadata)
+    finalizers = metadata.get("finalizers") or []
+    for finalizer in finalizers:
+        causes += [bad("metadata.finalizers", finalizer, text) for text in names.qualified(finalizer)]
+    if {"orphan", "foregroundDeletion"} <= set(finalizers):
+        text = "finalizer orphan and foregroundDeletion cannot be both set"
+        causes.append(bad("metadata.finalizers", finalizers, text))
+    return causes
+
+
+def _texts(metadata: Obj) -> list[Cause]:
+    causes: list[Cause] = []
     for key, value in (metadata.get("labels") or {}).items():
         causes += [bad("metadata.labels", key, text) for text in names.qualified(key)]
         causes += [bad("metadata.labels", value, text) for text in names.label_value(value)]
     annotations = metadata.get("annotations") or {}
     for key in annotations:
         causes += [bad("metadata.annotations", key, text) for text in names.qualified(key.lower())]
-    if sum(len(key) + len(value) for key, value in annotations.items()) > MAX_ANNOTATIONS:
-        message = f"Too long: may not be more than {MAX_ANNOTATIONS} bytes"
-        causes.append(Cause("metadata.annotations", "FieldValueTooLong", message))
-    for finalizer in metadata.get("finalizers") or ():
-        causes += [bad("metadata.finalizers", finalizer, text) for text in names.qualified(finalizer)]
-    return causes + _owners(metadata)
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
+    return causes + ([too_long("metadata.annotations", MAX_ANNOTATIONS)] if size > MAX_ANNOTATIONS else [])
+
+
+def _kube_finalizers(metadata: Obj) -> list[Cause]:
+    text = "name is neither a standard finalizer name nor is it fully qualified"
+    return [
+        bad(f"metadata.finalizers[{position}]", name, text)
+        for position, name in enumerate(metadata.get("finalizers") or ())
+        if "/" not in name and name not in STANDARD_FINALIZERS
+    ]
 
 
 def _owners(metadata: Obj) -> list[Cause]:
     causes: list[Cause] = []
-    controllers = []
-    for position, owner in enumerate(metadata.get("ownerReferences") or ()):
-        for field in ("apiVersion", "kind", "name", "uid"):
+    owners, first = metadata.get("ownerReferences") or [], ""
+    for owner in owners:
+        path = "metadata.ownerReferences"
+        version = owner.get("apiVersion") or ""
+        if not version.rpartition("/")[2]:
+            causes.append(bad(f"{path}.apiVersion", version, "version must not be empty"))
+        for field in ("kind", "name", "uid"):
             if not owner.get(field):
-                path = f"metadata.ownerReferences[{position}].{field}"
-                causes.append(bad(path, owner.get(field) or "", "must not be empty"))
+                causes.append(bad(f"{path}.{field}", owner.get(field) or "", "must not be empty"))
+        if (version, owner.get("kind")) == ("v1", "Event"):
+            text = "/v1, Kind=Event is disallowed from being an owner"
+            causes.append(bad(path, _shown_owner(owner), text))
         if owner.get("controller"):
-            controllers.append(owner)
-    if len(controllers) > 1:
-        text = "Only one reference can have Controller set to true."
-        causes.append(bad("metadata.ownerReferences", metadata["ownerReferences"], text))
+            current = f"{owner.get('kind') or ''}/{owner.get('name') or ''}"
+            if first:
+                text = 'Only one reference can have Controller set to true. Found "true" in references for'
+                shown = [_shown_owner(item) for item in owners]
+                causes.append(bad(path, shown, f"{text} {first} and {current}"))
+            first = first or current
     return causes
+
+
+def _shown_owner(owner: Obj) -> Shown:
+    needed: Obj = {field: owner.get(field) or "" for field in ("apiVersion", "kind", "name", "uid")}
+    extra: Obj = {f: owner[f] for f in ("controller", "blockOwnerDeletion") if f in owner}
+    return Shown({**needed, **extra})
+
+
+def changed(new: Obj, old: Obj, *, kube: bool = True) -> list[Cause]:
+    """ValidateObjectMetaUpdate: what of the metadata must not have changed."""
+    mine, theirs = new["metadata"], old["metadata"]
+    causes: list[Cause] = []
+    if theirs.get("deletionTimestamp"):
+        added = sorted(set(mine.get("finalizers") or ()) - set(theirs.get("finalizers") or ()))
+        if added:
+            shown = ", ".join(quote(name) for name in added)
+            text = (
+                "no new finalizers can be added if the object is being deleted, found new finalizers"
+                f" []string{{{shown}}}"
+            )
+            causes.append(forbidden("metadata.finalizers", text))
+    if mine.get("name") != theirs.get("name"):
+        causes.append(immutable("metadata.name", mine.get("name")))
+    causes += _texts(mine) + _owners(mine)
+    return causes + (_kube_finalizers(mine) if kube else [])
 
 
 def validate_update(new: Obj, old: Obj) -> list[Cause]:
-    """What of the metadata must not have changed."""
-    mine, theirs = new["metadata"], old["metadata"]
-    causes = []
-    if mine.get("name") != theirs.get("name"):
-        causes.append(immutable("metadata.name", mine.get("name")))
-    if theirs.get("deletionTimestamp"):
-        added = set(mine.get("finalizers") or ()) - set(theirs.get("finalizers") or ())
-        if added:
-            text = (
-                "no new finalizers can be added if the object is being deleted,"
-                f" found new finalizers {sorted(added)}"
-            )
-            causes.append(forbidden("metadata.finalizers", text))
-    return causes
+    """The same where finalizers are anybody's: custom resources, and what `rest` checks for all kinds."""
+    return changed(new, old, kube=False)

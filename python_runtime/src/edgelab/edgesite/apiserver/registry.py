@@ -10,13 +10,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from edgelab.daemon.clock import Clock
-from edgelab.edgesite.apiserver import codec, objectmeta
+from edgelab.edgesite.apiserver import codec, objectmeta, validating
 from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.custom import objects
 from edgelab.edgesite.apiserver.deletion import Deletion, finished, plan
 from edgelab.edgesite.apiserver.invalid import Cause, bad, invalid
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
 from edgelab.edgesite.apiserver.strategies import strategy_for
+from edgelab.edgesite.apiserver.strategy import Part
 from edgelab.edgesite.store import Entry, Key, Store
 from edgelab.objects.patch.json import same
 from edgelab.objects.status import ApiError, already_exists, conflict, not_found
@@ -36,6 +37,10 @@ class Admission(Protocol):
 
     def update(self, kind: Kind, new: Obj, old: Obj, context: Context, subresource: str = "") -> None:
         """Look at a changed object."""
+        ...
+
+    def validate(self, kind: Kind, obj: Obj, old: Obj | None, context: Context) -> None:
+        """Refuse an object that is valid: quotas, Pod Security."""
         ...
 
     def delete(self, kind: Kind, obj: Obj, context: Context) -> None:
@@ -88,29 +93,35 @@ class Registry:
             obj["metadata"]["managedFields"] = managed
         if kind.custom is None:
             strategy.default(obj)
+        self.admission.create(kind, obj, context)
+        if kind.custom is None:
             strategy.on_create(obj)
         if "status" in kind.subresources and not strategy.keeps_status_on_create:
             obj.pop("status", None)
             if kind.custom is None:
                 obj["status"] = {}
-        self.admission.create(kind, obj, context)
-        self._check(kind, obj, objectmeta.validate(obj, kind) + self._problems(kind, obj, context))
+        self._check(kind, obj, self._problems(kind, obj, context))
+        self.admission.validate(kind, obj, None, context)
         key = self.key(kind, namespace, obj["metadata"]["name"])
         if self.store.head(key) is not None:
             raise already_exists(kind.plural, key.name, kind.group)
         return self._put(kind, key, obj, context)
 
+    @staticmethod
     def _problems(
-        self, kind: Kind, obj: Obj, context: Context, old: Obj | None = None, subresource: str = ""
+        kind: Kind, obj: Obj, context: Context, old: Obj | None = None, subresource: str = ""
     ) -> list[Cause]:
-        strategy = strategy_for(kind.group, kind.name)
         if kind.custom is not None:
             if subresource != "status":
                 context.warnings += objects.warnings(obj, old)
-            return objects.problems(kind, obj, old, subresource)
+            causes = objectmeta.validate_update(obj, old) if old is not None else []
+            causes += objectmeta.validate(obj, kind)
+            return causes + objects.problems(kind, obj, old, subresource)
         if not subresource:
-            context.warnings += strategy.warnings(obj, old)
-        return strategy.validate(obj) if old is None or not strategy.update_is_whole else []
+            context.warnings += strategy_for(kind.group, kind.name).warnings(obj, old)
+        if old is None:
+            return validating.created(kind, obj)
+        return validating.changed(kind, obj, old, subresource)
 
     def _check(self, kind: Kind, obj: Obj, causes: list[Cause]) -> None:
         if causes:
@@ -130,8 +141,8 @@ class Registry:
         absent = self.store.head(self.key(kind, namespace, name)) is None
         if absent and strategy_for(kind.group, kind.name).creates_on_update and not subresource:
             return self.create(kind, namespace, body, context)
-        needs_version = kind.custom is not None or strategy_for(kind.group, kind.name).needs_version
-        if needs_version and not obj["metadata"].get("resourceVersion"):
+        unconditional = kind.custom is None and strategy_for(kind.group, kind.name).unconditional
+        if not unconditional and not obj["metadata"].get("resourceVersion"):
             self.current(kind, namespace, name)
             text = "must be specified for an update"
             raise invalid(kind.plural, kind.group, name, [bad("metadata.resourceVersion", 0, text)])
@@ -158,16 +169,13 @@ class Registry:
         strategy = strategy_for(kind.group, kind.name)
         if kind.custom is None:
             strategy.default(new)
-            if not subresource:
-                strategy.on_update(new, old)
         self.admission.update(kind, new, old, context, subresource)
-        causes = objectmeta.validate_update(new, old)
-        if kind.custom is None and not subresource:
-            causes += strategy.validate_update(new, old)
-        causes += objectmeta.validate(new, kind)
-        if subresource != "finalize":
-            causes += self._problems(kind, new, context, old, subresource)
+        if kind.custom is None:
+            part = strategy.parts.get(subresource)
+            (strategy.on_update if not subresource else (part or Part()).on_update)(new, old)
+        causes = self._problems(kind, new, context, old, subresource)
         self._check(kind, new, causes)
+        self.admission.validate(kind, new, old, context)
         return self._replace(kind, key, new, old, context)
 
     def _preconditions(self, kind: Kind, key: Key, metadata: Obj, old: Obj) -> None:

@@ -28,12 +28,13 @@ class CertificateRequests:
         self._clock = clock
 
     def create(self, obj: Obj, requester: Obj) -> None:
-        """Write down who asks, check what is asked for."""
+        """Write down who asks, check what is asked for; nothing is decided yet."""
         from edgelab.edgesite.apiserver.certificates import validation  # noqa: PLC0415 - rare
         from edgelab.identity import requests  # noqa: PLC0415 - rare
 
         spec = {key: value for key, value in (obj.get("spec") or {}).items() if key not in REQUESTER}
         obj["spec"] = {**spec, **requester}
+        obj["status"] = {}
         _check(obj, validation.problems(obj))
         if spec.get("signerName") == CLIENT:
             groups = requests.parse(spec["request"]).organizations

@@ -178,7 +178,6 @@ DEFINITION = Strategy(
     validate=validate_new,
     validate_update=validate_update,
     keeps_status_on_create=True,
-    update_is_whole=True,
-    needs_version=True,
+    unconditional=False,
     warnings=warnings,
 )

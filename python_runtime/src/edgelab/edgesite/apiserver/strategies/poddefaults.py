@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgelab.edgesite.apiserver.strategies.pod.resources import aggregate, is_huge, text_of
+
 Obj = dict[str, Any]
 
 MODES = ("secret", "configMap", "downwardAPI", "projected")
@@ -15,15 +17,16 @@ def pod_spec(spec: Obj) -> None:
     account = spec.get("serviceAccountName") or spec.get("serviceAccount")
     if account:
         spec["serviceAccountName"] = spec["serviceAccount"] = account
-    spec.setdefault("dnsPolicy", "ClusterFirst")
-    spec.setdefault("restartPolicy", "Always")
-    spec.setdefault("schedulerName", "default-scheduler")
+    spec["dnsPolicy"] = spec.get("dnsPolicy") or "ClusterFirst"
+    spec["restartPolicy"] = spec.get("restartPolicy") or "Always"
+    spec["schedulerName"] = spec.get("schedulerName") or "default-scheduler"
     spec.setdefault("securityContext", {})
     spec.setdefault("terminationGracePeriodSeconds", 30)
     for volume in spec.get("volumes") or ():
         _volume(volume)
-    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
-        _container(container, host_network=bool(spec.get("hostNetwork")))
+    for field in ("initContainers", "containers", "ephemeralContainers"):
+        for container in spec.get(field) or ():
+            _container(container)
 
 
 def pod(obj: Obj) -> None:
@@ -35,6 +38,30 @@ def pod(obj: Obj) -> None:
         resources = container.get("resources") or {}
         for name, amount in (resources.get("limits") or {}).items():
             resources.setdefault("requests", {}).setdefault(name, amount)
+        for port in container.get("ports") or () if spec.get("hostNetwork") else ():
+            port["hostPort"] = port.get("hostPort") or port.get("containerPort", 0)
+    if (spec.get("resources") or {}).get("limits") or (spec.get("resources") or {}).get("requests"):
+        _pod_level(spec)
+
+
+def _pod_level(spec: Obj) -> None:
+    """Requests of a pod follow from its containers, then from its limits."""
+    found = spec["resources"]
+    for name, amount in aggregate(spec, "limits").items():
+        if is_huge(name) and name not in (found.get("requests") or {}):
+            found.setdefault("limits", {}).setdefault(name, text_of(name, amount))
+    limits = found.get("limits") or {}
+    if not limits:
+        return
+    requests = {**(found.get("requests") or {})}
+    for name, amount in aggregate(spec, "requests").items():
+        if name in ("cpu", "memory"):
+            requests.setdefault(name, text_of(name, amount))
+    for name, limit in limits.items():
+        if name in ("cpu", "memory") or is_huge(name):
+            requests.setdefault(name, limit)
+    if requests:
+        found["requests"] = requests
 
 
 def template(spec: Obj) -> None:
@@ -44,18 +71,22 @@ def template(spec: Obj) -> None:
     pod_spec(inner.setdefault("spec", {}))
 
 
-def _container(container: Obj, *, host_network: bool) -> None:
-    image = container.get("image") or ""
+def _latest(image: str) -> bool:
     tag = image.rpartition("/")[2]
-    latest = "@" not in tag and (":" not in tag or tag.endswith(":latest"))
-    container.setdefault("imagePullPolicy", "Always" if latest else "IfNotPresent")
+    return "@" not in tag and (":" not in tag or tag.endswith(":latest"))
+
+
+def _container(container: Obj) -> None:
+    pull = "Always" if _latest(container.get("image") or "") else "IfNotPresent"
+    container["imagePullPolicy"] = container.get("imagePullPolicy") or pull
     container.setdefault("resources", {})
-    container.setdefault("terminationMessagePath", "/dev/termination-log")
-    container.setdefault("terminationMessagePolicy", "File")
+    for name, value in (
+        ("terminationMessagePath", "/dev/termination-log"),
+        ("terminationMessagePolicy", "File"),
+    ):
+        container[name] = container.get(name) or value
     for port in container.get("ports") or ():
-        port.setdefault("protocol", "TCP")
-        if host_network and "containerPort" in port:
-            port.setdefault("hostPort", port["containerPort"])
+        port["protocol"] = port.get("protocol") or "TCP"
     for name in PROBES:
         if name in container:
             _probe(container[name])
@@ -63,15 +94,17 @@ def _container(container: Obj, *, host_network: bool) -> None:
         if isinstance(hook, dict):
             _http(hook)
     for variable in container.get("env") or ():
-        reference = (variable.get("valueFrom") or {}).get("fieldRef")
-        if reference is not None:
-            reference.setdefault("apiVersion", "v1")
+        source = variable.get("valueFrom") or {}
+        if "fieldRef" in source:
+            source["fieldRef"]["apiVersion"] = source["fieldRef"].get("apiVersion") or "v1"
+        if "resourceFieldRef" in source:
+            source["resourceFieldRef"].setdefault("divisor", "0")
 
 
 def _probe(probe: Obj) -> None:
     for name, value in (("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1)):
-        probe.setdefault(name, value)
-    probe.setdefault("failureThreshold", 3)
+        probe[name] = probe.get(name) or value
+    probe["failureThreshold"] = probe.get("failureThreshold") or 3
     if "grpc" in probe:
         probe["grpc"].setdefault("service", "")
     _http(probe)
@@ -79,8 +112,8 @@ def _probe(probe: Obj) -> None:
 
 def _http(action: Obj) -> None:
     if "httpGet" in action:
-        action["httpGet"].setdefault("path", "/")
-        action["httpGet"].setdefault("scheme", "HTTP")
+        action["httpGet"]["path"] = action["httpGet"].get("path") or "/"
+        action["httpGet"]["scheme"] = action["httpGet"].get("scheme") or "HTTP"
 
 
 def _volume(volume: Obj) -> None:
@@ -91,6 +124,13 @@ def _volume(volume: Obj) -> None:
             volume[name].setdefault("defaultMode", 0o644)
     if "hostPath" in volume:
         volume["hostPath"].setdefault("type", "")
+    if "image" in volume:
+        pull = "Always" if _latest(volume["image"].get("reference") or "") else "IfNotPresent"
+        volume["image"]["pullPolicy"] = volume["image"].get("pullPolicy") or pull
+    if "volumeClaimTemplate" in (volume.get("ephemeral") or {}):
+        claim = volume["ephemeral"]["volumeClaimTemplate"]
+        claim.setdefault("metadata", {})
+        claim.setdefault("spec", {}).setdefault("volumeMode", "Filesystem")
     items = [volume.get("downwardAPI") or {}]
     for source in (volume.get("projected") or {}).get("sources") or ():
         if "serviceAccountToken" in source:
@@ -99,4 +139,6 @@ def _volume(volume: Obj) -> None:
     for part in items:
         for item in part.get("items") or ():
             if "fieldRef" in item:
-                item["fieldRef"].setdefault("apiVersion", "v1")
+                item["fieldRef"]["apiVersion"] = item["fieldRef"].get("apiVersion") or "v1"
+            if "resourceFieldRef" in item:
+                item["resourceFieldRef"].setdefault("divisor", "0")

@@ -1,0 +1,1 @@
+"""Kinds of the other groups: rbac, storage, networking, policy, autoscaling and more."""

@@ -1,0 +1,1 @@
+"""Workloads of apps and batch, and the ReplicationController."""
