@@ -21,6 +21,7 @@ from edgelab.edgesite.controllers.job import JobController
 from edgelab.edgesite.controllers.mirroring import MirroringController
 from edgelab.edgesite.controllers.namespace import NamespaceController
 from edgelab.edgesite.controllers.node_health import Heartbeats, NodeHealthController
+from edgelab.edgesite.controllers.node_ttl import NodeTTLController
 from edgelab.edgesite.controllers.pod_gc import PodGarbageCollector
 from edgelab.edgesite.controllers.replicaset import ReplicaSetController, ReplicationControllerManager
 from edgelab.edgesite.controllers.root_ca import RootCAPublisher
@@ -71,6 +72,7 @@ def build(
         NamespaceController(cluster, lambda: served(built_in, definitions)),
         GarbageCollector(cluster, built_in),
         PodGarbageCollector(cluster),
+        NodeTTLController(cluster),
         health,
         Heartbeats(cluster, health),
         TaintEvictionController(cluster),

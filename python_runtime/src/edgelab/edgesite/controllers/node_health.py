@@ -99,7 +99,7 @@ class NodeHealthController:
             node = await self._declare_unknown(node)
         await self._taint(node)
         ready = condition(node, "Ready")
-        if ready is not None:
+        if ready is not None and ready["status"] != "False":
             await self._mark_pods(node, "True" if ready["status"] == "True" else "False")
 
     async def _declare_unknown(self, node: Obj) -> Obj:
@@ -108,7 +108,11 @@ class NodeHealthController:
         conditions = changed.setdefault("status", {}).setdefault("conditions", [])
         for kind in WATCHED:
             silence = _silence(kind, condition(changed, kind), node, now)
-            conditions[:] = [item for item in conditions if item["type"] != kind] + [silence]
+            places = [place for place, item in enumerate(conditions) if item["type"] == kind]
+            if places:
+                conditions[places[0]] = silence
+            else:
+                conditions.append(silence)
         changed = await self._cluster.update(NODES, changed, "status")
         name = node["metadata"]["name"]
         await self._events.normal(node, "NodeNotReady", f"Node {name} status is now: NodeNotReady")
@@ -181,11 +185,10 @@ def grace(node: Obj) -> float:
 def wanted_taints(node: Obj) -> Iterator[Obj]:
     """The taints that follow from a node's conditions."""
     ready = condition(node, "Ready")
-    key = {"False": NOT_READY, "Unknown": UNREACHABLE}.get((ready or {}).get("status", "False"))
+    key = {"False": NOT_READY, "Unknown": UNREACHABLE}.get((ready or {}).get("status", ""))
     if key is not None:
         yield {"key": key, "effect": "NoSchedule"}
-        if ready is not None:
-            yield {"key": key, "effect": "NoExecute"}
+        yield {"key": key, "effect": "NoExecute"}
     for kind, taint in BY_CONDITION.items():
         if (condition(node, kind) or {}).get("status") == "True":
             yield {"key": taint, "effect": "NoSchedule"}
