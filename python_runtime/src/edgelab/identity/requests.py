@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
 SERVING = "kubernetes.io/kubelet-serving"
@@ -24,6 +25,14 @@ WITHOUT_RSA = {"digital signature"}
 BASE = {"digital signature", "key encipherment"}
 NODES = ["system:nodes"]
 NODE_PREFIX = "system:node:"
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 NO_SANS = (
     (x509.DNSName, "DNS"),
     (x509.RFC822Name, "Email"),
@@ -42,17 +51,11 @@ class Request(NamedTuple):
     csr: x509.CertificateSigningRequest
     common_name: str
     organizations: list[str]
-
-    def all_names(self) -> list[x509.GeneralName]:
-        """Alternative names."""
-        try:
-            return list(self.csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
-        except x509.ExtensionNotFound:
-            return []
+    all_names: list[x509.GeneralName]
 
     def names(self, kind: type[x509.GeneralName]) -> list[x509.GeneralName]:
         """Alternative names of one type."""
-        return [name for name in self.all_names() if isinstance(name, kind)]
+        return [name for name in self.all_names if isinstance(name, kind)]
 
 
 def parse(encoded: str) -> Request:
@@ -67,17 +70,29 @@ def parse(encoded: str) -> Request:
         csr = x509.load_pem_x509_csr(found[0])
         names = [str(item.value) for item in csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
         groups = [str(item.value) for item in csr.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
-    except ValueError as error:
+        alternative = _alternative_names(csr)
+    except UNREADABLE as error:
         raise RequestError(f"asn1: structure error: {error}") from error
-    return Request(csr, names[-1] if names else "", groups)
+    return Request(csr, names[-1] if names else "", groups, alternative)
 
 
 def checked(encoded: str) -> Request:
     """Read a request whose signature is right. Raises RequestError."""
     request = parse(encoded)
-    if not request.csr.is_signature_valid:
+    try:
+        valid = request.csr.is_signature_valid
+    except UNREADABLE as error:
+        raise RequestError("x509: cannot verify signature: algorithm unimplemented") from error
+    if not valid:
         raise RequestError("x509: signature verification failed")
     return request
+
+
+def _alternative_names(csr: x509.CertificateSigningRequest) -> list[x509.GeneralName]:
+    try:
+        return list(csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except x509.ExtensionNotFound:
+        return []
 
 
 def refusal(signer: str, request: Request, usages: Iterable[str]) -> str:

@@ -82,7 +82,7 @@ class Signer:
         )
         if extended:
             builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
-        names = request.all_names()
+        names = request.all_names
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

@@ -134,7 +134,7 @@ class Tokens:
 
     def _verified(self, token: str) -> Obj:
         """The claims of a token that we have signed, kept for the next request with the same one."""
-        key = hashlib.sha256(token.encode()).digest()
+        key = hashlib.sha256(token.encode("utf-8", "replace")).digest()
         found = self._known.get(key)
         if found is None:
             found = self._verify(token)

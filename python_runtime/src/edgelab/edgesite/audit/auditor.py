@@ -33,7 +33,7 @@ class Auditor:
         forwarded = request.headers.get("X-Forwarded-For", "")
         sources = [part.strip() for part in forwarded.split(",") if part.strip()]
         sources += [request.remote] if request.remote and request.remote not in sources else []
-        agent = request.headers.get("User-Agent", "")
+        agent = request.headers.get("User-Agent", "").encode("utf-8", "replace").decode()
         self._records[id(request)] = Record(request.path_qs, agent, sources, self._clock.now())
 
     def asked(

@@ -64,17 +64,23 @@ def impersonated(user: User, headers: CIMultiDictProxy[str], authorizer: Authori
 
 
 def _requests(headers: CIMultiDictProxy[str]) -> Iterator[_Asked]:
-    name = headers.get(USER, "")
+    name = _text(headers.get(USER, ""))
     if name:
         yield _identity(name)
     for group in headers.getall(GROUP, []):
-        yield _Asked("Group", name=group)
+        yield _Asked("Group", name=_text(group))
     for header in dict.fromkeys(key.lower() for key in headers):
         if header.startswith(EXTRA):
             for value in headers.getall(header):
-                yield _Asked("UserExtra", name=value, field=unquote(header.removeprefix(EXTRA)))
+                field = unquote(_text(header.removeprefix(EXTRA)))
+                yield _Asked("UserExtra", name=_text(value), field=field)
     if headers.get(UID):
-        yield _Asked("UID", name=headers[UID])
+        yield _Asked("UID", name=_text(headers[UID]))
+
+
+def _text(value: str) -> str:
+    """A header as text, whatever bytes it has."""
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _identity(name: str) -> _Asked:
