@@ -229,7 +229,9 @@ async def test_a_restore_that_is_interrupted_is_finished_before_the_site_starts(
 async def test_a_restore_that_was_not_ready_leaves_the_old_state(tmp_path: Path) -> None:
     two = await site(tmp_path / "two")
     shutil.copy(two / "state.db", datadir.stage(two) / "state.db")
+    (two / ".snapshot-x").mkdir()
     assert datadir.finish(two) is None
+    assert not (two / ".snapshot-x").exists(), "what a killed process left there goes, too"
     async with opened(two) as store:
         assert state(store) == {"a": "one", "b": "two"}
 

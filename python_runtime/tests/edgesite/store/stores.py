@@ -33,7 +33,7 @@ def state(store: Store) -> dict[str, Any]:
 
 @asynccontextmanager
 async def opened(directory: Path, history: History | None = None, **options: Any) -> AsyncIterator[Store]:
-    store = Store(directory, SYSTEM, history=history or History(), **options)
+    store = Store(directory, options.pop("clock", SYSTEM), history=history or History(), **options)
     task = asyncio.create_task(store.run(), name="store")
     try:
         yield store

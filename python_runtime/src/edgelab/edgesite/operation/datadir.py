@@ -14,6 +14,7 @@ from edgelab.edgesite.store.disk import sync_directory
 
 DATABASE, KEYS = "state.db", "tls"
 SIDES = ("state.db-wal", "state.db-shm")
+SNAPSHOT = ".snapshot-"
 STAGE, READY, REPLACED = ".restore", "ready", "replaced"
 
 
@@ -73,7 +74,11 @@ def put_in(directory: Path, aside: str = REPLACED) -> Path | None:
 
 
 def finish(directory: Path) -> Path | None:
-    """Go on with a replacement that was interrupted; the server does so before it starts."""
+    """Go on with a replacement that was interrupted, and remove snapshots that were; whoever owns the
+    directory does so first.
+    """
+    for leftover in directory.glob(f"{SNAPSHOT}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
     staged = directory / STAGE
     if not (staged / READY).exists():
         return None

@@ -21,7 +21,7 @@ from aiohttp import WSMsgType, web
 
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.errors import Fatal
-from edgelab.edgesite.operation import archive, wire
+from edgelab.edgesite.operation import archive, datadir, wire
 from edgelab.edgesite.operation.prometheus import Page
 from edgelab.edgesite.store import Compacted, Ended, Store
 from edgelab.edgesite.store.errors import failure
@@ -64,7 +64,7 @@ class Publisher:
         return await self._log(request) if request.path == wire.LOG else None
 
     async def _snapshot(self, request: web.Request) -> web.StreamResponse:
-        with tempfile.TemporaryDirectory(prefix=".snapshot-", dir=self._data_dir) as scratch:
+        with tempfile.TemporaryDirectory(prefix=datadir.SNAPSHOT, dir=self._data_dir) as scratch:
             target = Path(scratch) / "snapshot"
             try:
                 await asyncio.to_thread(archive.write, self._data_dir, target, self._clock)

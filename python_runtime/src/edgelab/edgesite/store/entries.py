@@ -68,15 +68,17 @@ class Entry:
 
 class Event:
     """A committed change. `entry` is the new version (for a deletion the last one, under the revision
-    of the deletion), `previous` the version before. `frames` is for readers to share what they derive.
+    of the deletion), `previous` the version before. `frames` is for readers to share what they derive,
+    and is forgotten some time after it was `warm`.
     """
 
-    __slots__ = ("_frames", "deleted", "entry", "previous")
+    __slots__ = ("_frames", "deleted", "entry", "previous", "warm")
 
     def __init__(self, entry: Entry, previous: Entry | None, *, deleted: bool) -> None:
         self.entry = entry
         self.previous = previous
         self.deleted = deleted
+        self.warm = False
         self._frames: dict[str, bytes] | None = None
 
     @property
@@ -89,6 +91,7 @@ class Event:
     def cool(self) -> None:
         """Forget what was derived: the event has been delivered, and is only kept for who comes late."""
         self._frames = None
+        self.warm = False
 
     @property
     def type(self) -> str:

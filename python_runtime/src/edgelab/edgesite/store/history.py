@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from collections import deque
 
+from edgelab.daemon.clock import Clock
 from edgelab.edgesite.store.entries import Event
 
 MAX_BYTES = 8 << 20
 MAX_EVENTS = 8192
-WARM_EVENTS = 64
-"""Events that keep what watchers derived of them: those that are being delivered."""
+WARM_SECONDS = 5.0
+"""How long events keep what watchers derived of them: while they are being delivered."""
 
 
 class Recent:
     """Committed events, newest last. `start` is the revision it begins at."""
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int, clock: Clock) -> None:
         self._start = start
+        self._clock = clock
         self._events: deque[Event] = deque()
-        self._warm: deque[Event] = deque()
+        self._warm: deque[tuple[float, Event]] = deque()
         self._bytes = 0
         self._floors: dict[str, int] = {}
 
@@ -30,9 +32,10 @@ class Recent:
         """Take the newest; the oldest go."""
         self._events.append(event)
         self._bytes += _size(event)
-        self._warm.append(event)
-        if len(self._warm) > WARM_EVENTS:
-            self._warm.popleft().cool()
+        now = self._clock.monotonic()
+        self._keep_warm(event, now)
+        while now - self._warm[0][0] > WARM_SECONDS:
+            self._warm.popleft()[1].cool()
         while self._bytes > MAX_BYTES or len(self._events) > MAX_EVENTS:
             self._drop()
 
@@ -57,7 +60,15 @@ class Recent:
             if event.entry.revision <= until and event.entry.key.bucket == bucket:
                 found.append(event)
         found.reverse()
+        now = self._clock.monotonic()
+        for event in found:
+            self._keep_warm(event, now)
         return found
+
+    def _keep_warm(self, event: Event, now: float) -> None:
+        if not event.warm:
+            event.warm = True
+            self._warm.append((now, event))
 
 
 def _size(event: Event) -> int:

@@ -66,7 +66,7 @@ class Store:
         self._watches: dict[str, set[Watch]] = {}
         self._closing = False
         self.revision = self.durable = self._assigned = self._start = max(self._disk.revision, 1)
-        self._recent = Recent(self._start)
+        self._recent = Recent(self._start, clock)
         self._compactor = Compactor(self._disk, self._on_thread, clock, history, self._forgot)
         self.compact = self._compactor.compact
         self.history = self._disk.meta("history", 0)
