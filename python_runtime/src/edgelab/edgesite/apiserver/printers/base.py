@@ -79,6 +79,6 @@ def columns(*names: str) -> tuple[tuple[str, str, int], ...]:
 
 
 GENERIC = Printer(
-    columns("Name", "Created At"),
+    columns("Name", "Created At:date"),
     lambda obj, now: [obj["metadata"]["name"], obj["metadata"].get("creationTimestamp", "")],
 )

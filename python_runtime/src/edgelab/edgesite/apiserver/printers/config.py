@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from edgelab.edgesite.apiserver.printers.base import NONE, Printer, columns, created, joined, pairs
+from edgelab.edgesite.apiserver.printers.base import NONE, Printer, columns, created, duration, joined, pairs
 from edgelab.objects.selectors import format_labels
 
 Obj = dict[str, Any]
@@ -39,7 +39,7 @@ def certificate_request(obj: Obj, now: dt.datetime) -> list[Any]:
     if status.get("certificate"):
         state += ",Issued"
     seconds = spec.get("expirationSeconds")
-    wanted = f"{seconds}s" if seconds else NONE
+    wanted = duration(dt.timedelta(seconds=seconds)) if seconds else NONE
     return [
         _name(obj),
         created(obj, now),
@@ -109,7 +109,7 @@ def volume_attachment(obj: Obj, now: dt.datetime) -> list[Any]:
 
 AGED = Printer(columns("Name", "Age"), lambda o, now: [_name(o), created(o, now)])
 CREATED = Printer(
-    columns("Name", "Created At"), lambda o, now: [_name(o), o["metadata"].get("creationTimestamp", "")]
+    columns("Name", "Created At:date"), lambda o, now: [_name(o), o["metadata"].get("creationTimestamp", "")]
 )
 BINDING = Printer(columns("Name", "Role", "Age", "+Users", "+Groups", "+ServiceAccounts"), binding)
 RBAC = "rbac.authorization.k8s.io"
