@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -284,3 +285,40 @@ async def test_the_second_box_takes_over_within_ten_seconds_of_a_kill(tmp_path: 
         assert acknowledged <= await names(client)
     assert took < 10
     assert len(acknowledged) >= 300
+
+
+def rows(data_dir: Path) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(data_dir / "state.db")
+    found = connection.execute("SELECT * FROM log ORDER BY revision").fetchall()
+    connection.close()
+    return found
+
+
+async def test_a_follower_that_is_killed_under_load_ends_up_with_the_same_rows(tmp_path: Path) -> None:
+    words = ("--kubeconfig", str(tmp_path / "site/kubeconfig"), "--data-dir", str(tmp_path / "copy"))
+    stop = asyncio.Event()
+
+    async def load_it(client: Client, worker: int) -> None:
+        for number in range(100000):
+            if stop.is_set():
+                return
+            await write(client, f"w{worker}-{number}")
+            await asyncio.sleep(0)
+
+    async with running(tmp_path / "site") as client:
+        writers = [asyncio.create_task(load_it(client, worker), name=f"w{worker}") for worker in range(3)]
+        for kill in range(4):
+            process = await asyncio.create_subprocess_exec(*EDGESITE, "follow", *words)
+            async with asyncio.timeout(30):
+                while not await metric(client, "edgesite_followers "):
+                    await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1 * (kill + 1))
+            process.kill()
+            await process.wait()
+        stop.set()
+        await asyncio.gather(*writers)
+        async with following(tmp_path / "site/kubeconfig", tmp_path / "copy"):
+            await until_in_step(client)
+        copied = rows(tmp_path / "copy")
+        assert len(copied) > 100
+        assert copied == rows(tmp_path / "site/data")[: len(copied)]
