@@ -14,6 +14,7 @@ from typing import Any
 
 from edgelab.daemon.clock import SYSTEM, Clock, rfc3339
 from edgelab.kube.interface import Obj, ObjectList, PatchType, Resource, WatchEvent
+from edgelab.kube.resources import NAMESPACES
 from edgelab.objects import selectors, status
 from edgelab.objects.patch import json_patch, merge_patch
 
@@ -83,6 +84,7 @@ class FakeApi:
             return self._bind(resource, obj, namespace)
         if resource.namespaced:
             metadata["namespace"] = namespace or metadata["namespace"]
+            self._refuse_in_ending_namespace(resource, metadata)
         if not metadata.get("name"):
             self.named += 1
             metadata["name"] = f"{metadata['generateName']}{self.named:05}"
@@ -173,6 +175,13 @@ class FakeApi:
         if self.refuse is not None and self.refuse[:2] == (verb, what):
             raise self.refuse[2]
         self.calls.append((verb, what, name))
+
+    def _refuse_in_ending_namespace(self, resource: Resource, metadata: Obj) -> None:
+        where = metadata["namespace"]
+        found = self.objects.get(NAMESPACES, {}).get(("", where))
+        if found is not None and found["metadata"].get("deletionTimestamp"):
+            why = f"unable to create new content in namespace {where} because it is being terminated"
+            raise status.ApiError(403, f'{resource.plural} "{metadata.get("name", "")}" is forbidden: {why}')
 
     def _find(self, resource: Resource, name: str, namespace: str | None) -> Obj:
         found = self.objects.get(resource, {}).get(((namespace or "") if resource.namespaced else "", name))

@@ -27,6 +27,11 @@ Obj = dict[str, Any]
 PROTECTED = ("default", "kube-system", "kube-public", "kube-node-lease")
 SYSTEM_PRIORITIES = {"system-node-critical": 2000001000, "system-cluster-critical": 2000000000}
 TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+IN_USE = {
+    "PersistentVolumeClaim": "kubernetes.io/pvc-protection",
+    "PersistentVolume": "kubernetes.io/pv-protection",
+}
+"""What may be in use, and the finalizer by which it stays as long (StorageObjectInUseProtection)."""
 
 
 class DefaultAdmission:
@@ -53,7 +58,10 @@ class DefaultAdmission:
         if kind.group == "" and kind.name == "Pod":
             self._pod(obj)
         elif kind.group == "" and kind.name == "Service":
-            self._addresses.give(obj)
+           self._addresses.give(obj)
+        elif kind.group == "" and kind.name in IN_USE:
+            present = obj["metadata"].get("finalizers") or []
+            obj["metadata"]["finalizers"] = list(dict.fromkeys([*present, IN_USE[kind.name]]))
         elif kind.name == "CertificateSigningRequest":
             self._requests.create(obj, user_info(context.user))
 

@@ -52,6 +52,7 @@ def plan(kind: Kind, old: Obj, options: Obj, now: dt.datetime) -> Obj | Deletion
             metadata["generation"] += 1
     metadata["deletionGracePeriodSeconds"] = grace
     if kind.name == "Namespace" and not kind.group:
+        del metadata["deletionGracePeriodSeconds"]
         new["status"] = {**(new.get("status") or {}), "phase": "Terminating"}
     return new
 

@@ -32,6 +32,7 @@ from edgelab.edgesite.controllers.support.kinds import BUILT_IN, served
 from edgelab.edgesite.controllers.support.trust import Trust
 from edgelab.edgesite.controllers.token_secrets import TokenSecretController
 from edgelab.edgesite.controllers.ttl_after_finished import TTLAfterFinishedController
+from edgelab.edgesite.controllers.volumes import ProtectionController, VolumeBinder
 from edgelab.kube.interface import KubeApi, Resource
 from edgelab.kube.resources import CRDS
 
@@ -69,6 +70,8 @@ def build(
         EndpointsController(cluster),
         EndpointSliceController(cluster),
         MirroringController(cluster),
+        VolumeBinder(cluster),
+        ProtectionController(cluster),
         NamespaceController(cluster, lambda: served(built_in, definitions)),
         GarbageCollector(cluster, built_in),
         PodGarbageCollector(cluster),

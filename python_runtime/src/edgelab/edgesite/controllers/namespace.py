@@ -61,8 +61,13 @@ class NamespaceController:
         remaining: dict[str, int] = {}
         finalizers: dict[str, int] = {}
         failures: list[str] = []
+        await self._empty(PODS, key[1], remaining, finalizers, failures)
+        if remaining and not failures:
+            # What pods use goes after them; until then nothing is told of what remains.
+            await self._report(namespace, {}, {}, failures)
+            return AGAIN_SECONDS
         for resource in self._kinds():
-            if resource.namespaced:
+            if resource.namespaced and resource != PODS:
                 await self._empty(resource, key[1], remaining, finalizers, failures)
         if not remaining and not failures:
             await self._let_go(namespace)

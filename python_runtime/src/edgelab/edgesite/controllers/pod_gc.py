@@ -65,6 +65,8 @@ class PodGarbageCollector:
         node = pod["spec"].get("nodeName")
         if not node:
             if is_deleting(pod):
+                if not is_finished(pod):
+                    await self._mark_failed(pod)
                 await self._remove(pod)
         elif self._nodes.get(node) is None:
             return await self._on_missing_node(pod, node)
@@ -78,23 +80,29 @@ class PodGarbageCollector:
         if now - since < QUARANTINE_SECONDS:
             return QUARANTINE_SECONDS - (now - since)
         if not is_finished(pod):
-            await self._mark_failed(pod)
+            await self._mark_failed(pod, self._node_gone())
         await self._remove(pod)
         return None
 
-    async def _mark_failed(self, pod: Obj) -> None:
-        """Whoever counts the pod (a job) must learn that it did not succeed."""
-        condition = {
+    def _node_gone(self) -> Obj:
+        return {
             "type": "DisruptionTarget",
             "status": "True",
             "reason": "DeletionByPodGC",
             "message": "PodGC: node no longer exists",
             "lastTransitionTime": self._cluster.stamp(),
         }
-        others = [c for c in pod["status"].get("conditions") or [] if c["type"] != condition["type"]]
+
+    async def _mark_failed(self, pod: Obj, why: Obj | None = None) -> None:
+        """Whoever counts the pod (a job) must learn that it did not succeed."""
+        status: Obj = {"phase": "Failed"}
+        if generation := pod["metadata"].get("generation"):
+            status["observedGeneration"] = generation
+        if why is not None:
+            others = [c for c in pod["status"].get("conditions") or [] if c["type"] != why["type"]]
+            status["conditions"] = [*others, why]
         version = {"resourceVersion": pod["metadata"]["resourceVersion"]}
-        patch = {"metadata": version, "status": {"phase": "Failed", "conditions": [*others, condition]}}
-        await self._cluster.patch(PODS, pod, patch, "status")
+        await self._cluster.patch(PODS, pod, {"metadata": version, "status": status}, "status")
 
     async def _thin_out(self) -> None:
         finished = [pod for key in self._finished if (pod := self._pods.get(key[1], key[0]))]
