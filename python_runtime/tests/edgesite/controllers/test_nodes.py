@@ -155,3 +155,23 @@ async def test_a_taint_that_somebody_puts_on_evicts_at_once(cluster: Site) -> No
     await cluster.settle()
     assert is_deleting(cluster.api.one(PODS, "leaves"))
     assert not is_deleting(cluster.api.one(PODS, "stays"))
+
+
+async def test_a_silent_node_keeps_the_order_of_its_conditions(cluster: Site) -> None:
+    kinds = ("MemoryPressure", "DiskPressure", "PIDPressure", "Ready")
+    conditions = [{"type": kind, "status": "True" if kind == "Ready" else "False"} for kind in kinds]
+    patch = {"status": {"conditions": conditions}}
+    await cluster.api.patch(NODES, "edge", patch, subresource="status")
+    cluster.alive.discard("edge")
+    await cluster.settle(60)
+    found = cluster.api.one(NODES, "edge")["status"]["conditions"]
+    assert [(item["type"], item["status"]) for item in found] == [(kind, "Unknown") for kind in kinds]
+
+
+async def test_a_node_says_how_long_secrets_may_be_kept(cluster: Site) -> None:
+    await cluster.settle()
+    assert cluster.api.one(NODES, "edge")["metadata"]["annotations"]["node.alpha.kubernetes.io/ttl"] == "0"
+    for number in range(100):
+        await cluster.api.create(NODES, {"metadata": {"name": f"x{number}"}, "spec": {}, "status": {}})
+    await cluster.settle()
+    assert cluster.api.one(NODES, "edge")["metadata"]["annotations"]["node.alpha.kubernetes.io/ttl"] == "15"

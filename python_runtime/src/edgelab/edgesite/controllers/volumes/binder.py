@@ -246,6 +246,7 @@ def cannot_delete(volume: Obj) -> str | None:
     if path is None:
         name = volume["metadata"]["name"]
         return f'error getting deleter volume plugin for volume "{name}": no deletable volume plugin matched'
-    if PurePosixPath(path).parts[:2] == ("/", "tmp"):
+    parts = PurePosixPath(path).parts
+    if parts[:2] == ("/", "tmp") and len(parts) > 2:
         return None
     return f'host_path deleter only supports /tmp/.+ but received provided "{path}"'
