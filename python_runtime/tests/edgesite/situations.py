@@ -22,15 +22,21 @@ RANDOM = "[bcdfghjklmnpqrstvwxz2456789]"
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 MERGE = "application/merge-patch+json"
+LOOKS = 5
+"""So often nothing must have changed, too: a busy machine may stand still for a while."""
 
 
 class Situation:
-    """Plays steps in a namespace of its own; after `quiet` seconds without a change all is done."""
+    """Plays steps in a namespace of its own; after `quiet` seconds without a change all is done.
 
-    def __init__(self, call: Call, namespace: str, quiet: float) -> None:
+    `sleep` steps are waits for the clock; `rest` steps are what the recorded server needed, times `pace`.
+    """
+
+    def __init__(self, call: Call, namespace: str, quiet: float, pace: float = 1.0) -> None:
         self._call = call
         self._namespace = namespace
         self._quiet = quiet
+        self._pace = pace
         self._prefixes = {"kube-api-access-"}
         self._hashes: dict[str, str] = {}
         self._dropped = DROPPED
@@ -47,6 +53,8 @@ class Situation:
                 await self._each(step)
             elif "sleep" in step:
                 await asyncio.sleep(step["sleep"])
+            elif "rest" in step:
+                await asyncio.sleep(step["rest"] * self._pace)
             else:
                 seen |= await self._do(step)
         return seen
@@ -109,15 +117,16 @@ class Situation:
     async def _still(self, paths: list[str]) -> list[list[Any]]:
         """The lists once nothing in them changes any more."""
         before: Any = None
-        since = time.monotonic()
+        since, looks = time.monotonic(), 0
         while True:
             lists = [await self._list(path) for path in paths]
             versions = [item["metadata"]["resourceVersion"] for part in lists for item in part]
             if versions != before:
-                before, since = versions, time.monotonic()
-            elif time.monotonic() - since >= self._quiet:
+                before, since, looks = versions, time.monotonic(), 0
+            elif looks >= LOOKS and time.monotonic() - since >= self._quiet:
                 return lists
-            await asyncio.sleep(self._quiet / 5)
+            looks += 1
+            await asyncio.sleep(self._quiet / LOOKS)
 
     async def _list(self, path: str) -> list[Any]:
         status, answer = await self._call("GET", self._filled(path))

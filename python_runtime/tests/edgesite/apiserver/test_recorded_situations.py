@@ -16,7 +16,7 @@ from tests.edgesite.situations import Situation
 
 VECTORS = Path(__file__).parents[1] / "vectors/controllers"
 SUBJECTS = sorted(path.name.removesuffix(".steps.json") for path in VECTORS.glob("*.steps.json"))
-QUIET_SECONDS = 0.35
+QUIET_SECONDS, PACE = 0.3, 0.3
 KNOWN: dict[str, set[str]] = {}
 """By subject: step, path and field."""
 
@@ -53,7 +53,7 @@ def differences(wanted: Any, found: Any) -> dict[str, tuple[Any, Any]]:
 @pytest.mark.parametrize("subject", SUBJECTS)
 async def test_controllers_bring_about_what_the_real_ones_do(client: Client, subject: str) -> None:
     steps = json.loads((VECTORS / f"{subject}.steps.json").read_text())
-    situation = Situation(client.call, f"here-{subject}", QUIET_SECONDS)
+    situation = Situation(client.call, f"here-{subject}", QUIET_SECONDS, PACE)
     found = await situation.play(steps)
     told = differences(json.loads((VECTORS / f"{subject}.json").read_text()), found)
     known = KNOWN.get(subject, set())
