@@ -187,3 +187,20 @@ async def test_a_settled_deployment_is_left_alone(cluster: Site) -> None:
     before = cluster.writes()
     await cluster.settle(300)
     assert cluster.writes() == before
+
+
+async def test_an_annotation_takes_it_back_to_a_revision(cluster: Site) -> None:
+    await rolled_out(cluster, replicas=1)
+    template = {"spec": {"containers": [{"name": "c", "image": "nginx:2"}]}}
+    await cluster.api.patch(DEPLOYMENTS, "web", {"spec": {"template": template}}, "default")
+    await cluster.settle()
+    await cluster.until(lambda: available(cluster, 1))
+    for wanted, reason in (("1", "DeploymentRollback"), ("7", "DeploymentRollbackRevisionNotFound")):
+        notes = {"deprecated.deployment.rollback.to": wanted}
+        await cluster.api.patch(DEPLOYMENTS, "web", {"metadata": {"annotations": notes}}, "default")
+        await cluster.settle()
+        now = cluster.api.one(DEPLOYMENTS, "web")
+        assert now["spec"]["template"]["spec"]["containers"][0]["image"] == "nginx"
+        assert "deprecated.deployment.rollback.to" not in now["metadata"]["annotations"]
+        assert reason in {event["reason"] for event in cluster.api.all(EVENTS)}
+    assert "pod-template-hash" not in now["spec"]["template"]["metadata"]["labels"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 
-from edgelab.edgesite.controllers.deployment import progress, revisions, rollout
+from edgelab.edgesite.controllers.deployment import progress, revisions, rollback, rollout
 from edgelab.edgesite.controllers.support.adoption import claim
 from edgelab.edgesite.controllers.support.cluster import Cluster
 from edgelab.edgesite.controllers.support.pods import is_finished
@@ -71,6 +71,10 @@ class DeploymentController:
         rollout_ = _Pass(self._cluster, self._events, deployment, revisions.oldest_first(replica_sets))
         if is_deleting(deployment):
             return await rollout_.report()
+        wanted = rollback.target(deployment)
+        if wanted is not None and not deployment["spec"].get("paused"):
+            await rollback.roll_back(self._cluster, self._events, deployment, replica_sets, wanted)
+            return None
         pods = [pod for rs in replica_sets for pod in self._pods.owned(rs["metadata"]["uid"])]
         return await rollout_.run(pods)
 
@@ -160,7 +164,7 @@ class _Pass:
         latest = active[0] if len(active) == 1 else new if not active else None
         if latest is not None:
             await self._resize(latest, self.limit.desired)
-        elif new is not None and count_available(new) >= self.limit.desired:
+        elif new is not None and rollout.count_available(new) >= self.limit.desired:
             for replica_set in self.old():
                 await self._resize(replica_set, 0)
         elif self.limit.rolling and active:
@@ -290,9 +294,3 @@ class _Pass:
     def _have(self, replica_set: Obj) -> Obj:
         self.sets[replica_set["metadata"]["name"]] = replica_set
         return replica_set
-
-
-def count_available(replica_set: Obj) -> int:
-    """Available pods of a saturated ReplicaSet; -1 when its size has not been reached."""
-    available = rollout.count([replica_set], "availableReplicas")
-    return available if available >= rollout.size(replica_set) else -1

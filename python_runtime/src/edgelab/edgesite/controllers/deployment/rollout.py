@@ -130,3 +130,9 @@ def proportional(limit: Limits, active: Sequence[Obj], maxima: dict[str, int]) -
         biggest = ordered[0]["metadata"]["name"]
         sizes[biggest] = max(0, sizes[biggest] + left)
     return sizes
+
+
+def count_available(replica_set: Obj) -> int:
+    """Available pods of a saturated ReplicaSet; -1 when its size has not been reached."""
+    available = count([replica_set], "availableReplicas")
+    return available if available >= size(replica_set) else -1
