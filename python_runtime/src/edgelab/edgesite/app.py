@@ -37,6 +37,7 @@ from edgelab.edgesite.apiserver.schema import Catalogue
 from edgelab.edgesite.apiserver.server import ApiServer
 from edgelab.edgesite.apiserver.service import ApiService
 from edgelab.edgesite.apiserver.tokens import Tokens
+from edgelab.edgesite.collection import GarbageCollection
 from edgelab.edgesite.controllers.support.cluster import Cluster
 from edgelab.edgesite.encryption.guard import Unencrypted
 from edgelab.edgesite.operation import copies, datadir
@@ -109,6 +110,7 @@ class Site:
             self._server,
             self._renewal,
             self._custom,
+            GarbageCollection(self._clock),
             *controllers.build(
                 self.api, self._clock, self.keys.ca_pem.decode(), cluster=cluster, trust=self._trust
             ),

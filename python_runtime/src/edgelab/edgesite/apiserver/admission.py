@@ -58,7 +58,7 @@ class DefaultAdmission:
         if kind.group == "" and kind.name == "Pod":
             self._pod(obj)
         elif kind.group == "" and kind.name == "Service":
-           self._addresses.give(obj)
+            self._addresses.give(obj)
         elif kind.group == "" and kind.name in IN_USE:
             present = obj["metadata"].get("finalizers") or []
             obj["metadata"]["finalizers"] = list(dict.fromkeys([*present, IN_USE[kind.name]]))
