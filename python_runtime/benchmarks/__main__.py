@@ -22,10 +22,11 @@ def names() -> list[str]:
 
 
 def show(title: str, results: list[Result]) -> None:
-    """Print one table; the first row is the reference of the ratios."""
+    """Print one table; the first row is the reference of the ratios, until another one is."""
     print(f"\n{title}")
     reference = results[0].value
     for result in results:
+        reference = result.value if result.is_reference else reference
         ratio = result.value / reference if reference else float("nan")
         print(f"  {result.label:<58} {result.value:>12,.1f} {result.unit:<8} x{ratio:.2f}")
 

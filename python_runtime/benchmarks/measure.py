@@ -15,6 +15,13 @@ class Result(NamedTuple):
     label: str
     value: float
     unit: str
+    is_reference: bool = False
+    """Whether the ratios of the rows after it are to this one."""
+
+
+def goal(label: str, value: float, unit: str) -> Result:
+    """What is to be reached (`at most`, `at least`): the ratios are to it."""
+    return Result(f"goal: {label}", value, unit, is_reference=True)
 
 
 def rate(label: str, work: Callable[[], object], count: int, unit: str = "1/s") -> Result:
