@@ -199,6 +199,35 @@ async def test_a_pod_that_fits_nowhere_says_why(server: Server, api: HttpClient,
     assert "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector." in described
 
 
+async def test_a_more_important_pod_gets_the_place_of_another(
+    server: Server, api: HttpClient, node: Kubelet
+) -> None:
+    requests = MANIFEST.replace("image:", 'resources: {requests: {cpu: "600m"}}, image:')
+    await kubectl(server, "apply", "-f", "-", text=requests)
+    await kubectl(server, "rollout", "status", "deployment/web", "--timeout=20s")
+    await kubectl(server, "create", "priorityclass", "urgent", "--value=1000")
+    urgent = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "urgent"},
+        "spec": {
+            "priorityClassName": "urgent",
+            "containers": [{"name": "c", "image": "x", "resources": {"requests": {"cpu": "600m"}}}],
+        },
+    }
+    await api.create(PODS, urgent, "default")
+
+    async def runs() -> bool:
+        return (await api.get(PODS, "urgent", "default"))["status"]["phase"] == "Running"
+
+    await until(runs)
+    pods = (await api.list(PODS, "default", label_selector="app=web")).items
+    assert sorted(bool(pod["spec"].get("nodeName")) for pod in pods) == [False, True, True]
+    told = (await api.list(EVENTS, "default", field_selector="reason=Preempted")).items
+    uid = (await api.get(PODS, "urgent", "default"))["metadata"]["uid"]
+    assert [event["message"] for event in told] == [f"Preempted by pod {uid} on node edge1"]
+
+
 async def test_a_client_outlives_a_killed_server_without_repeated_events(
     server: Server, api: HttpClient, node: Kubelet
 ) -> None:
