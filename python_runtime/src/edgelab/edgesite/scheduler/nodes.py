@@ -32,6 +32,11 @@ def is_selected(spec: Mapping[str, Any], present: Mapping[str, str], name: str) 
     return any(is_term(term, present, name) for term in required.get("nodeSelectorTerms") or ())
 
 
+def term_matches(term: Mapping[str, Any], node: Obj) -> bool:
+    """Whether a term of a node selector selects the node."""
+    return is_term(term, labels(node), node["metadata"]["name"])
+
+
 def is_term(term: Mapping[str, Any], present: Mapping[str, str], name: str) -> bool:
     """Whether all expressions of a term hold; a term without any matches nothing."""
     expressions, fields = term.get("matchExpressions") or (), term.get("matchFields") or ()
