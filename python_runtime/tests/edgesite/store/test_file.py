@@ -15,7 +15,7 @@ from tests.edgesite.store.stores import encoder, key, opened, state
 from edgelab.daemon.clock import SYSTEM
 from edgelab.daemon.errors import Fatal
 from edgelab.edgesite.store import Compacted, Key, Store, StoreFailed
-from edgelab.edgesite.store.schema import APPLICATION_ID, VERSION
+from edgelab.edgesite.store.schema import APPLICATION_ID, VERSION, unusable
 
 LAYOUT_1 = Path(__file__).parent.parent / "vectors" / "state.layout1.db"
 """Written by the version before checksums: three config maps, a node, one change after the compaction."""
@@ -173,6 +173,36 @@ async def test_an_io_error_refuses_writes_and_nothing_of_them_is_kept(tmp_path: 
         await store.put(key("c"), encoder("again"))
     async with opened(tmp_path) as store:
         assert state(store) == {"a": "kept", "c": "again"}
+
+
+async def test_a_disk_with_hardly_any_room_is_not_called_well_for_a_small_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path) as store:
+        connection = store._disk._connection
+        connection.execute("PRAGMA query_only=ON")
+        with pytest.raises(StoreFailed):
+            await store.put(key("a"), encoder(1))
+        connection.execute("PRAGMA query_only=OFF")
+        with monkeypatch.context() as patched:
+            patched.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 4096))
+            with pytest.raises(StoreFailed, match="database space exceeded"):
+                await store.probe()
+            assert store.refusal is not None
+        await store.probe()
+        assert store.refusal is None
+
+
+def test_a_disk_that_is_full_at_the_start_is_named(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(Fatal, match=f"{tmp_path}"):
+            Store(tmp_path, SYSTEM)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    full = unusable(tmp_path / "state.db", sqlite3.OperationalError("database or disk is full"))
+    assert f"the disk of {tmp_path} is full; a few MiB of room are enough" in str(full)
 
 
 class Reversed:

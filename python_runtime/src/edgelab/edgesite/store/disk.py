@@ -8,6 +8,7 @@ Rows carry a checksum: one that does not fit is reported (`Damaged`) and never h
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -127,7 +128,11 @@ class Disk:
             raise
 
     def probe(self) -> None:
-        """Write something that changes nothing, through to the disk. Raises sqlite3.Error."""
+        """Write something that changes nothing, through to the disk. Raises sqlite3.Error, also when so
+        little room is left that only something so small could be written.
+        """
+        if shutil.disk_usage(self.path.parent).free < SPARE_BYTES:
+            raise sqlite3.OperationalError("database or disk is full")
         self.set_meta("probe", self.meta("probe", 0) + 1)
 
     def events(self, bucket: str, after: int, until: int) -> list[Event]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgelab.daemon.errors import Fatal
-from edgelab.edgesite.store.errors import Damaged
+from edgelab.edgesite.store.errors import Damaged, is_full
 from edgelab.edgesite.store.rows import checksum, read
 
 VERSION = 2
@@ -81,6 +81,8 @@ def unusable(path: Path, error: sqlite3.Error) -> Fatal:
     torn = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
     if isinstance(error, Damaged) or getattr(error, "sqlite_errorcode", 0) & 0xFF in torn:
         return damaged(path, error)
+    if is_full(error):
+        return Fatal(f"cannot open {path}: the disk of {path.parent} is full; a few MiB of room are enough")
     return Fatal(f"cannot use {path}: {error}")
 
 
