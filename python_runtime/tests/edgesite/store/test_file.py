@@ -193,6 +193,25 @@ async def test_a_disk_with_hardly_any_room_is_not_called_well_for_a_small_write(
         assert store.refusal is None
 
 
+async def test_a_sound_file_is_opened_and_read_without_a_byte_of_room(tmp_path: Path) -> None:
+    """As after a kill on a full disk: everything is in the write-ahead log, and nothing can be written."""
+    async with opened(tmp_path / "one") as store:
+        await store.put(key("a"), encoder("kept"))
+        shutil.copytree(tmp_path / "one", tmp_path / "two")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    room = (tmp_path / "two/state.db-shm").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        async with opened(tmp_path / "two") as store:
+            assert state(store) == {"a": "kept"}
+            assert store._disk._connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+            with pytest.raises(StoreFailed):
+                await store.put(key("b"), encoder("x" * 50000))
+            assert state(store) == {"a": "kept"}
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 def test_a_disk_that_is_full_at_the_start_is_named(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))

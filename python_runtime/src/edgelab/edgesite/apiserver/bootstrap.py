@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 from typing import Any
 
 from edgelab.daemon.errors import Fatal
@@ -13,6 +14,8 @@ from edgelab.edgesite.apiserver.context import Context
 from edgelab.edgesite.apiserver.registry import Registry
 from edgelab.edgesite.store import StoreFailed
 from edgelab.objects.status import ApiError
+
+log = logging.getLogger("edgesite.bootstrap")
 
 Obj = dict[str, Any]
 
@@ -140,6 +143,8 @@ async def _ensure(registry: Registry, obj: Obj, *, replace: bool = False) -> Non
         elif replace:
             await registry.update(kind, namespace, name, obj, Context())
     except StoreFailed as error:
-        raise Fatal(f"cannot start: {error}") from error
+        if not present:
+            raise Fatal(f"cannot start: {error}") from error
+        log.error("%s %s stays as it is: %s", kind.name, name, error)  # reads are worth more
     except ApiError as error:
         raise RuntimeError(f"cannot bootstrap {kind.name} {name}: {error}") from error

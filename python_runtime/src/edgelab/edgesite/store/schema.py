@@ -39,8 +39,9 @@ RESTORE = "put it aside and restore a backup: edgesite restore FILE --force"
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Make the file one of this version. Raises Fatal, naming the file and the fix."""
     run = connection.execute
-    run("PRAGMA auto_vacuum=INCREMENTAL")  # before the first table, or never
     version = examine(connection, path)
+    if not version:  # before the first table, or never; and it would write to a file that may have no room
+        run("PRAGMA auto_vacuum=INCREMENTAL")
     run("PRAGMA journal_mode=WAL")
     run("PRAGMA synchronous=FULL")
     run("PRAGMA cache_size=-2048")
