@@ -11,7 +11,7 @@ from edgelab.edgesite.apiserver.schema import Catalogue, Node
 from edgelab.kube.interface import Resource
 
 if TYPE_CHECKING:
-    from edgelab.edgesite.apiserver.custom.rules import Rules
+    from edgelab.edgesite.apiserver.custom.rules import SchemaRules
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
@@ -24,7 +24,7 @@ class CustomVersion:
     scale: dict[str, str] | None
     selectable: tuple[str, ...]
     storage_version: str
-    rules: Rules | None = None
+    rules: SchemaRules | None = None
     """The rules (CEL) in the schema."""
     deprecation: str = ""
     """What clients of this version are warned of."""

@@ -116,7 +116,7 @@ class Registry:
                 context.warnings += objects.warnings(obj, old)
             causes = objectmeta.validate_update(obj, old) if old is not None else []
             causes += objectmeta.validate(obj, kind)
-            return causes + objects.problems(kind, obj, old, subresource)
+            return causes + objects.problems(kind, obj, context, old, subresource)
         if not subresource:
             context.warnings += strategy_for(kind.group, kind.name).warnings(obj, old)
         if old is None:

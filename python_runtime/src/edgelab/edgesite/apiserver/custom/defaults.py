@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from edgelab.edgesite.apiserver.custom import embedded, pruning, validating
+from edgelab.edgesite.apiserver.custom import embedded, internal, pruning, validating
 from edgelab.edgesite.apiserver.custom.errors import Cause, child, invalid, key
 from edgelab.edgesite.apiserver.schema import Node
 from edgelab.objects.patch.json import same
@@ -45,7 +45,22 @@ def _default(schema: Obj, path: str, *, inside_meta: bool) -> list[Cause]:
         if causes_meta:
             return causes + causes_meta
     found = validating.validate(value, node)
+    if not found and not inside_meta:
+        found = _broken_rules(schema, value)
     return causes + [_below(cause, path) for cause in found]
+
+
+def _broken_rules(schema: Obj, value: Any) -> list[Cause]:
+    """Defaults must keep the rules that apply to them, as if they had not changed and as if they were new."""
+    if not any(inner.get("x-kubernetes-validations") for inner in internal.inner_schemas(schema)):
+        return []
+    from edgelab.edgesite.apiserver.custom import rules  # noqa: PLC0415
+
+    found = rules.for_schema(schema, root=False)
+    if found is None:
+        return []
+    causes, _ = found.check(value, value, None)
+    return causes or found.check(value, None, None)[0]
 
 
 def _below(cause: Cause, path: str) -> Cause:

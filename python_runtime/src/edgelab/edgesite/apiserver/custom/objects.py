@@ -7,6 +7,7 @@ from typing import Any
 
 from edgelab.edgesite.apiserver import names
 from edgelab.edgesite.apiserver.conform import Conformer
+from edgelab.edgesite.apiserver.context import Context
 from edgelab.edgesite.apiserver.custom import embedded, lists, pruning, validating
 from edgelab.edgesite.apiserver.custom.correlation import Correlation
 from edgelab.edgesite.apiserver.custom.errors import Cause, blocks, invalid
@@ -71,7 +72,9 @@ def terminating(kind: Kind, body: Any) -> ApiError:
     return ApiError(403, f'{kind.qualified} "{name}" is forbidden: {text}', details=details)
 
 
-def problems(kind: Kind, obj: Obj, old: Obj | None = None, subresource: str = "") -> list[Cause]:
+def problems(
+    kind: Kind, obj: Obj, context: Context, old: Obj | None = None, subresource: str = ""
+) -> list[Cause]:
     """What is wrong with an object besides its metadata; `old` is what an update changes."""
     node, custom = kind.schema, kind.custom
     assert custom is not None
@@ -91,7 +94,9 @@ def problems(kind: Kind, obj: Obj, old: Obj | None = None, subresource: str = ""
         return causes
     if blocks(causes):
         return [*causes, invalid("", None, NOT_CHECKED)]
-    return causes + custom.rules.check(obj, old, correlation)
+    broken, forgiven = custom.rules.check(obj, old, correlation)
+    context.warnings += forgiven
+    return causes + broken
 
 
 def _status(obj: Obj, node: Node, correlation: Correlation | None) -> list[Cause]:

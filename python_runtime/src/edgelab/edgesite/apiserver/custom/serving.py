@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from edgelab.edgesite.apiserver.custom import internal
 from edgelab.edgesite.apiserver.custom.conditions import is_true
 from edgelab.edgesite.apiserver.custom.definition import Definition
 from edgelab.edgesite.apiserver.kinds import CustomVersion, Kind, version_rank
 from edgelab.edgesite.apiserver.schema import Node
 from edgelab.kube.interface import Resource
+
+if TYPE_CHECKING:
+    from edgelab.edgesite.apiserver.custom.rules import SchemaRules
 
 Obj = dict[str, Any]
 
@@ -45,6 +49,7 @@ def _kind(crd: Obj, version: Obj, storage: str, shared: Definition) -> Kind:
         deprecation=_deprecation(spec, version),
         terminating=is_true(crd, "Terminating"),
         definition=shared,
+        rules=_rules(version),
     )
     return Kind(
         Resource(
@@ -64,6 +69,18 @@ def _kind(crd: Obj, version: Obj, storage: str, shared: Definition) -> Kind:
         custom=custom,
         storage_api_version=f"{spec['group']}/{storage}",
     )
+
+
+def _rules(version: Obj) -> SchemaRules | None:
+    """The rules of a version; what reads them is only loaded when there are some."""
+    schema = (version.get("schema") or {}).get("openAPIV3Schema")
+    if schema is None or not any(
+        inner.get("x-kubernetes-validations") for inner in internal.inner_schemas(schema)
+    ):
+        return None
+    from edgelab.edgesite.apiserver.custom import rules  # noqa: PLC0415
+
+    return rules.for_schema(schema)
 
 
 def _deprecation(spec: Obj, version: Obj) -> str:
