@@ -88,7 +88,7 @@ list(string).join() -> string; list(string).join(string) -> string
 """
 LISTS = """
 list(A).slice(int, int) -> list(A)
-list(A).flatten() -> list(A); list(A).flatten(int) -> list(dyn)
+list(list(A)).flatten() -> list(A); list(dyn).flatten(int) -> list(dyn)
 list(A).distinct() -> list(A)
 list(A).reverse() -> list(A)
 list(A).first() -> optional(A); list(A).last() -> optional(A)

@@ -66,20 +66,18 @@ def _select(node: Node) -> Program:
         env.spend(0 if test else 1)
         wrapped = isinstance(target, Optional)
         if wrapped:
-            if not target.present:
-                return False if test else NONE
-            target = target.value
+            target = target.value if target.present else Struct()
         if not isinstance(target, dict):
             raise CelError(NO_OVERLOAD)
-        if test:
-            return name in target or (isinstance(target, Struct) and reserved in target)
-        if reserved in target and isinstance(target, Struct):
-            found = target[reserved]
-            return Optional(True, found) if wrapped or wants else found
-        if name in target:
-            return Optional(True, target[name]) if wrapped or wants else target[name]
-        if wrapped or wants:
-            return NONE
+        struct = isinstance(target, Struct)
+        key = reserved if struct and reserved in target else name
+        if test or wrapped or wants:
+            present = key in target and not (struct and target[key] is None)
+            if test:
+                return present
+            return Optional(True, target[key]) if present else NONE
+        if key in target:
+            return target[key]
         raise CelError(f"no such key: {name}")
 
     return run

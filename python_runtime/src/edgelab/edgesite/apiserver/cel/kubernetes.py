@@ -13,6 +13,7 @@ from edgelab.edgesite.apiserver import names
 from edgelab.edgesite.apiserver.cel.nodes import CelError
 from edgelab.edgesite.apiserver.cel.values import NO_OVERLOAD, NONE, Optional
 from edgelab.edgesite.apiserver.custom import formats
+from edgelab.edgesite.apiserver.custom.golang import quote
 from edgelab.objects import quantity
 
 SEMVER = re.compile(
@@ -20,6 +21,8 @@ SEMVER = re.compile(
     r"(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?"
     r"(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?"
 )
+SMALL = re.compile(r"[mun]$|\.\d*[KMGTPE]i$")
+"""Quantities that Go does not keep as an integer, even if they are one."""
 Check = Callable[[str], list[str]]
 
 
@@ -28,6 +31,7 @@ class Quantity:
     """An amount of a resource."""
 
     amount: Decimal
+    whole: bool = True
     type_name: ClassVar[str] = "kubernetes.Quantity"
 
     def __str__(self) -> str:
@@ -56,7 +60,7 @@ def _quantity(text: Any) -> Quantity:
     if not isinstance(text, str):
         raise CelError(NO_OVERLOAD)
     try:
-        return Quantity(quantity.parse(text))
+        return Quantity(quantity.parse(text), SMALL.search(text) is None)
     except ValueError as error:
         raise CelError(
             "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
@@ -82,7 +86,9 @@ def _as_integer(value: Quantity) -> int:
 
 
 def _is_integer(value: Quantity) -> bool:
-    return value.amount == value.amount.to_integral_value() and -(2**63) <= value.amount < 2**63
+    return (
+        value.whole and value.amount == value.amount.to_integral_value() and -(2**63) <= value.amount < 2**63
+    )
 
 
 def _semver(text: Any, normalize: bool = False) -> Semver:
@@ -153,7 +159,7 @@ def _compare(left: Any, right: Any) -> int:
 
 def _prefix(check: Check) -> Check:
     """The checks of names that something will be appended to."""
-    return lambda text: check(f"{text[:-1]}a" if text.endswith("-") else text)
+    return lambda text: check(f"{text[:-2]}a" if len(text) > 1 and text.endswith("-") else text)
 
 
 def _fits(name: str, problem: str) -> Check:
@@ -172,7 +178,9 @@ FORMATS: dict[str, Check] = {
     "dns1123SubdomainPrefix": _prefix(names.subdomain),
     "labelValue": names.label_value,
     "qualifiedName": names.qualified,
-    "uri": _fits("uri", "invalid URL"),
+    "uri": lambda text: (
+        [] if formats.fits("uri", text) else [f"parse {quote(text)}: invalid URI for request"]
+    ),
     "uuid": _fits("uuid", "does not match the UUID format"),
 }
 

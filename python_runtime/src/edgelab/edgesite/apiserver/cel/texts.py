@@ -21,6 +21,7 @@ from edgelab.edgesite.apiserver.custom import patterns
 
 UPPER = {code: code - 32 for code in range(ord("a"), ord("z") + 1)}
 LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 CLAUSE = re.compile(r"%(?:%|(?:\.(\d+))?(.))", re.S)
 INTEGERS = {"b": "b", "o": "o", "d": "d"}
 
@@ -124,7 +125,9 @@ def _clause(verb: str, precision: str | None, value: Any) -> str:
         found = found.hex() if isinstance(found, bytes) else format(found, "x") if is_number(found) else found
         return found.upper() if verb == "X" else str(found)
     if verb in "fe" and is_number(value):
-        return format(float(value), f".{precision or 6}{verb}")
+        found = format(float(value), f".{precision or 6}{verb}")
+        mantissa, _, exponent = found.partition("e")
+        return f"{mantissa}×10{exponent.lstrip('+').translate(RAISED)}" if exponent else found  # noqa: RUF001
     if verb in "dboxXfe":
         raise CelError(f"error during formatting: %{verb} clause cannot be given {type(value).__name__}")
     raise CelError(f'could not parse formatting clause: unrecognized formatting clause "{verb}"')
