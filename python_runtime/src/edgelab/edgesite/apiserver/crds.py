@@ -10,7 +10,7 @@ from typing import Any
 from edgelab.daemon.clock import Clock, rfc3339
 from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.context import Context
-from edgelab.edgesite.apiserver.custom import conditions, conversion, serving
+from edgelab.edgesite.apiserver.custom import conditions, conversion, services, serving
 from edgelab.edgesite.apiserver.custom.definition import Definition
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.registry import Registry
@@ -144,7 +144,7 @@ class CustomResources:
             await self._terminating(name, *never, release=True)
             return
         plural = crd["status"]["acceptedNames"]["plural"]
-        kind = self._registry.kinds.for_plural(crd["spec"]["group"], plural)
+        kind = serving.plain(self._registry.kinds.for_plural(crd["spec"]["group"], plural))
         while kind is not None and (left := list(self._store.entries(kind.bucket))):
             for entry in left:
                 if not codec.decode(entry.data)["metadata"].get("deletionTimestamp"):
@@ -155,7 +155,7 @@ class CustomResources:
 
     def _shared(self, crd: Obj) -> Definition:
         """What the versions share; the same as before while schemas and conversion are."""
-        name, found = crd["metadata"]["name"], serving.definition(crd)
+        name, found = crd["metadata"]["name"], serving.definition(crd, services.resolver(self._store))
         known = self._definitions.get(name)
         if known is None or known.source != found.source:
             known = self._definitions[name] = found

@@ -14,6 +14,7 @@ from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.accept import Wanted
 from edgelab.edgesite.apiserver.bodies import Bodies, read_json, read_yaml
 from edgelab.edgesite.apiserver.context import Context, Target, User
+from edgelab.edgesite.apiserver.custom import conversion
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.options import typed
 from edgelab.edgesite.apiserver.presenting import Lines, Presenter
@@ -56,6 +57,9 @@ class ResourceHandler:
         """Answer, or raise ApiError."""
         if kind.verbs == ("create",):
             return await self._review(request, kind, path, user)
+        if path.name and conversion.is_converted(kind):
+            await request.read()  # nothing may be waited for between the preparation and the use
+            await self._service.registry.prepare(kind, path.namespace, path.name)
         if path.name:
             return await self._on_object(request, kind, path, user, wanted)
         if request.method == "GET":

@@ -1,20 +1,36 @@
-"""The part of JSONPath that printer columns use: `.a.b`, `['a.b']`, `[0]`, `[*]`, `[?(@.k=="v")]`."""
+"""JSONPath as printer columns use it (`client-go/util/jsonpath`).
+
+`.a.b`, `['a.b']`, `[0]`, `[-1]`, `[0,2]`, `[1:3]`, `[*]`, `..a`, `[?(@.k == "v")]` and `[?(@.k)]`.
+"""
 
 from __future__ import annotations
 
 import functools
+import operator
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 _STEP = re.compile(
-    r"\.(?P<field>(?:\\.|[^.\[\]\\])+)"
-    r"|\[(?P<index>-?\d+)\]"
-    r"|\[(?P<all>\*)\]"
+    r"\.\.(?P<deep>[^.\[\]]+)"
+    r"|\.(?P<field>(?:\\.|[^.\[\]\\])+)"
+    r"|\[\?\((?P<filter>.*?)\)\]"
     r"|\[['\"](?P<quoted>[^'\"]+)['\"]\]"
-    r"|\[\?\(@\.(?P<key>[\w.]+)\s*==\s*['\"]?(?P<value>[^'\")]*)['\"]?\)\]"
+    r"|\[(?P<slice>-?\d*:-?\d*(?::-?\d*)?)\]"
+    r"|\[(?P<index>-?\d+(?:,-?\d+)*)\]"
+    r"|\[(?P<all>\*)\]"
 )
+_FILTER = re.compile(r"\s*@(?P<path>[^=!<>\s]*)\s*(?:(?P<operator>==|!=|<=|>=|<|>)\s*(?P<value>.+?))?\s*")
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    "==": operator.eq,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 Path = Callable[[Any], list[Any]]
+Step = Callable[[Any], Iterator[Any]]
 
 
 @functools.lru_cache(maxsize=512)
@@ -26,32 +42,83 @@ def compile_path(text: str) -> Path:
         match = _STEP.match(text, position)
         if match is None:
             return lambda node: []
-        steps.append(match.groupdict())
+        steps.append(_step(match))
         position = match.end()
 
     def find(node: Any) -> list[Any]:
         found = [node]
         for step in steps:
-            found = [value for item in found for value in _take(item, step)]
+            found = [value for item in found for value in step(item)]
         return found
 
     return find
 
 
-def _take(node: Any, step: dict[str, str | None]) -> Iterator[Any]:
-    name = step["quoted"] or (step["field"] or "").replace("\\.", ".")
-    if name == "*" or step["all"]:
-        yield from node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    elif name and isinstance(node, dict) and name in node:
+def _step(match: re.Match[str]) -> Step:
+    kind, text = match.lastgroup or "", match[match.lastgroup or 0]
+    if kind == "deep":
+        return lambda node: _deep(node, text)
+    if kind == "filter":
+        return _filter(text)
+    if kind == "slice":
+        parts = [int(part) if part else None for part in text.split(":")]
+        return lambda node: iter(node[slice(*parts)]) if isinstance(node, list) else iter(())
+    if kind == "index":
+        places = [int(part) for part in text.split(",")]
+        return lambda node: _at(node, places)
+    name = text.replace("\\.", ".") if kind == "field" else text
+    return _every if name == "*" else lambda node: _field(node, name)
+
+
+def _field(node: Any, name: str) -> Iterator[Any]:
+    if isinstance(node, dict) and name in node:
         yield node[name]
-    elif step["index"] is not None and isinstance(node, list):
-        index = int(step["index"])
-        if -len(node) <= index < len(node):
-            yield node[index]
-    elif step["key"] and isinstance(node, list):
-        for item in node:
-            inner: Any = item
-            for part in step["key"].split("."):
-                inner = inner.get(part) if isinstance(inner, dict) else None
-            if inner is not None and str(inner) == step["value"]:
+
+
+def _every(node: Any) -> Iterator[Any]:
+    yield from node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+
+
+def _at(node: Any, places: list[int]) -> Iterator[Any]:
+    if isinstance(node, list):
+        yield from (node[place] for place in places if -len(node) <= place < len(node))
+
+
+def _deep(node: Any, name: str) -> Iterator[Any]:
+    if isinstance(node, dict):
+        yield from _field(node, name)
+    for inner in _every(node):
+        yield from _deep(inner, name)
+
+
+def _filter(text: str) -> Step:
+    match = _FILTER.fullmatch(text)
+    if match is None:
+        return lambda node: iter(())
+    left, name, right = compile_path(match["path"]), match["operator"], _literal(match["value"] or "")
+
+    def run(node: Any) -> Iterator[Any]:
+        for item in node if isinstance(node, list) else ():
+            found = left(item)
+            if found and (name is None or _holds(name, found[0], right)):
                 yield item
+
+    return run
+
+
+def _holds(name: str, left: Any, right: Any) -> bool:
+    if isinstance(left, bool):
+        left = "true" if left else "false"
+    try:
+        return _COMPARE[name](left, right)
+    except TypeError:
+        return False
+
+
+def _literal(text: str) -> Any:
+    if text[:1] in ("'", '"') and text[-1:] == text[:1]:
+        return text[1:-1]
+    try:
+        return float(text) if "." in text else int(text)
+    except ValueError:
+        return text

@@ -35,6 +35,7 @@ class LocalApi:
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Obj:
         """Read one object."""
         kind = self._kind(resource)
+        await self._service.registry.prepare(kind, namespace or "", name)
         entry = self._service.registry.get(kind, namespace or "", name)
         return codec.decode(codec.convert(entry.data, kind))
 
@@ -90,6 +91,7 @@ class LocalApi:
         kind = self._kind(resource)
         where = namespace or obj["metadata"].get("namespace") or ""
         name = obj["metadata"]["name"]
+        await self._service.registry.prepare(kind, where, name)
         data = await self._service.update(Target(kind, where, name, subresource or ""), obj, Context())
         return codec.decode(data)
 
@@ -107,6 +109,7 @@ class LocalApi:
         kind = self._kind(resource)
         body = msgspec.json.decode(patch) if isinstance(patch, bytes) else patch
         context = Context(field_manager="edgesite")
+        await self._service.registry.prepare(kind, namespace or "", name)
         return codec.decode(
             await self._service.patch(
                 Target(kind, namespace or "", name, subresource or ""), body, patch_type, context
@@ -118,5 +121,6 @@ class LocalApi:
     ) -> Obj:
         """Delete; `options` is a DeleteOptions object."""
         kind = self._kind(resource)
+        await self._service.registry.prepare(kind, namespace or "", name)
         entry, _ = await self._service.registry.delete(kind, namespace or "", name, options or {}, Context())
         return codec.decode(codec.convert(entry.data, kind))

@@ -192,3 +192,11 @@ def changed(new: Obj, old: Obj, *, kube: bool = True) -> list[Cause]:
 def validate_update(new: Obj, old: Obj) -> list[Cause]:
     """The same where finalizers are anybody's: custom resources, and what `rest` checks for all kinds."""
     return changed(new, old, kube=False)
+
+
+def content(kind: Kind, obj: Obj) -> Obj:
+    """What a generation counts."""
+    left_out = (
+        {"metadata", "status"} if kind.custom is None or "status" in kind.subresources else {"metadata"}
+    )
+    return {key: value for key, value in obj.items() if key not in left_out}

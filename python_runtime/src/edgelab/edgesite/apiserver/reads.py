@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from edgelab.edgesite.apiserver import codec
+from edgelab.edgesite.apiserver.custom import conversion
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.store import Compacted, Ended, Entry, Event, Overrun, Store
 from edgelab.objects.selectors import (
@@ -82,7 +83,7 @@ def parse_filter(kind: Kind, labels: str, fields: str) -> Filter:
     special = kind.custom.selectable if kind.custom is not None else SELECTABLE.get(kind.bucket, ())
     for term in found.fields.terms:
         if term.field not in ALWAYS and term.field not in special:
-            if special and kind.custom is None:
+            if special or kind.custom is not None:
                 raise ApiError(400, f"field label not supported: {term.field}")
             known = ", ".join(f'"{name}"' for name in (*ALWAYS, *special))
             raise ApiError(400, f'"{term.field}" is not a known field selector: only {known}')
@@ -127,9 +128,10 @@ class Reader:
         if after != ("", ""):
             candidates = (e for e in candidates if (e.key.namespace, e.key.name) > after)
         found = [entry for entry in candidates if where.matches(entry)] if where else list(candidates)
-        if not options.limit or len(found) <= options.limit:
+        page = found[: options.limit] if options.limit else found
+        await conversion.prepare(kind, lambda: [entry.data for entry in page])
+        if len(page) == len(found):
             return Page(found, revision, "", None)
-        page = found[: options.limit]
         remaining = None if where else len(found) - options.limit
         return Page(page, revision, _token(revision, page[-1]), remaining)
 
@@ -169,6 +171,7 @@ class Reader:
                 if initial:
                     batch.append(Change(INITIAL_END, None, None, now))
                 if batch:
+                    await _readable(kind, batch)
                     yield batch
             else:
                 await self._replay(watch, revision_of(version), now)
@@ -176,6 +179,7 @@ class Reader:
                 while True:
                     events = await watch.events(patience)
                     changes = [change for event in events if (change := select(event, where)) is not None]
+                    await _readable(kind, changes)
                     if changes or not events:
                         yield changes
             except Ended:
@@ -190,6 +194,10 @@ class Reader:
             await self.store.replay(watch, after, now)
         except Compacted as error:
             raise ApiError(410, f"too old resource version: {after}") from error
+
+
+async def _readable(kind: Kind, changes: list[Change]) -> None:
+    await conversion.prepare(kind, lambda: [c.entry.data for c in changes if c.entry is not None])
 
 
 INITIAL_END = "INITIAL_END"

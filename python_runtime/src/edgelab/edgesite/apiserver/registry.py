@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from edgelab.daemon.clock import Clock
 from edgelab.edgesite.apiserver import codec, objectmeta, validating
 from edgelab.edgesite.apiserver.context import Context, Target
-from edgelab.edgesite.apiserver.custom import objects
+from edgelab.edgesite.apiserver.custom import conversion, objects
 from edgelab.edgesite.apiserver.deletion import Deletion, finished, plan
 from edgelab.edgesite.apiserver.invalid import Cause, bad, invalid
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
@@ -192,7 +192,7 @@ class Registry:
         entry = self.store.head(key)
         if entry is not None and same(new, old):
             return await self._settled(key, entry)
-        if _is_counted(kind) and _content(kind, new) != _content(kind, old):
+        if _is_counted(kind) and objectmeta.content(kind, new) != objectmeta.content(kind, old):
             new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
         return await self._put(kind, key, new, context)
 
@@ -202,29 +202,27 @@ class Registry:
             await self.store.settled()
         return entry
 
+    def prepare(self, kind: Kind, namespace: str, name: str) -> Awaitable[None]:
+        """Make an object readable that somebody else has to convert. Raises ApiError 500."""
+        return conversion.prepare_at(self.store, kind, self.key(kind, namespace, name))
+
     def _put(self, kind: Kind, key: Key, obj: Obj, context: Context) -> Awaitable[Entry]:
-        stored = codec.to_storage(obj, kind)
+        if conversion.is_converted(kind):
+            return conversion.put(self.store, kind, key, obj, lambda o: self._put_stored(key, o, context))
+        return self._put_stored(key, codec.to_storage(obj, kind), context)
+
+    def _put_stored(self, key: Key, stored: Obj, context: Context) -> Awaitable[Entry]:
         if context.dry_run:
             if self.store.head(key) is None:
                 stored["metadata"].pop("resourceVersion", None)
             return _ready(Entry(key, self.store.revision, codec.encode(stored)))
-
-        def encode(revision: int) -> bytes:
-            stored["metadata"]["resourceVersion"] = str(revision)
-            return codec.encode(stored)
-
-        return self.store.put(key, encode)
+        return self.store.put(key, _encoder(stored))
 
     def _remove(self, kind: Kind, key: Key, obj: Obj, context: Context) -> Awaitable[Entry]:
         stored = codec.to_storage(obj, kind)
         if context.dry_run:
             return _ready(Entry(key, self.store.revision, codec.encode(stored)))
-
-        def encode(revision: int) -> bytes:
-            stored["metadata"]["resourceVersion"] = str(revision)
-            return codec.encode(stored)
-
-        return self.store.delete(key, encode)
+        return self.store.delete(key, _encoder(stored))
 
     async def delete(
         self, kind: Kind, namespace: str, name: str, options: Obj, context: Context
@@ -259,6 +257,14 @@ class Registry:
 
 def _is_counted(kind: Kind) -> bool:
     return kind.custom is not None or strategy_for(kind.group, kind.name).has_generation
+
+
+def _encoder(stored: Obj) -> Callable[[int], bytes]:
+    def encode(revision: int) -> bytes:
+        stored["metadata"]["resourceVersion"] = str(revision)
+        return codec.encode(stored)
+
+    return encode
 
 
 async def _ready(entry: Entry) -> Entry:
@@ -298,11 +304,3 @@ def _limit(kind: Kind, new: Obj, old: Obj, subresource: str) -> Obj:
             "status": {**(old.get("status") or {}), "conditions": conditions},
         }
     return new
-
-
-def _content(kind: Kind, obj: Obj) -> Obj:
-    """What a generation counts."""
-    left_out = (
-        {"metadata", "status"} if kind.custom is None or "status" in kind.subresources else {"metadata"}
-    )
-    return {key: value for key, value in obj.items() if key not in left_out}

@@ -20,8 +20,8 @@ from edgelab.edgesite.apiserver.authorization import Attributes, Authorizer, for
 from edgelab.edgesite.apiserver.context import User
 from edgelab.edgesite.apiserver.documents import Documents
 from edgelab.edgesite.apiserver.handlers import ResourceHandler, respond
-from edgelab.edgesite.apiserver.kinds import Kinds
-from edgelab.edgesite.apiserver.request import ResourcePath, parse_path
+from edgelab.edgesite.apiserver.kinds import Kind, Kinds
+from edgelab.edgesite.apiserver.request import ResourcePath, flag, parse_path
 from edgelab.edgesite.operation.pages import Operation
 from edgelab.edgesite.operation.requests import describe
 from edgelab.objects.status import ApiError
@@ -146,7 +146,8 @@ class ApiServer:
         kind = self._kinds.find(path.group, path.version, path.plural)
         if kind is None or (path.namespace and not kind.resource.namespaced) or not self._fits(kind, path):
             return self._unknown(path)
-        return await self._handler.serve(request, kind, path, user, wanted)
+        answer = await self._handler.serve(request, kind, path, user, wanted)
+        return answer if flag(request.query, "watch") else _warned(kind, answer)
 
     @staticmethod
     def _fits(kind: Any, path: ResourcePath) -> bool:
@@ -193,4 +194,12 @@ def _failure(error: ApiError) -> web.Response:
     seconds = (error.details or {}).get("retryAfterSeconds")
     if seconds:
         response.headers["Retry-After"] = str(seconds)
+    return response
+
+
+def _warned(kind: Kind, response: web.StreamResponse) -> web.StreamResponse:
+    """Whoever uses a deprecated version of a custom resource is told."""
+    if kind.custom is not None and kind.custom.deprecation and not response.prepared:
+        text = kind.custom.deprecation.replace("\\", "\\\\").replace('"', '\\"')
+        response.headers.add("Warning", f'299 - "{text}"')
     return response

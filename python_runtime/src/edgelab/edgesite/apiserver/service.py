@@ -15,7 +15,7 @@ from edgelab.edgesite.apiserver.reads import Reader
 from edgelab.edgesite.apiserver.registry import Change, Registry
 from edgelab.kube.interface import PatchType
 from edgelab.objects import metadata as meta
-from edgelab.objects.status import ApiError, conflict
+from edgelab.objects.status import ApiError, conflict, not_found
 
 Obj = dict[str, Any]
 
@@ -45,14 +45,16 @@ class ApiService:
         self._eviction = Eviction(registry, clock)
         self._clock = clock
 
-    def _known(self, kind: Kind, subresource: str) -> None:
+    def _known(self, kind: Kind, subresource: str, name: str = "") -> None:
+        if subresource not in kind.subresources and kind.custom is not None:
+            raise not_found(kind.plural, name, kind.group)
         if subresource not in kind.subresources:
             raise ApiError(404, "the server could not find the requested resource")
 
     def read_sub(self, target: Target) -> bytes:
         """A subresource, encoded."""
         kind = target.kind
-        self._known(kind, target.subresource)
+        self._known(kind, target.subresource, target.name)
         entry = self.registry.get(kind, target.namespace, target.name)
         data = codec.convert(entry.data, kind)
         if target.subresource == "scale":
@@ -64,7 +66,7 @@ class ApiService:
     async def update(self, target: Target, body: Any, context: Context) -> bytes:
         """Replace an object or a subresource; the new object or subresource, encoded."""
         if target.subresource:
-            self._known(target.kind, target.subresource)
+            self._known(target.kind, target.subresource, target.name)
         if target.subresource == "scale":
             return await self._scale(target, lambda old: body, context)
         entry = await self.registry.update(
@@ -75,7 +77,7 @@ class ApiService:
     async def patch(self, target: Target, body: Any, patch_type: PatchType, context: Context) -> bytes:
         """Patch an object or a subresource; the new object or subresource, encoded."""
         if target.subresource:
-            self._known(target.kind, target.subresource)
+            self._known(target.kind, target.subresource, target.name)
         if target.subresource == "scale":
             return await self._scale(
                 target, lambda old: self.patcher.patched(target.kind, old, body, patch_type), context
@@ -95,7 +97,7 @@ class ApiService:
     async def create_sub(self, target: Target, body: Any, context: Context) -> Obj:
         """POST to a subresource: binding, eviction, token."""
         kind, namespace, name, subresource = target
-        self._known(kind, subresource)
+        self._known(kind, subresource, name)
         if subresource == "token":
             body = tokenrequests.decoded(body, self.registry.kinds, context)
         elif subresource in POSTED:

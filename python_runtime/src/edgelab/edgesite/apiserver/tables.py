@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from edgelab.edgesite.apiserver.custom import golang
 from edgelab.edgesite.apiserver.jsonpath import compile_path
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.printers import PRINTERS, Printer
@@ -18,8 +19,25 @@ NAME = {
     "name": "Name",
     "type": "string",
     "format": "name",
-    "description": "Name must be unique within a namespace.",
+    "description": (
+        "Name must be unique within a namespace. Is required when creating resources, although some resources"
+        " may allow a client to request the generation of an appropriate name automatically. Name is"
+        " primarily intended for creation idempotence and configuration definition. Cannot be updated. More"
+        " info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names"
+    ),
     "priority": 0,
+}
+AGE = {
+    "name": "Age",
+    "type": "date",
+    "jsonPath": ".metadata.creationTimestamp",
+    "description": (
+        "CreationTimestamp is a timestamp representing the server time when this object was created. It is"
+        " not guaranteed to be set in happens-before order across separate operations. Clients may not set"
+        " this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system."
+        " Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/"
+        "sig-architecture/api-conventions.md#metadata"
+    ),
 }
 
 
@@ -50,9 +68,7 @@ def _definition(name: str, kind: str = "string", priority: int = 0) -> Obj:
 
 def _custom(kind: Kind) -> Table:
     assert kind.custom is not None
-    columns = kind.custom.columns
-    if not columns:
-        columns = ({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},)
+    columns: tuple[Obj, ...] = kind.custom.columns or (AGE,)
     definitions = [NAME]
     paths = []
     for column in columns:
@@ -71,24 +87,34 @@ def _custom(kind: Kind) -> Table:
 
 
 def _cell(form: str, values: list[Any], now: dt.datetime) -> Any:
-    if not values or values[0] is None:
-        return "<unknown>" if form == "date" else None
+    """One cell: the first value that was found, if it has the column's type."""
+    if not values:
+        return None
     value = values[0]
-    if form == "date":
-        return _age(value, now)
     if form == "string":
-        return value if isinstance(value, str) else ",".join(map(_text, values))
-    return value
+        return _text(value)
+    if form == "date":
+        return _age(value, now) if isinstance(value, str) else None
+    if form == "boolean":
+        return value if isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if form == "integer" else value
 
 
 def _text(value: Any) -> str:
+    """A value as kubectl's JSONPath printer shows it."""
+    if value is None:
+        return "<nil>"
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    return golang.json(value) if isinstance(value, dict | list) else golang.number(value)
 
 
-def _age(value: Any, now: dt.datetime) -> str:
+def _age(value: str, now: dt.datetime) -> str:
     try:
-        return Printer.age(str(value), now)
+        return Printer.age(value, now)
     except ValueError:
-        return "<unknown>"
+        return "<invalid>"

@@ -6,7 +6,7 @@ version, is converted, and loses what the version asked for does not have.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -14,8 +14,12 @@ import msgspec
 from edgelab.edgesite.apiserver.custom import golang, pruning
 from edgelab.edgesite.apiserver.custom.definition import Definition
 from edgelab.edgesite.apiserver.kinds import Kind
+from edgelab.edgesite.store import Entry, Key, Store
+from edgelab.objects.status import conflict
 
 Obj = dict[str, Any]
+
+MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 
 
 def _prefix(api_version: str) -> bytes:
@@ -66,22 +70,42 @@ def is_settled(data: bytes, definition: Definition) -> bool:
     return not unknown and msgspec.json.encode(obj) == before
 
 
-def needs_webhook(kind: Kind, stored: Iterable[bytes]) -> list[bytes]:
-    """The objects that have to be converted by somebody else before they can be read."""
-    if kind.custom is None or kind.custom.definition.converter is None:
-        return []
+def is_converted(kind: Kind) -> bool:
+    """Whether a webhook converts the objects of a kind."""
+    return kind.custom is not None and kind.custom.definition.converter is not None
+
+
+async def prepare(kind: Kind, stored: Callable[[], Iterable[bytes]]) -> None:
+    """Make stored objects readable; what reads them must follow without waiting. Raises ApiError 500."""
+    converter = kind.custom.definition.converter if kind.custom is not None else None
+    if converter is None:
+        return
     prefix = _prefix(kind.api_version)
-    return [data for data in stored if not data.startswith(prefix)]
+    while True:
+        foreign = [data for data in stored() if not data.startswith(prefix)]
+        missing = [data for data in foreign if not converter.knows(data, kind.api_version)]
+        if not missing:
+            return
+        await converter.prepare(missing, kind.api_version)
 
 
-async def prepare(kind: Kind, stored: Iterable[bytes]) -> None:
-    """Make stored objects readable; what reads them must follow without waiting. Raises ApiError."""
-    foreign = needs_webhook(kind, stored)
-    if foreign:
-        assert kind.custom is not None
-        converter = kind.custom.definition.converter
-        assert converter is not None
-        await converter.prepare(foreign, kind.api_version, kind.name)
+async def prepare_at(store: Store, kind: Kind, key: Key) -> None:
+    """Make one stored object readable, as it is and as the next write will find it. Raises ApiError 500."""
+    found = (store.get, store.head)
+    await prepare(kind, lambda: [entry.data for get in found if (entry := get(key)) is not None])
+
+
+async def put(
+    store: Store, kind: Kind, key: Key, obj: Obj, write_stored: Callable[[Obj], Awaitable[Entry]]
+) -> Entry:
+    """Have an object converted, then write it. Raises ApiError 409 if it was changed meanwhile, 500."""
+    before = store.head(key)
+    stored = await write_converted(obj, kind)
+    if store.head(key) is not before:
+        raise conflict(kind.plural, key.name, MODIFIED, kind.group)
+    entry = await write_stored(stored)
+    await prepare(kind, lambda: [entry.data])
+    return entry
 
 
 def write(obj: Obj, kind: Kind) -> Obj:
@@ -90,8 +114,22 @@ def write(obj: Obj, kind: Kind) -> Obj:
     plain: Obj = golang.plain(obj)
     if kind.storage_api_version == kind.api_version:
         return plain
-    plain["apiVersion"] = kind.storage_api_version
+    return _pruned({**plain, "apiVersion": kind.storage_api_version}, kind)
+
+
+async def write_converted(obj: Obj, kind: Kind) -> Obj:
+    """An object of a version as it is stored. Raises ApiError 500."""
+    converter = kind.custom.definition.converter if kind.custom is not None else None
+    if converter is None or kind.storage_api_version == kind.api_version:
+        return write(obj, kind)
+    [found] = await converter.convert([golang.plain(obj)], kind.storage_api_version)
+    return _pruned(found, kind)
+
+
+def _pruned(obj: Obj, kind: Kind) -> Obj:
+    assert kind.custom is not None
     node = kind.custom.definition.schemas.get(kind.storage_api_version)
     if node is not None:
-        pruning.prune(plain, node, [], root=True)
-    return plain
+        pruning.prune(obj, node, [], root=True)
+        pruning.complete(obj, node)
+    return obj

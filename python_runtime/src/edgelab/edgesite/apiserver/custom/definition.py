@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from edgelab.edgesite.apiserver.schema import Node
 
-Obj = dict[str, Any]
-
-
-class Converter(Protocol):
-    """Who converts objects between versions when their apiVersion is not all that differs."""
-
-    def converted(self, data: bytes, api_version: str) -> Obj:
-        """An object that `prepare` has converted before."""
-        ...
-
-    async def prepare(self, stored: list[bytes], api_version: str, kind: str) -> None:
-        """Have objects converted, so that `converted` knows them. Raises ApiError."""
-        ...
-
-    async def convert(self, objects: list[Obj], api_version: str, kind: str) -> list[Obj]:
-        """Objects in another version. Raises ApiError."""
-        ...
+if TYPE_CHECKING:
+    from edgelab.edgesite.apiserver.custom.converting import WebhookConverter
 
 
 @dataclass(slots=True)
 class Definition:
-    """Schemas by apiVersion; `settled` once no stored object lacks what the schemas say."""
+    """Schemas by apiVersion; `settled` once no stored object lacks what the schemas say.
+
+    `converter` converts where an object's apiVersion is not all that differs between versions.
+    """
 
     schemas: dict[str, Node | None]
-    converter: Converter | None = None
+    converter: WebhookConverter | None = None
     settled: bool = False
     source: Any = field(default=None, repr=False)

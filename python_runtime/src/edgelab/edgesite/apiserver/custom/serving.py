@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgelab.edgesite.apiserver.custom import internal
@@ -12,6 +13,7 @@ from edgelab.edgesite.apiserver.schema import Node
 from edgelab.kube.interface import Resource
 
 if TYPE_CHECKING:
+    from edgelab.edgesite.apiserver.custom.converting import Resolve
     from edgelab.edgesite.apiserver.custom.rules import SchemaRules
 
 Obj = dict[str, Any]
@@ -19,11 +21,16 @@ Obj = dict[str, Any]
 VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 
 
-def definition(crd: Obj) -> Definition:
+def definition(crd: Obj, resolve: Resolve) -> Definition:
     """What the versions of a definition share."""
     group, versions = crd["spec"]["group"], crd["spec"]["versions"]
     schemas = {f"{group}/{version['name']}": _schema(crd, version) for version in versions}
-    return Definition(schemas, source=(versions, crd["spec"].get("conversion")))
+    conversion, converter = crd["spec"].get("conversion") or {}, None
+    if conversion.get("strategy") == "Webhook" and len(versions) > 1:
+        from edgelab.edgesite.apiserver.custom.converting import WebhookConverter  # noqa: PLC0415
+
+        converter = WebhookConverter(crd, schemas, resolve)
+    return Definition(schemas, converter, source=(versions, conversion))
 
 
 def kinds(crd: Obj, shared: Definition) -> list[Kind]:
@@ -99,3 +106,10 @@ def _deprecation(spec: Obj, version: Obj) -> str:
         and version_rank(other["name"]) > version_rank(name)
     ]
     return f"{text}; use {group}/{max(newer, key=version_rank)} {kind}" if newer else text
+
+
+def plain(kind: Kind | None) -> Kind | None:
+    """A kind whose objects nobody has to convert, to delete them."""
+    if kind is None or kind.custom is None:
+        return kind
+    return replace(kind, custom=replace(kind.custom, definition=Definition({}, settled=True)))
