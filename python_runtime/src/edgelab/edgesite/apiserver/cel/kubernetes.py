@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -31,7 +31,7 @@ class Quantity:
     """An amount of a resource."""
 
     amount: Decimal
-    whole: bool = True
+    whole: bool = field(default=True, compare=False)
     type_name: ClassVar[str] = "kubernetes.Quantity"
 
     def __str__(self) -> str:
