@@ -17,6 +17,7 @@ Obj = dict[str, Any]
 NODE_PORTS = range(30000, 32768)
 WITH_PORTS = ("NodePort", "LoadBalancer")
 DUAL = "must be 'RequireDualStack' or 'PreferDualStack' when multiple"
+TAKEN = "provided port is already allocated"
 NOT_HERE = "this cluster is not configured for dual-stack services"
 
 
@@ -56,7 +57,10 @@ class Addresses:
         _refuse(service, clusterips.related(service, old))
         _refuse(service, _single(spec))
         families = spec.get("ipFamilies") or []
-        for address in (spec.get("clusterIPs") or [])[len(families) :]:
+        for position, address in enumerate((spec.get("clusterIPs") or [])[len(families) :]):
+            if address != "None" and ":" in address and not headless:
+                text = "IPv6 is not configured on this cluster"
+                _refuse(service, [bad(f"spec.clusterIPs[{position}]", spec["clusterIPs"], text)])
             if address != "None":
                 families = [*families, f"IPv{ipaddress.ip_address(address).version}"]
         if headless:
@@ -112,6 +116,7 @@ class Addresses:
         spec = service["spec"]
         taken, own = _used(others), _ports_of(before)
         same: dict[int, int] = {}
+        given: set[tuple[int, str]] = set()
         wanted = spec.get("type") == "NodePort" or spec.get("allocateLoadBalancerNodePorts", True)
         for position, port in enumerate(spec.get("ports") or ()):
             number = port.get("nodePort") or 0
@@ -119,8 +124,11 @@ class Addresses:
                 continue
             if not number:
                 port["nodePort"] = same.get(port.get("port") or 0) or self._next(taken | _ports_of(spec))
+            elif number not in own and (number, port.get("protocol")) in given:
+                _refuse(service, [bad(f"spec.ports[{position}].nodePort", number, TAKEN)])
             elif number not in own and number not in same.values():
                 self._check_port(service, f"spec.ports[{position}].nodePort", number, taken)
+            given.add((port["nodePort"], port.get("protocol")))
             same.setdefault(port.get("port") or 0, port["nodePort"])
 
     def _check_port(self, service: Obj, field: str, number: int, taken: set[int]) -> None:
@@ -128,7 +136,7 @@ class Addresses:
             text = "provided port is not in the valid range. The range of valid ports is 30000-32767"
             _refuse(service, [bad(field, number, text)])
         if number in taken:
-            _refuse(service, [bad(field, number, "provided port is already allocated")])
+            _refuse(service, [bad(field, number, TAKEN)])
 
     def _next(self, taken: set[int]) -> int:
         return next(number for number in NODE_PORTS if number not in taken)

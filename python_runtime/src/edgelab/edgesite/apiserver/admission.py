@@ -1,6 +1,7 @@
 """Admission: what kube-apiserver's default plugins do that an edge site needs.
 
-NamespaceLifecycle, ServiceAccount, DefaultTolerationSeconds, Priority; addresses of Services; the
+NamespaceLifecycle, LimitRanger, ServiceAccount, TaintNodesByCondition, PodSecurity, Priority,
+DefaultTolerationSeconds, DefaultStorageClass, RuntimeClass and ResourceQuota; addresses of Services; the
 identity behind a certificate request.
 """
 
@@ -10,7 +11,7 @@ import ipaddress
 from typing import Any
 
 from edgelab.daemon.clock import Clock
-from edgelab.edgesite.apiserver import codec, escalation
+from edgelab.edgesite.apiserver import codec, escalation, limitranger, podadmission, podsecurity, quotas
 from edgelab.edgesite.apiserver.access.noderestriction import NodeRestriction
 from edgelab.edgesite.apiserver.addresses import Addresses
 from edgelab.edgesite.apiserver.authorization import Attributes, Authorizer
@@ -25,13 +26,15 @@ from edgelab.objects.status import ApiError, not_found
 Obj = dict[str, Any]
 
 PROTECTED = ("default", "kube-system", "kube-public", "kube-node-lease")
-SYSTEM_PRIORITIES = {"system-node-critical": 2000001000, "system-cluster-critical": 2000000000}
-TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 IN_USE = {
     "PersistentVolumeClaim": "kubernetes.io/pvc-protection",
     "PersistentVolume": "kubernetes.io/pv-protection",
 }
 """What may be in use, and the finalizer by which it stays as long (StorageObjectInUseProtection)."""
+NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
+DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+CLASSES = "storage.k8s.io/storageclasses"
+OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
 
 
 class DefaultAdmission:
@@ -56,14 +59,19 @@ class DefaultAdmission:
         self._nodes.create(kind, obj, context.user)
         escalation.check(self._authorizer, kind, obj, None, context.user)
         if kind.group == "" and kind.name == "Pod":
+            limitranger.complete(self._store, obj)
             self._pod(obj)
+        elif kind.group == "" and kind.name == "Node":
+            _taint(obj)
+        elif kind.group == "" and kind.name == "PersistentVolumeClaim":
+            self._storage_class(obj)
         elif kind.group == "" and kind.name == "Service":
             self._addresses.give(obj)
-        elif kind.group == "" and kind.name in IN_USE:
-            present = obj["metadata"].get("finalizers") or []
-            obj["metadata"]["finalizers"] = list(dict.fromkeys([*present, IN_USE[kind.name]]))
         elif kind.name == "CertificateSigningRequest":
             self._requests.create(obj, user_info(context.user))
+        if kind.group == "" and kind.name in IN_USE:
+            present = obj["metadata"].get("finalizers") or []
+            obj["metadata"]["finalizers"] = list(dict.fromkeys([*present, IN_USE[kind.name]]))
 
     def _right_to_create(self, kind: Kind, obj: Obj, context: Context) -> None:
         """A POST was checked already; a PUT or an apply that creates has only been asked for its own verb."""
@@ -80,9 +88,41 @@ class DefaultAdmission:
             self._requests.update(new, old, subresource, context.user)
         if kind.group == "" and kind.name == "Service" and not new["metadata"].get("deletionTimestamp"):
             self._addresses.give(new, old)
+        elif kind.group == "" and kind.name == "Pod":
+            podadmission.keep(new, old)
 
-    def validate(self, kind: Kind, obj: Obj, old: Obj | None, context: Context) -> None:
+    def validate(
+        self, kind: Kind, obj: Obj, old: Obj | None, context: Context, subresource: str = ""
+    ) -> None:
         """What a valid object may still not be."""
+        if kind.name == "PriorityClass" and kind.group == "scheduling.k8s.io":
+            podadmission.one_default(self._store, obj, old)
+        if kind.name == "Namespace" and kind.group == "" and not subresource:
+            podsecurity.check_namespace(obj, old)
+        if not kind.resource.namespaced or subresource not in ("", "resize", "ephemeralcontainers"):
+            return
+        if old is not None and old["metadata"].get("deletionTimestamp"):
+            return
+        core = kind.group == ""
+        resized = kind.name == "Pod" and subresource == "resize"
+        if core and ((kind.name == "Pod" and old is None) or resized or kind.name == "PersistentVolumeClaim"):
+            limitranger.check(self._store, kind.plural, obj)
+        podsecurity.check(self._store, kind, obj, old, context)
+        if core and kind.name == "Pod" and old is None:
+            podadmission.check_runtime(self._store, obj)
+        quotas.check(self._store, kind, obj, old)
+
+    def _storage_class(self, claim: Obj) -> None:
+        """The newest class that is marked as the default one."""
+        annotated = OLD_CLASS in (claim["metadata"].get("annotations") or {})
+        if "storageClassName" in claim["spec"] or annotated:
+            return
+        classes = [codec.decode(entry.data)["metadata"] for entry in self._store.heads(CLASSES)]
+        marked = [m for m in classes if (m.get("annotations") or {}).get(DEFAULT_CLASS) == "true"]
+        marked.sort(key=lambda metadata: str(metadata["name"]))
+        if marked:
+            newest = max(marked, key=lambda metadata: str(metadata["creationTimestamp"]))
+            claim["spec"]["storageClassName"] = newest["name"]
 
     def delete(self, kind: Kind, obj: Obj, context: Context) -> None:
         """The namespaces that the system needs stay."""
@@ -111,16 +151,9 @@ class DefaultAdmission:
             raise _terminating(kind, obj, name)
 
     def _pod(self, pod: Obj) -> None:
-        spec = pod["spec"]
         if not is_mirror(pod):
             self._account(pod)
-        self._priority(pod)
-        tolerations = spec.get("tolerations") or []
-        for key in TOLERATED:
-            if not any(_tolerates(item, key) for item in tolerations):
-                extra = {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
-                tolerations = [*tolerations, extra]
-        spec["tolerations"] = tolerations
+        podadmission.complete(self._store, pod)
 
     def _account(self, pod: Obj) -> None:
         spec, namespace = pod["spec"], pod["metadata"]["namespace"]
@@ -132,27 +165,13 @@ class DefaultAdmission:
         elif account != "default":
             raise missing(pod, account)
 
-    def _priority(self, pod: Obj) -> None:
-        spec = pod["spec"]
-        name = spec.get("priorityClassName") or ""
-        priority, preemption = SYSTEM_PRIORITIES.get(name, 0), "PreemptLowerPriority"
-        if name and name not in SYSTEM_PRIORITIES:
-            entry = self._store.head(Key("scheduling.k8s.io/priorityclasses", "", name))
-            if entry is None:
-                pod_name = pod["metadata"].get("name") or ""
-                text = f'pods "{pod_name}" is forbidden: no PriorityClass with name {name} was found'
-                raise ApiError(403, text, details={"name": pod_name, "kind": "pods"})
-            found = codec.decode(entry.data)
-            priority, preemption = found["value"], found.get("preemptionPolicy", preemption)
-        spec["priority"] = priority
-        spec.setdefault("preemptionPolicy", preemption)
 
-
-def _tolerates(toleration: Obj, key: str) -> bool:
-    matches = toleration.get("key") == key or (
-        not toleration.get("key") and toleration.get("operator") == "Exists"
-    )
-    return bool(matches and toleration.get("effect") in (None, "", "NoExecute"))
+def _taint(node: Obj) -> None:
+    """Until its conditions are known, nothing is scheduled to a new node."""
+    spec = node.setdefault("spec", {})
+    taints = spec.get("taints") or []
+    if not any((t.get("key"), t.get("effect")) == tuple(NOT_READY.values()) for t in taints):
+        spec["taints"] = [*taints, dict(NOT_READY)]
 
 
 def _terminating(kind: Kind, obj: Obj, namespace: str) -> ApiError:

@@ -48,11 +48,12 @@ class Conformer:
         values = node.values
         if values is not None:
             scalar = values.type in GO_SCALARS  # Go's decoder names no keys
-            return {
+            found = {
                 key: self.value(inner, values, path if scalar else f"{path}.{key}", owner)
                 for key, inner in value.items()
-                if inner is not None or values.type == ""
+                if inner is not None or values.type in ("", "string")
             }
+            return found or None
         owner = node.name.rpartition(".")[2] or owner
         result = {}
         for key, inner in value.items():
@@ -60,7 +61,11 @@ class Conformer:
             if field is None:
                 self.unknown.append(full)
             elif inner is not None or field.type == "":
-                result[key] = self.value(inner, field, full, owner)
+                kept = self.value(inner, field, full, owner)
+                if kept is None and key in (node.raw.get("required") or ()):
+                    kept = inner  # empty, and always written
+                if kept is not None or field.type == "":
+                    result[key] = kept
         return result
 
     def array(self, value: Any, node: Node, path: str, owner: str) -> Any:
@@ -70,10 +75,12 @@ class Conformer:
         items = node.items
         if items is None:
             return value
-        return [self.value(inner, items, f"{path}[{i}]", owner) for i, inner in enumerate(value)]
+        return [self.value(inner, items, f"{path}[{i}]", owner) for i, inner in enumerate(value)] or None
 
     def string(self, value: Any, node: Node, path: str, owner: str) -> Any:
         """A string, a time or base64."""
+        if value is None:
+            return ""
         if not isinstance(value, str):
             raise _mismatch(value, path, owner, "[]uint8" if node.raw.get("format") == "byte" else "string")
         if node.raw.get("format") == "byte":

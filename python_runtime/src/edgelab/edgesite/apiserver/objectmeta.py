@@ -146,7 +146,7 @@ def _owners(metadata: Obj) -> list[Cause]:
     for owner in owners:
         path = "metadata.ownerReferences"
         version = owner.get("apiVersion") or ""
-        if not version.rpartition("/")[2]:
+        if version.count("/") > 1 or not version.rpartition("/")[2]:
             causes.append(bad(f"{path}.apiVersion", version, "version must not be empty"))
         for field in ("kind", "name", "uid"):
             if not owner.get(field):

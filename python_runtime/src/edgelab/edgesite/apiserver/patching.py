@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from edgelab.daemon.clock import Clock
-from edgelab.edgesite.apiserver import codec
+from edgelab.edgesite.apiserver import codec, objectmeta
 from edgelab.edgesite.apiserver.apply import Applier
 from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.invalid import invalid, required
@@ -57,7 +57,11 @@ class Patcher:
         def change(old: Obj) -> Obj:
             new = self.patched(kind, old, patch, patch_type)
             if new["metadata"].get("name") != name:
-                raise ApiError(400, "the name of the object does not match the name on the URL")
+                given = new["metadata"].get("name") or ""
+                raise ApiError(
+                    400, f"the name of the object ({given}) does not match the name on the URL ({name})"
+                )
+            objectmeta.check_namespace(new["metadata"], kind, namespace)
             if old["metadata"].get("managedFields"):
                 self.applier(kind).updated(new, old, context, subresource)
             return new

@@ -6,11 +6,13 @@ conflict with another one; the await is for the disk. Objects go in as dicts and
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from edgelab.daemon.clock import Clock
 from edgelab.edgesite.apiserver import codec, objectmeta, validating
+from edgelab.edgesite.apiserver.builtin import EVENTS_BUCKET
 from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.custom import conversion, objects
 from edgelab.edgesite.apiserver.deletion import Deletion, finished, plan
@@ -39,7 +41,9 @@ class Admission(Protocol):
         """Look at a changed object."""
         ...
 
-    def validate(self, kind: Kind, obj: Obj, old: Obj | None, context: Context) -> None:
+    def validate(
+        self, kind: Kind, obj: Obj, old: Obj | None, context: Context, subresource: str = ""
+    ) -> None:
         """Refuse an object that is valid: quotas, Pod Security."""
         ...
 
@@ -99,7 +103,7 @@ class Registry:
         if "status" in kind.subresources and not strategy.keeps_status_on_create:
             obj.pop("status", None)
             if kind.custom is None:
-                obj["status"] = {}
+                obj["status"] = copy.deepcopy(dict(strategy.blank_status))
         self._check(kind, obj, self._problems(kind, obj, context))
         self.admission.validate(kind, obj, None, context)
         key = self.key(kind, namespace, obj["metadata"]["name"])
@@ -125,7 +129,8 @@ class Registry:
 
     def _check(self, kind: Kind, obj: Obj, causes: list[Cause]) -> None:
         if causes:
-            raise invalid(kind.name, kind.group, obj["metadata"].get("name") or "", causes)
+            group = "" if kind.bucket == EVENTS_BUCKET else kind.group
+            raise invalid(kind.name, group, obj["metadata"].get("name") or "", causes)
 
     def update(
         self, kind: Kind, namespace: str, name: str, body: Any, context: Context, *, subresource: str = ""
@@ -175,7 +180,7 @@ class Registry:
             (strategy.on_update if not subresource else (part or Part()).on_update)(new, old)
         causes = self._problems(kind, new, context, old, subresource)
         self._check(kind, new, causes)
-        self.admission.validate(kind, new, old, context)
+        self.admission.validate(kind, new, old, context, subresource)
         return self._replace(kind, key, new, old, context)
 
     def _preconditions(self, kind: Kind, key: Key, metadata: Obj, old: Obj) -> None:

@@ -58,6 +58,8 @@ class Strategy:
     parts: Mapping[str, Part] = field(default_factory=dict)
     checks_metadata: bool = True
     keeps_status_on_create: bool = False
+    blank_status: Mapping[str, Any] = field(default_factory=dict)
+    """What stands in the status of a new object."""
     returns_deleted: bool = False
     creates_on_update: bool = False
     has_generation: bool = True

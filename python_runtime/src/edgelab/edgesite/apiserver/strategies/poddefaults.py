@@ -27,6 +27,9 @@ def pod_spec(spec: Obj) -> None:
     for field in ("initContainers", "containers", "ephemeralContainers"):
         for container in spec.get(field) or ():
             _container(container)
+            container.pop("restartPolicyRules", None)
+            if container.get("restartPolicy") != "Always" or field == "containers":
+                container.pop("restartPolicy", None)
 
 
 def pod(obj: Obj) -> None:
@@ -72,6 +75,8 @@ def template(spec: Obj) -> None:
 
 
 def _latest(image: str) -> bool:
+    if not image or image != image.strip():
+        return False
     tag = image.rpartition("/")[2]
     return "@" not in tag and (":" not in tag or tag.endswith(":latest"))
 

@@ -32,7 +32,10 @@ def on_create(pod: Obj) -> None:
     spec = pod.get("spec") or {}
     pod["status"] = {"phase": "Pending", "qosClass": qos.of(spec)}
     if spec.get("schedulingGates"):
-        pod["status"]["conditions"] = [dict(GATED)]
+        born = pod["metadata"].get("creationTimestamp")
+        pod["status"]["conditions"] = [{**GATED, "lastTransitionTime": born}]
+    if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
+        spec["terminationGracePeriodSeconds"] = 1
     labels = pod["metadata"].get("labels") or {}
     for term in _terms(spec):
         _merge_keys(term, term.get("matchLabelKeys") or (), "In", labels)

@@ -14,6 +14,7 @@ from edgelab.objects import quantity
 Obj = dict[str, Any]
 
 ACCESS_MODES = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"]
+SOURCES = (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
 VOLUME_MODES = ["Block", "Filesystem"]
 OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
 IMMUTABLE = (
@@ -109,7 +110,12 @@ def validate(obj: Obj) -> list[Cause]:
 
 
 def on_create(obj: Obj) -> None:
-    """Claims start Pending."""
+    """Claims start Pending; what is no claim and no snapshot is no source (without a populator)."""
+    source, reference = obj["spec"].get("dataSource"), obj["spec"].get("dataSourceRef")
+    if source is not None and (source.get("apiGroup") or "", source.get("kind")) not in SOURCES:
+        del obj["spec"]["dataSource"]
+    if reference is not None and reference.get("namespace"):
+        del obj["spec"]["dataSourceRef"]
     normalize(obj["spec"])
     obj["status"] = {"phase": "Pending"}
 

@@ -15,6 +15,16 @@ Obj = dict[str, Any]
 
 FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 
+FACTS: tuple[str, ...] = (
+    "machineID",
+    "systemUUID",
+    "bootID",
+    "kernelVersion",
+    "osImage",
+    "containerRuntimeVersion",
+)
+FACTS += ("kubeletVersion", "kubeProxyVersion", "operatingSystem", "architecture")
+
 
 def namespace_default(obj: Obj) -> None:
     """The label that selectors rely on."""
@@ -75,8 +85,16 @@ def namespace_finalized(new: Obj, old: Obj) -> list[Cause]:
 
 
 def node_default(obj: Obj) -> None:
-    """What can be given out is what there is."""
-    status = obj.get("status") or {}
+    """What can be given out is what there is; nothing is known of the machine yet."""
+    spec, status = obj.setdefault("spec", {}), obj.setdefault("status", {})
+    if spec.get("podCIDR") and not spec.get("podCIDRs"):
+        spec["podCIDRs"] = [spec["podCIDR"]]
+    elif spec.get("podCIDRs") and not spec.get("podCIDR"):
+        spec["podCIDR"] = spec["podCIDRs"][0]
+    status.setdefault("daemonEndpoints", {}).setdefault("kubeletEndpoint", {}).setdefault("Port", 0)
+    facts = status.setdefault("nodeInfo", {})
+    for fact in FACTS:
+        facts.setdefault(fact, "")
     if "allocatable" not in status and "capacity" in status:
         status["allocatable"] = dict(status["capacity"])
 

@@ -173,7 +173,8 @@ def _fits(scope: str, name: str) -> bool:
         return name == "pods"
     if scope in POD_SCOPES:
         return name in POD_OBJECTS
-    return scope == "VolumeAttributesClass" and name in ("persistentvolumeclaims", "requests.storage")
+    of_claims = name in ("persistentvolumeclaims", "requests.storage")
+    return scope != "VolumeAttributesClass" or of_claims
 
 
 def _conflicts(scopes: Iterable[str]) -> int:

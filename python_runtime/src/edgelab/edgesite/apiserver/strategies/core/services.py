@@ -85,6 +85,8 @@ def on_update(new: Obj, old: Obj) -> None:
     if theirs.get("type") == "LoadBalancer" != mine.get("type"):
         _drop_same(mine, theirs, "allocateLoadBalancerNodePorts")
         _drop_same(mine, theirs, "loadBalancerClass")
+    if mine.get("type") == "ExternalName" != theirs.get("type"):
+        _drop_same(mine, theirs, "internalTrafficPolicy")
     if accessible(theirs) and not accessible(mine):
         _drop_same(mine, theirs, "externalTrafficPolicy")
     if mine.get("type") != "LoadBalancer":
@@ -275,6 +277,9 @@ def changed(new: Obj, old: Obj) -> list[Cause]:
 def status_changed(new: Obj, old: Obj) -> list[Cause]:
     """ValidateServiceStatusUpdate."""
     causes = objectmeta.changed(new, old)
+    if (new.get("spec") or {}).get("type") != "LoadBalancer" and _ingress(new):
+        text = "may only be used when `spec.type` is 'LoadBalancer'"
+        return [*causes, forbidden("status.loadBalancer.ingress", text)]
     known = {item.get("ip") for item in _ingress(old)}
     for position, item in enumerate(_ingress(new)):
         field, address, mode = f"status.loadBalancer.ingress[{position}]", item.get("ip"), item.get("ipMode")

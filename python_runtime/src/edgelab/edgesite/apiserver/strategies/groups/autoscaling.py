@@ -64,7 +64,7 @@ def validate(obj: Obj) -> list[Cause]:
     if least is not None and most < least:
         text = "must be greater than or equal to `minReplicas`"
         causes.append(bad("spec.maxReplicas", most, text))
-    causes += _reference(spec.get("scaleTargetRef") or {}, "spec.scaleTargetRef")
+    causes += _reference(spec.get("scaleTargetRef") or {}, "spec.scaleTargetRef", grouped=True)
     metrics = spec.get("metrics") or []
     for position, metric in enumerate(metrics):
         causes += _metric(metric, f"spec.metrics[{position}]")
@@ -76,13 +76,15 @@ def validate(obj: Obj) -> list[Cause]:
     return causes
 
 
-def _reference(found: Obj, path: str) -> list[Cause]:
+def _reference(found: Obj, path: str, *, grouped: bool = False) -> list[Cause]:
     causes: list[Cause] = []
     for field in ("kind", "name"):
         value, where = found.get(field) or "", f"{path}.{field}"
         causes += checks.texts(names.path_segment, value, where) if value else [required(where)]
     version = found.get("apiVersion") or ""
     problem = f"unexpected GroupVersion string: {version}" if version.count("/") > 1 else ""
+    if not problem and grouped and "/" not in version:
+        version, problem = found.get("apiVersion") or "", "apiVersion must specify API group"
     return causes + ([bad(f"{path}.apiVersion", version, problem)] if problem else [])
 
 

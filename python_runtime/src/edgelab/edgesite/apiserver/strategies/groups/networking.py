@@ -340,6 +340,7 @@ INGRESS = Strategy(
     validate=ingress,
     validate_update=ingress_changed,
     parts={"status": Part(validate=ingress_status)},
+    blank_status={"loadBalancer": {}},
 )
 INGRESS_CLASS = Strategy(default=class_default, validate=ingress_class, validate_update=ingress_class_changed)
 NETWORK_POLICY = Strategy(

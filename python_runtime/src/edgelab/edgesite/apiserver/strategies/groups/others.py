@@ -65,6 +65,11 @@ def priority_default(obj: Obj) -> None:
     obj.setdefault("value", 0)
 
 
+def priority_on_create(obj: Obj) -> None:
+    """The generation is counted once."""
+    obj["metadata"]["generation"] = 1
+
+
 def priority(obj: Obj) -> list[Cause]:
     """ValidatePriorityClass."""
     name, value, causes = obj["metadata"].get("name") or "", obj.get("value") or 0, []
@@ -128,6 +133,12 @@ def runtime_changed(new: Obj, old: Obj) -> list[Cause]:
     return causes + checks.unchanged(new.get("handler"), old.get("handler"), "handler")
 
 
+def lease_default(obj: Obj) -> None:
+    """Coordinated leader election is off."""
+    for field in ("strategy", "preferredHolder"):
+        (obj.get("spec") or {}).pop(field, None)
+
+
 def lease(obj: Obj) -> list[Cause]:
     """ValidateLeaseSpec."""
     spec, causes = obj.get("spec") or {}, []
@@ -161,6 +172,9 @@ def slice_default(obj: Obj) -> None:
     for port in obj.get("ports") or ():
         port.setdefault("name", "")
         port.setdefault("protocol", "TCP")
+    for endpoint in obj.get("endpoints") or ():
+        endpoint.setdefault("conditions", {})
+        endpoint.pop("deprecatedTopology", None)
 
 
 def endpoint_slice(obj: Obj) -> list[Cause]:
@@ -271,11 +285,18 @@ BUDGET = Strategy(
     checks_metadata=False,
     keeps_status_on_create=True,
 )
-PRIORITY_CLASS = Strategy(default=priority_default, validate=priority, validate_update=priority_changed)
+PRIORITY_CLASS = Strategy(
+    default=priority_default,
+    on_create=priority_on_create,
+    validate=priority,
+    validate_update=priority_changed,
+    has_generation=False,
+)
 RUNTIME_CLASS = Strategy(
     validate=runtime, validate_update=runtime_changed, creates_on_update=True, has_generation=False
 )
 LEASE = Strategy(
+    default=lease_default,
     validate=lease,
     validate_update=lease_changed,
     creates_on_update=True,

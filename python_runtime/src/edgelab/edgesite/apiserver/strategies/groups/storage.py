@@ -216,6 +216,18 @@ def csi_driver(obj: Obj) -> list[Cause]:
     return causes
 
 
+def csi_driver_default_of_gate(obj: Obj) -> None:
+    """Alpha fields are dropped."""
+    obj.setdefault("spec", {}).pop("nodeAllocatableUpdatePeriodSeconds", None)
+
+
+def csi_driver_on_update(new: Obj, old: Obj) -> None:
+    """What nodes have to learn is counted."""
+    fields = ("podInfoOnMount", "fsGroupPolicy", "tokenRequests", "requiresRepublish", "seLinuxMount")
+    if any(new["spec"].get(field) != old["spec"].get(field) for field in fields):
+        new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
+
+
 def csi_driver_changed(new: Obj, old: Obj) -> list[Cause]:
     """What a driver is attached and used for stays."""
     causes, mine, theirs = objectmeta.changed(new, old) + csi_driver(new), new["spec"], old["spec"]
@@ -268,6 +280,7 @@ ATTACHMENT = Strategy(
     validate=attachment,
     validate_update=attachment_changed,
     parts={"status": Part(validate=attachment_changed)},
+    blank_status={"attached": False},
     has_generation=False,
     returns_deleted=True,
 )
@@ -275,6 +288,7 @@ CSI_NODE = Strategy(
     validate=csi_node, validate_update=csi_node_changed, has_generation=False, returns_deleted=True
 )
 CSI_DRIVER = Strategy(
+    on_create=csi_driver_default_of_gate, on_update=csi_driver_on_update,
     default=csi_driver_default, validate=csi_driver, validate_update=csi_driver_changed, has_generation=False,
     returns_deleted=True,
 )  # fmt: skip

@@ -14,7 +14,6 @@ from edgelab.edgesite.apiserver.invalid import (
     forbidden,
     not_found_value,
     required,
-    unsupported,
 )
 from edgelab.edgesite.apiserver.strategies import checks
 from edgelab.edgesite.apiserver.strategies.pod import environment, probes, resources, security
@@ -141,9 +140,6 @@ def regular(around: Surroundings, path: str) -> list[Cause]:
             causes.append(duplicate(f"{field}.name", name))
         seen.add(name)
         causes += _running(container, around, field)
-        if "restartPolicy" in container:
-            text = "may not be set for non-init containers"
-            causes.append(forbidden(f"{field}.restartPolicy", text))
     return causes + _host_ports(containers, path)
 
 
@@ -163,8 +159,6 @@ def init(around: Surroundings, path: str) -> list[Cause]:
         field, name = f"{path}[{position}]", container.get("name") or ""
         causes += _common(container, around, field)
         policy = container.get("restartPolicy")
-        if policy not in (None, "Always"):
-            causes.append(unsupported(f"{field}.restartPolicy", policy, ["Always"]))
         if name in seen:
             causes.append(duplicate(f"{field}.name", name))
         elif name:

@@ -98,7 +98,7 @@ def pod_resource(name: str, path: str) -> list[Cause]:
     """What a whole pod may ask for."""
     causes = resource_name(name, path)
     if not causes and name not in COMPUTE and not is_huge(name):
-        causes.append(unsupported(path, name, ["cpu", "memory"]))
+        causes.append(unsupported(path, name, ["cpu", HUGE, "memory"]))
     return causes
 
 

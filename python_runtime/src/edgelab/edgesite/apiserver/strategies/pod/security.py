@@ -129,7 +129,7 @@ def of_pod(spec: Obj, path: str) -> list[Cause]:
     causes += windows.options(context.get("windowsOptions"), f"{field}.windowsOptions")
     causes += app_armor(context.get("appArmorProfile"), f"{field}.appArmorProfile")
     causes += _word(context, "supplementalGroupsPolicy", ["Merge", "Strict"], field)
-    return causes + _word(context, "seLinuxChangePolicy", ["MountOption", "Recursive"], field)
+    return causes + _word(context, "seLinuxChangePolicy", ["Recursive"], field)
 
 
 def _word(context: Obj, name: str, allowed: list[str], path: str) -> list[Cause]:

@@ -62,11 +62,10 @@ def _transitions(
 
 def _addresses(mine: Obj, theirs: Obj) -> list[Cause]:
     causes: list[Cause] = []
-    hosts = mine.get("hostIPs") or []
-    if hosts and mine.get("hostIP") != hosts[0].get("ip"):
-        causes.append(bad("status.hostIPs[0].ip", hosts[0].get("ip") or "", "must be equal to `hostIP`"))
     for field, kind in (("podIPs", "core.PodIP"), ("hostIPs", "core.HostIP")):
         found = [item.get("ip") or "" for item in mine.get(field) or ()]
+        if field == "hostIPs" and found and mine.get("hostIP") != found[0]:
+            causes.append(bad("status.hostIPs[0].ip", found[0], "must be equal to `hostIP`"))
         known = [item.get("ip") for item in theirs.get(field) or ()]
         for position, address in enumerate(found):
             causes += [] if address in known else checks.ip(address, f"status.{field}[{position}]")

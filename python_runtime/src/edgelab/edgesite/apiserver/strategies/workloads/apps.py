@@ -16,6 +16,9 @@ Obj = dict[str, Any]
 DEPRECATED_GENERATION = "deprecated.daemonset.template.generation"
 
 
+DAEMONS = ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady")
+
+
 def _spec(obj: Obj) -> Obj:
     spec: Obj = obj.setdefault("spec", {})
     return spec
@@ -170,6 +173,11 @@ def _revision(obj: Obj) -> list[Cause]:
     return checks.nonnegative(obj.get("revision"), "revision")
 
 
+def revision_default(obj: Obj) -> None:
+    """The number is always said."""
+    obj.setdefault("revision", 0)
+
+
 def revision(obj: Obj) -> list[Cause]:
     """ValidateControllerRevisionCreate."""
     causes, data = _revision(obj), obj.get("data")
@@ -242,6 +250,7 @@ REPLICA_SET = Strategy(
     validate=replica_set,
     validate_update=replica_set_changed,
     parts={"status": Part(validate=statuses.replica_set)},
+    blank_status={"replicas": 0},
 )
 DAEMON_SET = Strategy(
     default=daemon_set_default,
@@ -250,13 +259,17 @@ DAEMON_SET = Strategy(
     validate=daemon_set,
     validate_update=daemon_set_changed,
     parts={"status": Part(validate=statuses.daemon_set)},
+    blank_status=dict.fromkeys(DAEMONS, 0),
 )
-REVISION = Strategy(validate=revision, validate_update=revision_changed, has_generation=False)
+REVISION = Strategy(
+    default=revision_default, validate=revision, validate_update=revision_changed, has_generation=False
+)
 CONTROLLER = Strategy(
     default=controller_default,
     validate=controller,
     validate_update=controller_changed,
     parts={"status": Part(validate=statuses.controller)},
+    blank_status={"replicas": 0},
 )
 POD_TEMPLATE = Strategy(
     default=poddefaults.template,

@@ -55,8 +55,14 @@ def job_default(obj: Obj) -> None:
 def job_on_create(obj: Obj) -> None:
     """A Job selects its pods by its own uid unless it brings a selector (`batch/job/strategy.go`)."""
     spec, metadata = obj["spec"], obj["metadata"]
-    if spec.get("manualSelector"):
-        return
+    if not spec.get("manualSelector"):
+        _select_own(spec, metadata)
+    labels = spec["template"]["metadata"].get("labels")
+    if labels and not metadata.get("labels") and not any(map(names.label_value, labels.values())):
+        metadata["labels"] = dict(labels)
+
+
+def _select_own(spec: Obj, metadata: Obj) -> None:
     labels = spec["template"]["metadata"].setdefault("labels", {})
     for prefix in ("", PREFIX):
         labels.setdefault(f"{prefix}job-name", metadata.get("name") or "")

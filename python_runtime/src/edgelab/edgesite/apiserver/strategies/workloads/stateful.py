@@ -41,6 +41,7 @@ def default(obj: Obj) -> None:
         strategy.setdefault("rollingUpdate", {})
     if strategy["type"] == "RollingUpdate" and "rollingUpdate" in strategy:
         strategy["rollingUpdate"].setdefault("partition", 0)
+    (strategy.get("rollingUpdate") or {}).pop("maxUnavailable", None)
     policy = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
     for field in ("whenDeleted", "whenScaled"):
         policy[field] = policy.get(field) or "Retain"
@@ -117,7 +118,8 @@ def _strategy(strategy: Obj, path: str) -> list[Cause]:
 def _template(spec: Obj, *, skip: bool) -> list[Cause]:
     found = spec.get("template") or {}
     inner = {k: v for k, v in (found.get("spec") or {}).items() if k not in ("subdomain", "hostname")}
-    made = [(c.get("metadata") or {}).get("name") or "" for c in spec.get("volumeClaimTemplates") or ()]
+    claimed = spec.get("volumeClaimTemplates") or ()
+    made = list(dict.fromkeys((claim.get("metadata") or {}).get("name") or "" for claim in claimed))
     if made:
         volumes = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in made]
         own = [volume for volume in inner.get("volumes") or () if volume.get("name") not in made]
@@ -144,6 +146,7 @@ def _kept(spec: Obj) -> Obj:
 
 
 STATEFUL_SET = Strategy(
+    blank_status={"replicas": 0, "availableReplicas": 0},
     default=default,
     validate=validate,
     validate_update=changed,
