@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edgelab.daemon.clock import Clock
-from edgelab.edgesite.apiserver import codec, objectmeta, validating
+from edgelab.edgesite.apiserver import codec, objectmeta, validating, writing
 from edgelab.edgesite.apiserver.builtin import EVENTS_BUCKET
 from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.custom import conversion, objects
@@ -24,9 +24,16 @@ from edgelab.edgesite.store import Entry, Key, Store
 from edgelab.objects.patch.json import same
 from edgelab.objects.status import ApiError, already_exists, conflict, not_found
 
+if TYPE_CHECKING:
+    from edgelab.edgesite.apiserver.hooked import HookedWrites
+
 Obj = dict[str, Any]
 Change = Callable[[Obj], Obj]
 
+HOOKS = (
+    "admissionregistration.k8s.io/mutatingwebhookconfigurations",
+    "admissionregistration.k8s.io/validatingwebhookconfigurations",
+)
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 
 
@@ -64,6 +71,7 @@ class Registry:
         self.kinds = kinds
         self.admission = admission
         self._clock = clock
+        self._hooks: HookedWrites | None = None
 
     @staticmethod
     def key(kind: Kind, namespace: str, name: str) -> Key:
@@ -98,6 +106,20 @@ class Registry:
         if kind.custom is None:
             strategy.default(obj)
         self.admission.create(kind, obj, context)
+        if self._hooked():
+            return self._with_hooks().create(kind, obj, context)
+        self.check_new(kind, obj, context)
+        return self.put_new(kind, obj, context)
+
+    def complete_new(self, kind: Kind, obj: Obj, context: Context) -> None:
+        """Defaults and admission once more, for what a webhook has changed."""
+        if kind.custom is None:
+            strategy_for(kind.group, kind.name).default(obj)
+        self.admission.create(kind, obj, context)
+
+    def check_new(self, kind: Kind, obj: Obj, context: Context) -> None:
+        """The last touches to a new object, and whether it is valid and may be."""
+        strategy = strategy_for(kind.group, kind.name)
         if kind.custom is None:
             strategy.on_create(obj)
         if "status" in kind.subresources and not strategy.keeps_status_on_create:
@@ -106,10 +128,24 @@ class Registry:
                 obj["status"] = copy.deepcopy(dict(strategy.blank_status))
         self._check(kind, obj, self._problems(kind, obj, context))
         self.admission.validate(kind, obj, None, context)
-        key = self.key(kind, namespace, obj["metadata"]["name"])
+
+    def put_new(self, kind: Kind, obj: Obj, context: Context) -> Awaitable[Entry]:
+        """Store a new object. Raises ApiError 409 when there is one of its name."""
+        key = self.key(kind, obj["metadata"].get("namespace") or "", obj["metadata"]["name"])
         if self.store.head(key) is not None:
             raise already_exists(kind.plural, key.name, kind.group)
         return self._put(kind, key, obj, context)
+
+    def _hooked(self) -> bool:
+        """Whether any webhook is configured."""
+        return any(next(self.store.heads(bucket), None) is not None for bucket in HOOKS)
+
+    def _with_hooks(self) -> HookedWrites:
+        if self._hooks is None:
+            from edgelab.edgesite.apiserver.hooked import HookedWrites  # noqa: PLC0415 - rarely needed
+
+            self._hooks = HookedWrites(self)
+        return self._hooks
 
     @staticmethod
     def _problems(
@@ -165,33 +201,53 @@ class Registry:
     ) -> Awaitable[Entry]:
         """Put in place what `change` makes of the present object."""
         key = self.key(kind, namespace, name)
-        old = self.current(kind, namespace, name)
+        if self._hooked():
+            return self._with_hooks().change(kind, key, change, context, subresource)
+        new, old = self.prepare_change(kind, key, change, context, subresource)
+        self.check_change(kind, new, old, context, subresource)
+        return self.replace(kind, key, new, old, context)
+
+    def prepare_change(
+        self, kind: Kind, key: Key, change: Change, context: Context, subresource: str
+    ) -> tuple[Obj, Obj]:
+        """The object as it is to be, with defaults and admission, and as it is."""
+        old = self.current(kind, key.namespace, key.name)
         new = codec.check_type(kind, change(old), self.kinds)
         self._preconditions(kind, key, new["metadata"], old)
         new = codec.conform(kind, new, self.kinds, context)
-        new = _limit(kind, new, old, subresource)
+        new = writing.limit(kind, new, old, subresource)
         objectmeta.carry_over(new, old)
-        strategy = strategy_for(kind.group, kind.name)
+        self.complete_change(kind, new, old, context, subresource)
+        return new, old
+
+    def complete_change(self, kind: Kind, new: Obj, old: Obj, context: Context, subresource: str) -> None:
+        """Defaults and admission, in place."""
         if kind.custom is None:
-            strategy.default(new)
+            strategy_for(kind.group, kind.name).default(new)
         self.admission.update(kind, new, old, context, subresource)
+
+    def check_change(self, kind: Kind, new: Obj, old: Obj, context: Context, subresource: str) -> None:
+        """The last touches to a changed object, and whether it is valid and may be."""
         if kind.custom is None:
+            strategy = strategy_for(kind.group, kind.name)
             part = strategy.parts.get(subresource)
             (strategy.on_update if not subresource else (part or Part()).on_update)(new, old)
         causes = self._problems(kind, new, context, old, subresource)
         self._check(kind, new, causes)
         self.admission.validate(kind, new, old, context, subresource)
-        return self._replace(kind, key, new, old, context)
 
     def _preconditions(self, kind: Kind, key: Key, metadata: Obj, old: Obj) -> None:
         theirs, uid = old["metadata"], metadata.get("uid")
         if uid and uid != theirs["uid"]:
-            raise conflict(kind.plural, key.name, _wrong_uid(kind, key, uid, theirs["uid"]), kind.group)
+            raise conflict(
+                kind.plural, key.name, writing.wrong_uid(kind, key, uid, theirs["uid"]), kind.group
+            )
         version = metadata.get("resourceVersion")
         if version and version != "0" and version != theirs["resourceVersion"]:
             raise conflict(kind.plural, key.name, MODIFIED, kind.group)
 
-    async def _replace(self, kind: Kind, key: Key, new: Obj, old: Obj, context: Context) -> Entry:
+    async def replace(self, kind: Kind, key: Key, new: Obj, old: Obj, context: Context) -> Entry:
+        """Store a changed object, or remove it when it waited only for this."""
         if finished(kind, new):
             return await self._remove(kind, key, new, context)
         entry = self.store.head(key)
@@ -234,6 +290,8 @@ class Registry:
     ) -> tuple[Entry, bool]:
         """Delete or begin to; the object as it is now, and whether it is gone."""
         key = self.key(kind, namespace, name)
+        if self._hooked():
+            await self._with_hooks().before_delete(kind, namespace, name, context)
         old = self.current(kind, namespace, name)
         self._delete_preconditions(kind, key, options.get("preconditions") or {}, old)
         self.admission.delete(kind, old, context)
@@ -274,38 +332,3 @@ def _encoder(stored: Obj) -> Callable[[int], bytes]:
 
 async def _ready(entry: Entry) -> Entry:
     return entry
-
-
-def _wrong_uid(kind: Kind, key: Key, wanted: str, found: str) -> str:
-    path = "/".join(filter(None, ("/registry", kind.group, kind.plural, key.namespace, key.name)))
-    return (
-        f"StorageError: invalid object, Code: 4, Key: {path}, ResourceVersion: 0, AdditionalErrorMsg:"
-        f" Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
-    )
-
-
-def _limit(kind: Kind, new: Obj, old: Obj, subresource: str) -> Obj:
-    """What an update may touch: everything but the status, or only what the subresource covers."""
-    if not subresource:
-        if "status" in kind.subresources:
-            new = {key: value for key, value in new.items() if key != "status"}
-            if "status" in old:
-                new["status"] = old["status"]
-        return new
-    if subresource == "status":
-        result = {**old, "metadata": new["metadata"] if kind.custom is None else dict(old["metadata"])}
-        if "status" in new:
-            result["status"] = new["status"]
-        else:
-            result.pop("status", None)
-        return result
-    if subresource == "finalize":
-        return {**old, "metadata": dict(old["metadata"]), "spec": new.get("spec") or {}}
-    if subresource == "approval":
-        conditions = (new.get("status") or {}).get("conditions") or []
-        return {
-            **old,
-            "metadata": dict(old["metadata"]),
-            "status": {**(old.get("status") or {}), "conditions": conditions},
-        }
-    return new

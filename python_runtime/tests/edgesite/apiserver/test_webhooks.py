@@ -1,0 +1,139 @@
+"""Admission webhooks are called, and what they say holds."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from edgelab.edgesite import keys
+
+from .running import Client
+
+Obj = dict[str, Any]
+Answer = Callable[[Obj], Obj]
+
+CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/{}webhookconfigurations"
+CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+MERGE = "application/merge-patch+json"
+
+
+@asynccontextmanager
+async def serving(client: Client, answer: Answer) -> AsyncIterator[tuple[str, list[Obj]]]:
+    """A webhook with EdgeSite's own certificate, and the requests that it got."""
+    seen: list[Obj] = []
+
+    async def review(request: web.Request) -> web.Response:
+        asked = (await request.json())["request"]
+        seen.append(asked)
+        response = {"uid": asked["uid"], **answer(asked)}
+        body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}
+        return web.json_response(body)
+
+    app = web.Application()
+    app.router.add_post("/hook", review)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=keys.server_context(client.directory / "data/tls"))
+    await site.start()
+    try:
+        yield f"https://127.0.0.1:{runner.addresses[0][1]}/hook", seen
+    finally:
+        await runner.cleanup()
+
+
+async def configure(client: Client, kind: str, url: str, **more: Any) -> None:
+    hook = {
+        "name": "hook.example.com",
+        "clientConfig": {"url": url, "caBundle": base64.b64encode(client.site.keys.ca_pem).decode()},
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        "rules": [
+            {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"], "resources": ["configmaps"]}
+        ],
+        **more,
+    }
+    body = {"metadata": {"name": kind}, "webhooks": [hook]}
+    status, answer = await client.call("POST", CONFIGURATIONS.format(kind), body)
+    assert status == 201, answer
+
+
+def patching(*changes: Obj) -> Answer:
+    patch = base64.b64encode(json.dumps(changes).encode()).decode()
+    return lambda asked: {"allowed": True, "patch": patch, "patchType": "JSONPatch"}
+
+
+async def test_a_mutating_webhook_changes_what_is_stored(client: Client) -> None:
+    change = {"op": "add", "path": "/data/added", "value": "yes"}
+    async with serving(client, patching(change)) as (url, seen):
+        await configure(client, "mutating", url)
+        status, made = await client.call("POST", CONFIG_MAPS, {"metadata": {"name": "c"}, "data": {"a": "b"}})
+        assert (status, made["data"]) == (201, {"a": "b", "added": "yes"})
+        _, stored = await client.call("GET", f"{CONFIG_MAPS}/c")
+        assert stored["data"] == {"a": "b", "added": "yes"}
+        status, _ = await client.call("PATCH", f"{CONFIG_MAPS}/c", {"data": {"added": "no"}}, type=MERGE)
+        assert status == 200
+        _, stored = await client.call("GET", f"{CONFIG_MAPS}/c")
+        assert stored["data"]["added"] == "yes"
+    assert [(item["operation"], item["name"]) for item in seen] == [("CREATE", "c"), ("UPDATE", "c")]
+    assert "system:masters" in seen[0]["userInfo"]["groups"]
+    assert seen[1]["oldObject"]["data"] == {"a": "b", "added": "yes"}
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [
+        ({"code": 418, "message": "no tea"}, 418, "denied the request: no tea"),
+        ({}, 400, "denied the request without explanation"),
+    ],
+)
+async def test_a_validating_webhook_refuses(client: Client, status: Obj, code: int, message: str) -> None:
+    async with serving(client, lambda asked: {"allowed": False, "status": status}) as (url, seen):
+        await configure(client, "validating", url)
+        found, answer = await client.call("POST", CONFIG_MAPS, {"metadata": {"name": "c"}})
+        assert found == code
+        assert answer["message"] == f'admission webhook "hook.example.com" {message}'
+        found, _ = await client.call("DELETE", f"{CONFIG_MAPS}/kube-root-ca.crt")
+        assert found in {code, 404}
+    assert seen[0]["object"]["metadata"]["name"] == "c"
+
+
+async def test_a_webhook_that_does_not_answer_stops_writes_unless_it_may_fail(client: Client) -> None:
+    await configure(client, "validating", "https://127.0.0.1:1/hook", timeoutSeconds=1)
+    code, answer = await client.call("POST", CONFIG_MAPS, {"metadata": {"name": "c"}})
+    assert code == 500
+    assert answer["message"].startswith(
+        'Internal error occurred: failed calling webhook "hook.example.com": failed to call webhook: Post'
+        ' "https://127.0.0.1:1/hook?timeout=1s"'
+    )
+    path = CONFIGURATIONS.format("validating") + "/validating"
+    patch = [{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}]
+    code, answer = await client.call("PATCH", path, patch, type="application/json-patch+json")
+    assert code == 200, answer
+    code, _ = await client.call("POST", CONFIG_MAPS, {"metadata": {"name": "c"}})
+    assert code == 201
+
+
+async def test_selectors_and_dry_runs_keep_requests_from_a_webhook(client: Client) -> None:
+    async with serving(client, lambda asked: {"allowed": True}) as (url, seen):
+        await configure(
+            client,
+            "validating",
+            url,
+            objectSelector={"matchLabels": {"watched": "yes"}},
+            namespaceSelector={"matchLabels": {"kubernetes.io/metadata.name": "default"}},
+        )
+        for namespace, labels in (("default", {}), ("kube-system", {"watched": "yes"})):
+            path = f"/api/v1/namespaces/{namespace}/configmaps"
+            code, _ = await client.call("POST", path, {"metadata": {"name": "plain", "labels": labels}})
+            assert code == 201
+        assert not seen
+        body = {"metadata": {"name": "watched", "labels": {"watched": "yes"}}}
+        code, _ = await client.call("POST", f"{CONFIG_MAPS}?dryRun=All", body)
+        assert code == 201
+    assert [item["dryRun"] for item in seen] == [True]
