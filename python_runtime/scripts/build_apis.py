@@ -26,7 +26,7 @@ ROOT_PACKAGES = (
     "io.k8s.api.apps.v1.",
     "io.k8s.api.authentication.v1.",
     "io.k8s.api.authorization.v1.",
-    "io.k8s.api.autoscaling.v1.Scale",
+    "io.k8s.api.autoscaling.v1.",
     "io.k8s.api.autoscaling.v2.",
     "io.k8s.api.batch.v1.",
     "io.k8s.api.certificates.v1.",

@@ -42,6 +42,7 @@ authorization.k8s.io/v1 | localsubjectaccessreviews | LocalSubjectAccessReview |
 authorization.k8s.io/v1 | selfsubjectaccessreviews | SelfSubjectAccessReview | C | | | !create
 authorization.k8s.io/v1 | selfsubjectrulesreviews | SelfSubjectRulesReview | C | | | !create
 authorization.k8s.io/v1 | subjectaccessreviews | SubjectAccessReview | C | | | !create
+autoscaling/v1 | horizontalpodautoscalers | HorizontalPodAutoscaler | N | hpa | all | status
 autoscaling/v2 | horizontalpodautoscalers | HorizontalPodAutoscaler | N | hpa | all | status
 batch/v1 | cronjobs | CronJob | N | cj | all | status
 batch/v1 | jobs | Job | N | | all | status
@@ -64,8 +65,10 @@ storage.k8s.io/v1 | csinodes | CSINode | C | | |
 storage.k8s.io/v1 | csistoragecapacities | CSIStorageCapacity | N | | |
 storage.k8s.io/v1 | storageclasses | StorageClass | C | sc | |
 storage.k8s.io/v1 | volumeattachments | VolumeAttachment | C | | | status
+storage.k8s.io/v1 | volumeattributesclasses | VolumeAttributesClass | C | vac | |
 """  # noqa: E501 - a table is read by its columns
 EVENTS_BUCKET = "events"
+STORED = {"autoscaling/v1": "autoscaling/v2"}
 
 
 def kinds(catalogue: Catalogue) -> Iterator[Kind]:
@@ -83,5 +86,5 @@ def kinds(catalogue: Catalogue) -> Iterator[Kind]:
             subresources=() if extra.startswith("!") else tuple(extra.split()),
             verbs=("create",) if extra.startswith("!") else ALL_VERBS,
             bucket=EVENTS_BUCKET if events else "",
-            storage_api_version="v1" if events else "",
+            storage_api_version="v1" if events else STORED.get(version, ""),
         )

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from edgelab.edgesite.apiserver import autoscalers
 from edgelab.edgesite.apiserver.builtin import EVENTS_BUCKET
 from edgelab.edgesite.apiserver.conform import Conformer, DecodeError
 from edgelab.edgesite.apiserver.context import Context
@@ -87,10 +88,17 @@ def _conform_custom(kind: Kind, obj: Obj, kinds: Kinds, conformer: Conformer) ->
     return objects.conform(obj, kind.schema, kinds.catalogue.object_meta, conformer)
 
 
+def hub(obj: Obj) -> Obj:
+    """An object in the version that defaults, checks and the store know (Events have two)."""
+    return autoscalers.to_v2(obj) if obj["apiVersion"] == autoscalers.V1 else obj
+
+
 def convert(data: bytes, kind: Kind) -> bytes:
     """Stored bytes in the version that `kind` serves."""
     if kind.bucket == EVENTS_BUCKET and kind.group:
         return encode(_event_to_v1(decode(data)))
+    if kind.api_version == autoscalers.V1:
+        return encode(autoscalers.to_v1(decode(data)))
     return data if kind.custom is None else conversion.read(data, kind)
 
 

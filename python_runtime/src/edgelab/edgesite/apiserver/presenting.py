@@ -73,7 +73,7 @@ class Presenter:
         now = self._clock.now()
         rows = []
         for obj in objects:
-            row = table.row(obj, now)
+            row = table.row(codec.hub(obj), now)
             if include != "None":
                 row["object"] = obj if include == "Object" else partial(obj)
             rows.append(row)

@@ -99,6 +99,7 @@ class Registry:
         if kind.custom is not None and kind.custom.terminating:
             raise objects.terminating(kind, body)
         obj = codec.conform(kind, codec.check_type(kind, body, self.kinds), self.kinds, context)
+        obj = codec.hub(obj)
         strategy = strategy_for(kind.group, kind.name)
         objectmeta.prepare_new(obj, kind, namespace, self._clock, counted=_is_counted(kind))
         if managed:
@@ -214,7 +215,8 @@ class Registry:
         old = self.current(kind, key.namespace, key.name)
         new = codec.check_type(kind, change(old), self.kinds)
         self._preconditions(kind, key, new["metadata"], old)
-        new = codec.conform(kind, new, self.kinds, context)
+        new = codec.hub(codec.conform(kind, new, self.kinds, context))
+        old = codec.hub(old)
         new = writing.limit(kind, new, old, subresource)
         objectmeta.carry_over(new, old)
         self.complete_change(kind, new, old, context, subresource)
