@@ -62,7 +62,7 @@ def table_for(kind: Kind) -> Table:
 
 
 def _definition(name: str, kind: str = "string", priority: int = 0) -> Obj:
-    form = "name" if name == "Name" else ""
+    form = "name" if name in ("Name", "Attacher") else ""
     return {"name": name, "type": kind, "format": form, "description": "", "priority": priority}
 
 

@@ -55,7 +55,7 @@ def storage_class(obj: Obj, now: dt.datetime) -> list[Any]:
     annotations = obj["metadata"].get("annotations") or {}
     default = annotations.get("storageclass.kubernetes.io/is-default-class") == "true"
     name = f"{_name(obj)} (default)" if default else _name(obj)
-    expand = "true" if obj.get("allowVolumeExpansion") else "false"
+    expand = bool(obj.get("allowVolumeExpansion"))
     modes = [obj.get("reclaimPolicy", ""), obj.get("volumeBindingMode", "")]
     return [name, obj.get("provisioner", ""), *modes, expand, created(obj, now)]
 
@@ -96,7 +96,7 @@ def volume_attachment(obj: Obj, now: dt.datetime) -> list[Any]:
     """A VolumeAttachment's row."""
     spec = obj.get("spec") or {}
     volume = (spec.get("source") or {}).get("persistentVolumeName", "")
-    attached = "true" if (obj.get("status") or {}).get("attached") else "false"
+    attached = bool((obj.get("status") or {}).get("attached"))
     return [
         _name(obj),
         spec.get("attacher", ""),
@@ -105,6 +105,31 @@ def volume_attachment(obj: Obj, now: dt.datetime) -> list[Any]:
         attached,
         created(obj, now),
     ]
+
+
+def csi_driver(obj: Obj, now: dt.datetime) -> list[Any]:
+    """A CSIDriver's row."""
+    spec = obj.get("spec") or {}
+    audiences = [item.get("audience", "") for item in spec.get("tokenRequests") or ()]
+    return [
+        _name(obj),
+        spec.get("attachRequired", True),
+        spec.get("podInfoOnMount", False),
+        spec.get("storageCapacity", False),
+        ",".join(audiences) if audiences else "<unset>",
+        spec.get("requiresRepublish", False),
+        ",".join(spec.get("volumeLifecycleModes") or ()) or NONE,
+        created(obj, now),
+    ]
+
+
+def pod_template(obj: Obj, now: dt.datetime) -> list[Any]:
+    """A PodTemplate's row."""
+    template = obj.get("template") or {}
+    containers = (template.get("spec") or {}).get("containers") or []
+    labels = (template.get("metadata") or {}).get("labels")
+    words = [",".join(item.get(field, "") for item in containers) for field in ("name", "image")]
+    return [_name(obj), *words, pairs(labels)]
 
 
 AGED = Printer(columns("Name", "Age"), lambda o, now: [_name(o), created(o, now)])
@@ -119,7 +144,7 @@ PRINTERS = {
         lambda o, now: [_name(o), len(o.get("data") or ()) + len(o.get("binaryData") or ()), created(o, now)],
     ),
     ("", "Secret"): Printer(
-        columns("Name", "Type", "Data:integer", "Age"),
+        columns("Name", "Type", "Data", "Age"),
         lambda o, now: [_name(o), o.get("type", ""), len(o.get("data") or ()), created(o, now)],
     ),
     ("", "ServiceAccount"): Printer(
@@ -145,9 +170,35 @@ PRINTERS = {
         storage_class,
     ),
     ("storage.k8s.io", "VolumeAttachment"): Printer(
-        columns("Name", "Attacher", "PV", "Node", "Attached", "Age"), volume_attachment
+        columns("Name", "Attacher", "PV", "Node", "Attached:boolean", "Age"), volume_attachment
     ),
-    ("storage.k8s.io", "CSIDriver"): AGED,
+    ("storage.k8s.io", "CSIDriver"): Printer(
+        columns(
+            "Name",
+            "AttachRequired:boolean",
+            "PodInfoOnMount:boolean",
+            "StorageCapacity:boolean",
+            "TokenRequests",
+            "RequiresRepublish:boolean",
+            "Modes",
+            "Age",
+        ),
+        csi_driver,
+    ),
+    ("storage.k8s.io", "VolumeAttributesClass"): Printer(
+        columns("Name", "DriverName", "Age"),
+        lambda o, now: [_name(o), o.get("driverName", ""), created(o, now)],
+    ),
+    **dict.fromkeys(
+        (
+            ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
+            ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
+        ),
+        Printer(
+            columns("Name", "Webhooks:integer", "Age"),
+            lambda o, now: [_name(o), len(o.get("webhooks") or ()), created(o, now)],
+        ),
+    ),
     ("storage.k8s.io", "CSINode"): Printer(
         columns("Name", "Drivers:integer", "Age"),
         lambda o, now: [_name(o), len((o.get("spec") or {}).get("drivers") or ()), created(o, now)],
@@ -180,7 +231,7 @@ PRINTERS = {
         columns("Name", "Handler", "Age"), lambda o, now: [_name(o), o.get("handler", ""), created(o, now)]
     ),
     ("apps", "ControllerRevision"): Printer(
-        columns("Name", "Controller", "Revision:integer", "Age"),
+        columns("Name", "Controller", "Revision", "Age"),
         lambda o, now: [
             _name(o),
             joined(f"{r['kind']}/{r['name']}" for r in o["metadata"].get("ownerReferences") or ()),
@@ -189,12 +240,5 @@ PRINTERS = {
         ],
     ),
     ("apiextensions.k8s.io", "CustomResourceDefinition"): CREATED,
-    ("", "PodTemplate"): Printer(
-        columns("Name", "Pod Labels", "Age"),
-        lambda o, now: [
-            _name(o),
-            pairs(((o.get("template") or {}).get("metadata") or {}).get("labels")),
-            created(o, now),
-        ],
-    ),
+    ("", "PodTemplate"): Printer(columns("Name", "Containers", "Images", "Pod Labels"), pod_template),
 }

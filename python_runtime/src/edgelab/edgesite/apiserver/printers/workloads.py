@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 from edgelab.daemon.clock import parse_rfc3339
-from edgelab.edgesite.apiserver.printers.base import NONE, Printer, columns, created, duration, joined, pairs
+from edgelab.edgesite.apiserver.printers.base import NONE, Printer, columns, created, duration, pairs
 from edgelab.objects.selectors import format_labels
 
 Obj = dict[str, Any]
@@ -123,16 +123,50 @@ def cron_job(obj: Obj, now: dt.datetime) -> list[Any]:
 def disruption_budget(obj: Obj, now: dt.datetime) -> list[Any]:
     """A PodDisruptionBudget's row."""
     spec = obj.get("spec") or {}
-    limits = [spec.get(field, "N/A") for field in ("minAvailable", "maxUnavailable")]
+    limits = [str(spec.get(field, "N/A")) for field in ("minAvailable", "maxUnavailable")]
     return [obj["metadata"]["name"], *limits, _number(obj, "disruptionsAllowed"), created(obj, now)]
+
+
+SHOWN_METRICS = 2
+
+
+def _metrics(obj: Obj) -> str:
+    """`formatHPAMetrics`: what is and what is wanted, for the first two."""
+    specs = (obj.get("spec") or {}).get("metrics") or []
+    current = (obj.get("status") or {}).get("currentMetrics") or []
+    shown = []
+    for position, metric in enumerate(specs[:SHOWN_METRICS]):
+        kind = metric.get("type") or ""
+        field = kind[:1].lower() + kind[1:]
+        source = metric.get(field) or {}
+        found = ((current[position].get(field) or {}) if position < len(current) else {}).get("current") or {}
+        shown.append(_metric(field, source, source.get("target") or {}, found))
+    more = len(specs) - SHOWN_METRICS
+    return (", ".join(shown) + (f" + {more} more..." if more > 0 else "")) or NONE
+
+
+def _metric(field: str, source: Obj, target: Obj, found: Obj) -> str:
+    prefix = f"{source.get('name', '')}: " if field in ("resource", "containerResource") else ""
+    share = target.get("averageUtilization")
+    if share is not None:
+        used = found.get("averageUtilization")
+        return f"{prefix}{'<unknown>' if used is None else f'{used}%'}/{share}%"
+    average = target.get("averageValue")
+    value, what = (average, "averageValue") if average is not None else (target.get("value"), "value")
+    suffix = " (avg)" if average is not None and field in ("object", "external") else ""
+    return f"{prefix}{found.get(what, '<unknown>')}/{value}{suffix}"
 
 
 def autoscaler(obj: Obj, now: dt.datetime) -> list[Any]:
     """A HorizontalPodAutoscaler's row."""
     spec = obj.get("spec") or {}
     target = spec.get("scaleTargetRef") or {}
-    metrics = joined(item.get("type", "") for item in spec.get("metrics") or ())
-    replicas = [spec.get("minReplicas", "<unset>"), spec.get("maxReplicas"), _number(obj, "currentReplicas")]
+    metrics = _metrics(obj)
+    replicas = [
+        str(spec.get("minReplicas", "<unset>")),
+        spec.get("maxReplicas"),
+        _number(obj, "currentReplicas"),
+    ]
     reference = f"{target.get('kind', '')}/{target.get('name', '')}"
     return [obj["metadata"]["name"], reference, metrics, *replicas, created(obj, now)]
 
@@ -140,7 +174,7 @@ def autoscaler(obj: Obj, now: dt.datetime) -> list[Any]:
 NUMBERS = ("Desired:integer", "Current:integer", "Ready:integer")
 PRINTERS = {
     ("apps", "Deployment"): Printer(
-        columns("Name", "Ready", "Up-to-date:integer", "Available:integer", "Age", *IMAGES), deployment
+        columns("Name", "Ready", "Up-to-date", "Available", "Age", *IMAGES), deployment
     ),
     ("apps", "ReplicaSet"): Printer(columns("Name", *NUMBERS, "Age", *IMAGES), replica_set),
     ("", "ReplicationController"): Printer(columns("Name", *NUMBERS, "Age", *IMAGES), replication_controller),
@@ -151,7 +185,16 @@ PRINTERS = {
     ("apps", "StatefulSet"): Printer(columns("Name", "Ready", "Age", *IMAGES[:2]), stateful_set),
     ("batch", "Job"): Printer(columns("Name", "Status", "Completions", "Duration", "Age", *IMAGES), job),
     ("batch", "CronJob"): Printer(
-        columns("Name", "Schedule", "Timezone", "Suspend", "Active:integer", "Last Schedule", "Age", *IMAGES),
+        columns(
+            "Name",
+            "Schedule",
+            "Timezone",
+            "Suspend:boolean",
+            "Active:integer",
+            "Last Schedule",
+            "Age",
+            *IMAGES,
+        ),
         cron_job,
     ),
     ("policy", "PodDisruptionBudget"): Printer(
@@ -159,6 +202,6 @@ PRINTERS = {
         disruption_budget,
     ),
     ("autoscaling", "HorizontalPodAutoscaler"): Printer(
-        columns("Name", "Reference", "Targets", "MinPods", "MaxPods", "Replicas:integer", "Age"), autoscaler
+        columns("Name", "Reference", "Targets", "MinPods", "MaxPods", "Replicas", "Age"), autoscaler
     ),
 }
