@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgelab.edgesite.apiserver import layouts, names, objectmeta
+from edgelab.edgesite.apiserver import names, objectmeta
 from edgelab.edgesite.apiserver.invalid import (
     Cause,
     bad,
     forbidden,
-    immutable,
     required,
     too_long,
     unsupported,
@@ -282,60 +281,6 @@ def network_policy_changed(new: Obj, old: Obj) -> list[Cause]:
     return causes + objectmeta.changed(new, old) + network_policy(new)
 
 
-def address(obj: Obj) -> list[Cause]:
-    """ValidateIPAddress."""
-    parent, field = (obj.get("spec") or {}).get("parentRef"), "spec.parentRef"
-    if parent is None:
-        return [required(field)]
-    causes: list[Cause] = []
-    if parent.get("group"):
-        causes += checks.dns_subdomain(parent["group"], f"{field}.group")
-    for name in ("resource", "name"):
-        value, where = parent.get(name) or "", f"{field}.{name}"
-        causes += checks.texts(names.path_segment, value, where) if value else [required(where)]
-    if parent.get("namespace"):
-        causes += checks.texts(names.path_segment, parent["namespace"], f"{field}.namespace")
-    return causes
-
-
-def address_changed(new: Obj, old: Obj) -> list[Cause]:
-    """Whose address it is stays."""
-    mine, theirs = ((obj.get("spec") or {}).get("parentRef") for obj in (new, old))
-    kind = "*networking.ParentReference"
-    return objectmeta.changed(new, old) + checks.unchanged(mine, theirs, "spec.parentRef", kind)
-
-
-def service_networks(obj: Obj) -> list[Cause]:
-    """ValidateServiceCIDR."""
-    spec, field = obj.get("spec") or {}, "spec.cidrs"
-    networks = spec.get("cidrs") or []
-    if not networks:
-        return [required(field, "at least one CIDR required")]
-    if len(networks) > 2:
-        return [bad(field, layouts.shown("networking.ServiceCIDRSpec", spec), "may only hold up to 2 values")]
-    causes: list[Cause] = []
-    for position, network in enumerate(networks):
-        causes += checks.canonical_cidr(network, f"{field}[{position}]")
-    versions = [found[0].version for found in map(checks.parse_cidr, networks) if found is not None]
-    if len(versions) == 2 and versions[0] == versions[1]:
-        text = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"
-        causes.append(bad(field, networks, text))
-    return causes
-
-
-def service_networks_changed(new: Obj, old: Obj) -> list[Cause]:
-    """A second network can come, nothing else."""
-    mine, theirs = ((obj.get("spec") or {}).get("cidrs") or [] for obj in (new, old))
-    causes, field = objectmeta.changed(new, old), "spec.cidrs"
-    if len(mine) == len(theirs):
-        pairs = enumerate(zip(mine, theirs, strict=True))
-        return causes + [immutable(f"{field}[{i}]", now) for i, (now, was) in pairs if now != was]
-    if len(theirs) == 1 and len(mine) == 2:
-        causes += [] if mine[0] == theirs[0] else [immutable(f"{field}[0]", mine[0])]
-        return causes + service_networks(new)
-    return [*causes, immutable(field, mine)]
-
-
 INGRESS = Strategy(
     validate=ingress,
     validate_update=ingress_changed,
@@ -345,11 +290,4 @@ INGRESS = Strategy(
 INGRESS_CLASS = Strategy(default=class_default, validate=ingress_class, validate_update=ingress_class_changed)
 NETWORK_POLICY = Strategy(
     default=policy_default, validate=network_policy, validate_update=network_policy_changed
-)
-ADDRESS = Strategy(validate=address, validate_update=address_changed, has_generation=False)
-SERVICE_NETWORKS = Strategy(
-    validate=service_networks,
-    validate_update=service_networks_changed,
-    parts={"status": Part(validate=objectmeta.changed)},
-    has_generation=False,
 )
