@@ -74,6 +74,8 @@ def _rewrite(connection: sqlite3.Connection, transform: AtRest) -> tuple[int, in
             if not transform.is_current(row.key, row.value):
                 _replace(connection, row, transform)
                 rewritten += 1
+    if rewritten:  # a follower has the old rows: it shall take all of them anew
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('history', ?)", (schema.new_history(),))
     connection.execute("COMMIT")
     return rewritten, looked_at
 
