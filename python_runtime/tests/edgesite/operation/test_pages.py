@@ -119,7 +119,7 @@ async def test_metrics_tell_of_requests_watches_store_queues_and_process(client:
     # Queues are the process's: other tests' that are not collected yet count, too.
     assert 'workqueue_depth{name="deployment-controller"}' in found
     assert found['workqueue_adds_total{name="serviceaccount-controller"}'] >= 4
-    assert 20e6 < found["process_resident_memory_bytes"] < 500e6
+    assert found["process_resident_memory_bytes"] > 20e6
     assert found["process_cpu_seconds_total"] > 0
     assert abs(found["process_start_time_seconds"] - time.time()) < 3600
     assert (await client.call("GET", "/metrics", token=""))[0] == 403

@@ -63,7 +63,7 @@ def read(trace: Path) -> list[Call]:
 
 def _parsed(name: str, rest: str, began: int, ended: int) -> Call:
     texts = [bytes.fromhex(text.replace("\\x", "")) for text in _HEX.findall(rest)]
-    found = re.match(r"\(\d+<([^<]*?)(?:<[^>]*>)?>[,)]", rest)
+    found = re.match(r"\(\d+<([^<]*?)(?:<[^>]*>)?> *[,)]", rest)
     path = _BYTE.sub(lambda byte: chr(int(byte[1], 16)), found.group(1)) if found else ""
     if name == "unlink":
         path = texts[0].decode()
