@@ -1,6 +1,7 @@
 """N-1 -> N -> rollback on the lab, and a version that does not start: what upgrade.yml makes of it.
 
-N-1 is an earlier commit of this repository. In a clone that does not have it, it is this commit's tree with
+N-1 is an earlier commit of this repository, of the same layout of EdgeSite's store: versions before it cannot read
+what this one wrote, refuse to start, and are rolled back. In a clone that does not have it, it is this commit's tree with
 another text in it, which is another version all the same.
 """
 
@@ -16,7 +17,7 @@ import pytest
 
 from tests.integration.lab import CHECKOUT, Lab
 
-EARLIER = "0aefb5aa28da1c16b05420b826bb47783a293a56"
+EARLIER = "1f7c8da5aa88f45ad85eea6b3439fe3d262d2cdb"
 MAIN = Path("python_runtime/src/edgelab/edgecore/__main__.py")
 
 
