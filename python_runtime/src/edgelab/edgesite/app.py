@@ -79,7 +79,7 @@ class Site:
         authenticator = Authenticator(self.store, tokens, clock, authority)
         self._trust = trust(self.keys, tokens, authorizer, clock)
         reviews = Reviews(authenticator, authorizer, clock)
-        handler = ResourceHandler(service, reviews, Presenter(clock), clock)
+        handler = ResourceHandler(service, reviews, Presenter(clock))
         address = f"{settings.addresses[0]}:{settings.port}"
         documents = Documents(kinds, OpenApi(kinds), tokens, address, catalogue.version)
         self.api = LocalApi(service)

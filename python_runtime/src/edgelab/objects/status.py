@@ -24,16 +24,26 @@ REASONS = {
 
 
 class ApiError(Exception):
-    """An API request that failed: HTTP `code`, machine-readable `reason`, `message`, `details`."""
+    """An API request that failed: HTTP `code`, machine-readable `reason`, `message`, `details`.
+
+    `metadata` is the ListMeta of the Status: where a list can go on all the same.
+    """
 
     def __init__(
-        self, code: int, message: str, *, reason: str | None = None, details: dict[str, Any] | None = None
+        self,
+        code: int,
+        message: str,
+        *,
+        reason: str | None = None,
+        details: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.reason = REASONS.get(code, "") if reason is None else reason
         self.message = message
         self.details = details
+        self.metadata = metadata or {}
 
     @classmethod
     def from_status(cls, status: dict[str, Any]) -> ApiError:
@@ -50,7 +60,7 @@ class ApiError(Exception):
         body: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self.metadata,
             "status": "Failure",
             "message": self.message,
         }

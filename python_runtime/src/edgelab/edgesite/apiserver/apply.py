@@ -1,251 +1,261 @@
-"""Server-side apply: merge a configuration into an object and keep account of who set what.
+"""Who manages which fields: server-side apply, and the account of plain writes (KEP-555).
 
-Conflicts, forced ownership and removal of what a manager no longer mentions follow KEP-555 and
-structured-merge-diff. Managers of plain updates are recorded on objects that have been applied;
-an object that never was carries no managedFields.
+After apiserver's `endpoints/handlers/fieldmanager` and structured-merge-diff's `merge`.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import msgspec
+
 from edgelab.daemon.clock import Clock, rfc3339
-from edgelab.edgesite.apiserver import managedfields as sets
+from edgelab.edgesite.apiserver import fieldsets as sets
+from edgelab.edgesite.apiserver.comparing import Comparison, field_set, owned, skeleton
 from edgelab.edgesite.apiserver.context import Context
+from edgelab.edgesite.apiserver.fieldsets import Path, Tree
 from edgelab.edgesite.apiserver.kinds import Kind
-from edgelab.edgesite.apiserver.managedfields import Path, Tree
+from edgelab.edgesite.apiserver.merging import Pruner, merge
 from edgelab.edgesite.apiserver.schema import Node
-from edgelab.objects.patch.json import same
+from edgelab.edgesite.apiserver.typedconfig import problems
 from edgelab.objects.status import ApiError
 
 Obj = dict[str, Any]
 
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+UNNAMED = "edgesite"
+FIRST = "before-first-apply"
+OLD = "ancient-changes"
+MAX_UPDATERS = 10
 
-class Applier:
-    """Applies configurations of one kind."""
+
+class FieldManager:
+    """Of one kind."""
 
     def __init__(self, kind: Kind, metadata: Node, clock: Clock) -> None:
         self._kind = kind
         self._metadata = metadata
         self._clock = clock
 
-    def _fields(self, obj: Obj) -> Tree:
-        return sets.fields_of(obj, self._kind.schema, self._metadata)
-
-    def apply(self, live: Obj, config: Obj, context: Context, subresource: str = "") -> Obj:
-        """The object after the apply. Raises ApiError 409 when another manager holds a changed field."""
-        config = {**config, "metadata": {**(config.get("metadata") or {})}}
-        config["metadata"].pop("managedFields", None)
-        entries = live.get("metadata", {}).get("managedFields") or []
-        mine = next((e for e in entries if _is(e, context.field_manager, "Apply", subresource)), None)
-        others = [entry for entry in entries if entry is not mine]
-        wanted = self._fields(config)
-        merged = self._merge_object(live, config)
-        conflicts = self._conflicts(live, merged, wanted, others)
-        if conflicts and not context.force:
-            raise _conflict(conflicts)
-        for entry, paths in conflicts:
-            entry["fieldsV1"] = sets.without(entry["fieldsV1"], set(paths))
-        others = [entry for entry in others if entry["fieldsV1"]]
-        if mine is not None:
-            self._remove(merged, mine["fieldsV1"], wanted, [entry["fieldsV1"] for entry in others])
-        kept = mine is not None and mine["fieldsV1"] == wanted and same(_plain(merged), _plain(live))
-        entry = (
-            mine
-            if kept and mine is not None
-            else self._entry(context.field_manager, "Apply", wanted, subresource)
-        )
-        merged["metadata"]["managedFields"] = [*others, entry]
-        return merged
+    def compare(self, old: Obj, new: Obj) -> Comparison:
+        """What differs."""
+        return Comparison(old, new, self._kind.schema, self._metadata)
 
     def _entry(self, manager: str, operation: str, fields: Tree, subresource: str) -> Obj:
         return {
-            "manager": manager,
+            "manager": manager or UNNAMED,
             "operation": operation,
             "apiVersion": self._kind.api_version,
-            "time": rfc3339(self._clock.now()),
+            **({} if subresource == "scale" else {"time": rfc3339(self._clock.now())}),
             "fieldsType": "FieldsV1",
             "fieldsV1": fields,
             **({"subresource": subresource} if subresource else {}),
         }
 
-    def updated(self, new: Obj, old: Obj, context: Context, subresource: str = "") -> None:
-        """Account for a plain update of an object that has managers: what changed belongs to the updater."""
-        entries = [dict(entry) for entry in new["metadata"].get("managedFields") or []]
-        if not entries or same(_plain(new), _plain(old)):
+    def created(self, new: Obj, manager: str) -> None:
+        """Account for a new object: all of it is its creator's."""
+        schema = self._kind.schema
+        empty = skeleton(schema) if schema is not None and self._kind.custom is None else {}
+        changes = self.compare(empty, new)
+        fields = sets.joined(changes.added, changes.modified)
+        new["metadata"].pop("managedFields", None)
+        if fields:
+            new["metadata"]["managedFields"] = [self._entry(manager, "Update", fields, "")]
+
+    def updated(self, new: Obj, old: Obj, manager: str, subresource: str = "") -> None:
+        """Account for an update: what it changed is the updater's. An object without managers stays so."""
+        entries = _given(new, old, subresource)
+        new["metadata"].pop("managedFields", None)
+        if not entries:
             return
-        after, before = self._fields(new), self._fields(old)
-        changed = {p for p in sets.leaves(after) if not self._equal(new, old, p)}
-        gone = {path for path in sets.leaves(before) if not sets.has(after, path)}
-        mine: Obj | None = None
-        for entry in entries:
-            if _is(entry, context.field_manager, "Update", subresource):
-                mine = entry
-            else:
-                entry["fieldsV1"] = sets.without(entry["fieldsV1"], changed | gone)
-        own = sets.without(after, set(sets.leaves(after)) - changed)
+        changes = self.compare(old, new)
+        own = sets.joined(changes.added, changes.modified)
+        if own or changes.removed:
+            entries = _without(entries, sets.joined(own, changes.removed))
+        if own:
+            entries = self._with(entries, manager, own, subresource)
+        if entries:
+            new["metadata"]["managedFields"] = _sorted(_capped(entries))
+
+    def _with(self, entries: list[Obj], manager: str, own: Tree, subresource: str) -> list[Obj]:
+        fresh = self._entry(manager, "Update", own, subresource)
+        mine = next((entry for entry in entries if _is(entry, fresh)), None)
         if mine is not None:
-            mine["fieldsV1"] = sets.union(sets.without(mine["fieldsV1"], gone), own)
-        elif own:
-            entries.append(self._entry(context.field_manager or "unknown", "Update", own, subresource))
-        new["metadata"]["managedFields"] = [entry for entry in entries if entry["fieldsV1"]]
+            fresh["fieldsV1"] = sets.joined(mine["fieldsV1"], own)
+        return [*(entry for entry in entries if entry is not mine), fresh]
 
-    def _conflicts(
-        self, live: Obj, merged: Obj, wanted: Tree, others: list[Obj]
-    ) -> list[tuple[Obj, list[Path]]]:
-        found = []
-        for entry in others:
-            held = [
-                path
-                for path in sets.leaves(wanted)
-                if path[-1] != "."
-                and sets.has(entry["fieldsV1"], path)
-                and not self._equal(live, merged, path)
-            ]
-            if held:
-                found.append((entry, held))
-        return found
+    def apply(self, live: Obj, config: Obj, context: Context, subresource: str = "") -> Obj:
+        """The object after an apply. Raises ApiError 409 when another manager holds a changed field."""
+        metadata = config.get("metadata") or {}
+        if metadata.get("managedFields") is not None:
+            raise ApiError(400, "metadata.managedFields must be nil")
+        self._check(config)
+        try:
+            return self._applied(live, config, context.field_manager, subresource, force=context.force)
+        except _Conflicts as conflicts:
+            allowed = self._upgradable(live, context)
+            left = [(entry, sets.difference(held, allowed)) for entry, held in conflicts.found]
+            left = [(entry, held) for entry, held in left if held]
+            if left or not allowed:
+                raise _refusal(left) from conflicts
+        return self._applied(live, config, context.field_manager, subresource, force=True)
 
-    def _equal(self, left: Obj, right: Obj, path: Path) -> bool:
-        return same(self._value(left, path), self._value(right, path))
-
-    def _value(self, obj: Any, path: Path) -> Any:
-        node: Node | None = self._kind.schema
-        for part in path:
-            if part == ".":
-                return True if obj is not None else None
-            kind, _, name = part.partition(":")
-            if kind == "f":
-                obj = obj.get(name) if isinstance(obj, dict) else None
-                node = (
-                    self._metadata
-                    if part == "f:metadata" and node is self._kind.schema
-                    else sets.child(node, name)
-                )
-            elif isinstance(obj, list) and node is not None:
-                obj = next((item for item in obj if sets.element(item, node) == part), None)
-                node = node.items
-            else:
-                return None
-        return obj
-
-    def _merge_object(self, live: Obj, config: Obj) -> Obj:
-        merged = dict(live)
-        for key, value in config.items():
-            if key == "metadata":
-                merged[key] = _merge(live.get(key) or {}, value, self._metadata)
-            else:
-                merged[key] = _merge(live.get(key), value, sets.child(self._kind.schema, key))
+    def _applied(self, live: Obj, config: Obj, manager: str, subresource: str, *, force: bool) -> Obj:
+        schema, metadata = self._kind.schema, self._metadata
+        entries = self._entries(live)
+        fresh = self._entry(manager, "Apply", {}, subresource)
+        mine = next((entry for entry in entries if _is(entry, fresh)), None)
+        others = [entry for entry in entries if entry is not mine]
+        fields = fresh["fieldsV1"] = field_set(owned(config), schema, metadata)
+        merged = {**merge(live, config, schema)}
+        merged["metadata"] = merge(live.get("metadata") or {}, config.get("metadata") or {}, metadata)
+        if mine is not None:
+            kept = fields
+            for entry in others:
+                kept = sets.joined(kept, entry["fieldsV1"])
+            merged = Pruner(kept, metadata).prune(merged, schema, mine["fieldsV1"])
+        changes = self.compare(live, merged)
+        touched = sets.joined(changes.added, changes.modified)
+        found = [(entry, held) for entry in others if (held := sets.intersection(entry["fieldsV1"], touched))]
+        if found and not force:
+            raise _Conflicts(found)
+        others = _without(others, sets.joined(touched, changes.removed))
+        if mine is not None and mine["fieldsV1"] == fields and not (touched or changes.removed):
+            fresh = mine
+        managers = [*others, *([fresh] if fields else [])]
+        merged["metadata"]["managedFields"] = _sorted(managers)
+        if manager == "kubectl":
+            _remember_applied(merged["metadata"], config)
         return merged
 
-    def _remove(self, merged: Obj, before: Tree, wanted: Tree, others: list[Tree]) -> None:
-        """Take away what this manager set before, sets no longer, and nobody else manages."""
-        for path in sorted(sets.leaves(before), key=len, reverse=True):
-            if not sets.has(wanted, path) and not any(sets.has(other, path) for other in others):
-                self._drop(merged, path)
+    def _entries(self, live: Obj) -> list[Obj]:
+        """The managers; an object that has none was written before its first apply."""
+        entries = (live.get("metadata") or {}).get("managedFields") or []
+        if entries or not (live.get("metadata") or {}).get("uid"):
+            return list(entries)
+        schema = self._kind.schema
+        empty = skeleton(schema) if schema is not None and self._kind.custom is None else {}
+        changes = self.compare(empty, live)
+        fields = sets.joined(changes.added, changes.modified)
+        return [self._entry(FIRST, "Update", fields, "")] if fields else []
 
-    def _drop(self, obj: Any, path: Path) -> None:
-        if path[-1] == ".":
-            path = path[:-1]
-        holder, last = self._holder(obj, path)
-        kind, _, name = last.partition(":")
-        if kind == "f" and isinstance(holder, dict):
-            holder.pop(name, None)
-        elif isinstance(holder, list):
-            node = self._node(path[:-1])
-            if node is not None:
-                holder[:] = [item for item in holder if sets.element(item, node) != last]
+    def _check(self, config: Obj) -> None:
+        found = list(problems(config, self._kind.schema, self._metadata))
+        if not found:
+            return
+        metadata = config.get("metadata") or {}
+        name = f"{metadata.get('namespace') or ''}/{metadata.get('name') or ''}"
+        what = (
+            f"{self._kind.group}/{self._kind.resource.version}".removeprefix("/")
+            if self._kind.group
+            else "/v1"
+        )
+        listed = found[0] if len(found) == 1 else "errors:\n" + "\n".join(f"  {text}" for text in found)
+        text = f"failed to create typed patch object ({name}; {what}, Kind={self._kind.name}): {listed}"
+        raise ApiError(500, text, reason="")
 
-    def _node(self, path: Path) -> Node | None:
-        node: Node | None = self._kind.schema
-        for part in path:
-            kind, _, name = part.partition(":")
-            if part == "f:metadata" and node is self._kind.schema:
-                node = self._metadata
-            elif kind == "f":
-                node = sets.child(node, name)
-            else:
-                node = node.items if node is not None else None
-        return node
-
-    def _holder(self, obj: Any, path: Path) -> tuple[Any, str]:
-        """The container of a path's last part. The way there is copied, so that `live` keeps its value."""
-        for position, part in enumerate(path[:-1]):
-            kind, _, name = part.partition(":")
-            if kind == "f":
-                if not isinstance(obj, dict) or name not in obj:
-                    return None, path[-1]
-                inner = obj[name]
-                obj[name] = (
-                    dict(inner)
-                    if isinstance(inner, dict)
-                    else list(inner)
-                    if isinstance(inner, list)
-                    else inner
-                )
-                obj = obj[name]
-            else:
-                node = self._node(path[:position])
-                if not isinstance(obj, list) or node is None:
-                    return None, path[-1]
-                index = next((i for i, item in enumerate(obj) if sets.element(item, node) == part), None)
-                if index is None:
-                    return None, path[-1]
-                obj[index] = dict(obj[index]) if isinstance(obj[index], dict) else obj[index]
-                obj = obj[index]
-        return obj, path[-1]
+    def _upgradable(self, live: Obj, context: Context) -> Tree:
+        """What kubectl may take over because its own client-side apply had set it."""
+        annotations = (live.get("metadata") or {}).get("annotations") or {}
+        if context.field_manager != "kubectl" or LAST_APPLIED not in annotations:
+            return {}
+        try:
+            last = msgspec.json.decode(annotations[LAST_APPLIED])
+        except msgspec.DecodeError:
+            return {}
+        return field_set(owned(last), self._kind.schema, self._metadata) if isinstance(last, dict) else {}
 
 
-def _plain(obj: Obj) -> Obj:
-    metadata = {key: value for key, value in obj.get("metadata", {}).items() if key != "managedFields"}
-    return {**obj, "metadata": metadata}
+def _remember_applied(metadata: Obj, config: Obj) -> None:
+    """Keep the annotation of kubectl's client-side apply in step, where there is one."""
+    if LAST_APPLIED not in (metadata.get("annotations") or {}):
+        return
+    mine = {key: value for key, value in config["metadata"].items() if key != "managedFields"}
+    if "annotations" in mine:
+        mine["annotations"] = {k: v for k, v in (mine["annotations"] or {}).items() if k != LAST_APPLIED}
+    text = json.dumps({**config, "metadata": mine}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    metadata["annotations"] = {**metadata["annotations"], LAST_APPLIED: text + "\n"}
 
 
-def _is(entry: Obj, manager: str, operation: str, subresource: str) -> bool:
-    return (
-        entry.get("manager") == manager
-        and entry.get("operation") == operation
-        and (entry.get("subresource") or "") == subresource
+class _Conflicts(Exception):
+    def __init__(self, found: list[tuple[Obj, Tree]]) -> None:
+        super().__init__("other managers hold changed fields")
+        self.found = found
+
+
+def _given(new: Obj, old: Obj, subresource: str) -> list[Obj]:
+    """The managers that an update brings along, or those of the object; none after a reset."""
+    given = new["metadata"].get("managedFields")
+    if not subresource:
+        if given is not None and (not given or given == [{}]):
+            return []
+        if given and all(_is_readable(entry) for entry in given):
+            return list(given)
+    return list(old["metadata"].get("managedFields") or [])
+
+
+def _is_readable(entry: Any) -> bool:
+    return isinstance(entry, dict) and entry.get("operation") in ("Apply", "Update") and "fieldsV1" in entry
+
+
+def _without(entries: list[Obj], fields: Tree) -> list[Obj]:
+    """The managers without some fields; who has none left is no manager."""
+    rest = ({**entry, "fieldsV1": sets.difference(entry["fieldsV1"], fields)} for entry in entries)
+    return [entry for entry in rest if entry["fieldsV1"]]
+
+
+def _is(entry: Obj, other: Obj) -> bool:
+    return all(
+        (entry.get(key) or "") == (other.get(key) or "")
+        for key in ("manager", "operation", "apiVersion", "subresource")
     )
 
 
-def _merge(live: Any, config: Any, node: Node | None) -> Any:
-    if isinstance(live, dict) and isinstance(config, dict):
-        if node is not None and node.raw.get("x-kubernetes-map-type") == "atomic":
-            return config
-        merged = dict(live)
-        for key, value in config.items():
-            merged[key] = _merge(live.get(key), value, sets.child(node, key))
-        return merged
-    if (
-        isinstance(live, list)
-        and isinstance(config, list)
-        and node is not None
-        and node.list_type != "atomic"
-    ):
-        given = {sets.element(item, node): item for item in config}
-        merged_list = []
-        for item in live:
-            name = sets.element(item, node)
-            merged_list.append(_merge(item, given.pop(name), node.items) if name in given else item)
-        return merged_list + list(given.values())
-    return config
+def _sorted(entries: list[Obj]) -> list[Obj]:
+    return sorted(
+        entries,
+        key=lambda entry: (entry["operation"], entry.get("time") or "", entry.get("manager") or ""),
+    )
 
 
-def _conflict(conflicts: list[tuple[Obj, list[Path]]]) -> ApiError:
-    causes = []
-    parts = []
-    for entry, paths in conflicts:
-        who = f'conflict with "{entry["manager"]}"'
-        if entry.get("operation") == "Update":
-            who += f" using {entry.get('apiVersion')}"
-        causes += [
-            {"reason": "FieldManagerConflict", "message": who, "field": sets.show(path)} for path in paths
+def _capped(entries: list[Obj]) -> list[Obj]:
+    """At most ten updaters: the oldest ones become one."""
+    updaters = [entry for entry in _sorted(entries) if entry["operation"] == "Update"]
+    surplus = updaters[: len(updaters) - MAX_UPDATERS + 1] if len(updaters) > MAX_UPDATERS else []
+    if not surplus:
+        return entries
+    ancient = {key: value for key, value in surplus[-1].items() if key != "subresource"} | {"manager": OLD}
+    for entry in surplus[:-1]:
+        ancient["fieldsV1"] = sets.joined(ancient["fieldsV1"], entry["fieldsV1"])
+    return [ancient, *(entry for entry in entries if all(entry is not other for other in surplus))]
+
+
+def _refusal(conflicts: list[tuple[Obj, Tree]]) -> ApiError:
+    """409 with each field and who holds it."""
+    conflicts = sorted(conflicts, key=lambda pair: pair[0].get("manager") or "")
+    listed: list[tuple[str, list[Path]]] = [
+        (_who(entry), list(sets.members(held))) for entry, held in conflicts
+    ]
+    causes = [
+        {"reason": "FieldManagerConflict", "message": f"conflict with {who}", "field": sets.show(path)}
+        for who, paths in listed
+        for path in paths
+    ]
+    if len(causes) == 1:
+        text = f"1 conflict: conflict with {listed[0][0]}: {causes[0]['field']}"
+    else:
+        lines = [
+            line
+            for who, paths in listed
+            for line in (f"conflicts with {who}:", *(f"- {sets.show(path)}" for path in paths))
         ]
-        listed = ", ".join(sets.show(path) for path in paths)
-        parts.append(
-            f"{who}: {listed}" if len(paths) == 1 else f"{who}:\n- " + "\n- ".join(listed.split(", "))
-        )
-    count = len(causes)
-    head = f"Apply failed with {count} conflict{'s' if count > 1 else ''}: "
-    return ApiError(409, head + "\n".join(parts), details={"causes": causes})
+        text = f"{len(causes)} conflicts: " + "\n".join(lines)
+    return ApiError(409, f"Apply failed with {text}", details={"causes": causes})
+
+
+def _who(entry: Obj) -> str:
+    text = f'"{entry.get("manager") or ""}"'
+    if entry.get("subresource"):
+        text += f' with subresource "{entry["subresource"]}"'
+    return text + (f" using {entry.get('apiVersion')}" if entry.get("operation") == "Update" else "")

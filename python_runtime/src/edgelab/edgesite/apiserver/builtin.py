@@ -69,6 +69,8 @@ storage.k8s.io/v1 | volumeattributesclasses | VolumeAttributesClass | C | vac | 
 """  # noqa: E501 - a table is read by its columns
 EVENTS_BUCKET = "events"
 STORED = {"autoscaling/v1": "autoscaling/v2"}
+# what can be done with a resource, where that is not everything
+VERBS = {"v1/namespaces": tuple(verb for verb in ALL_VERBS if verb != "deletecollection")}
 
 
 def kinds(catalogue: Catalogue) -> Iterator[Kind]:
@@ -84,7 +86,7 @@ def kinds(catalogue: Catalogue) -> Iterator[Kind]:
             short_names=tuple(filter(None, short.split(","))),
             categories=tuple(filter(None, categories.split(","))),
             subresources=() if extra.startswith("!") else tuple(extra.split()),
-            verbs=("create",) if extra.startswith("!") else ALL_VERBS,
+            verbs=("create",) if extra.startswith("!") else VERBS.get(f"{version}/{plural}", ALL_VERBS),
             bucket=EVENTS_BUCKET if events else "",
             storage_api_version="v1" if events else STORED.get(version, ""),
         )

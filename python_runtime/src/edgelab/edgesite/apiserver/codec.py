@@ -17,7 +17,23 @@ from edgelab.objects.status import ApiError
 Obj = dict[str, Any]
 
 encode = msgspec.json.encode
-MAX_REPORTED = 10
+SCHEME = "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"
+# versions that are no longer served, but still known to kube-apiserver
+OLD_VERSIONS = {
+    "apps": ("v1beta1", "v1beta2"),
+    "batch": ("v1beta1",),
+    "policy": ("v1beta1",),
+    "extensions": ("v1beta1",),
+    "networking.k8s.io": ("v1beta1",),
+    "rbac.authorization.k8s.io": ("v1alpha1", "v1beta1"),
+    "storage.k8s.io": ("v1alpha1", "v1beta1"),
+    "scheduling.k8s.io": ("v1alpha1", "v1beta1"),
+    "coordination.k8s.io": ("v1alpha2", "v1beta1"),
+    "certificates.k8s.io": ("v1alpha1", "v1beta1"),
+    "events.k8s.io": ("v1beta1",),
+    "discovery.k8s.io": ("v1beta1",),
+    "autoscaling": ("v2beta1", "v2beta2"),
+}
 
 
 def decode(data: bytes) -> Obj:
@@ -28,34 +44,55 @@ def decode(data: bytes) -> Obj:
 
 def check_type(kind: Kind, obj: Any, kinds: Kinds) -> Obj:
     """The object, with kind and apiVersion set to what the path says. Raises ApiError 400."""
+    try:
+        return typed(kind, obj, kinds)
+    except WrongType as error:
+        raise ApiError(400, error.handled) from error
+
+
+class WrongType(ValueError):
+    """An object of another kind or version; `handled` says it of a whole request."""
+
+    def __init__(self, message: str, handled: str = "") -> None:
+        super().__init__(message)
+        self.handled = handled or message
+
+
+def typed(kind: Kind, obj: Any, kinds: Kinds) -> Obj:
+    """The object with kind and apiVersion. Raises WrongType."""
     if not isinstance(obj, dict):
-        raise ApiError(
-            400, f'{kind.name} in version "{kind.resource.version}" cannot be handled as an object'
-        )
+        raise WrongType(f'{kind.name} in version "{kind.resource.version}" cannot be handled as an object')
     found, version = obj.get("kind") or kind.name, obj.get("apiVersion") or kind.api_version
-    if kind.custom is not None:
+    if kind.custom is not None and (not obj.get("kind") or version == kind.api_version):
         objects.check_kind(kind, obj)
-    if found != kind.name:
-        raise ApiError(400, _wrong_kind(kind, found, version, kinds))
-    if version != kind.api_version:
-        raise ApiError(
-            400,
-            f"the API version in the data ({version}) does not match the expected API version"
-            f" ({kind.api_version})",
-        )
+    if (found, version) != (kind.name, kind.api_version):
+        raise _wrong_type(kind, found, version, kinds)
     rest = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "metadata")}
-    return {"apiVersion": version, "kind": found, "metadata": obj.get("metadata") or {}, **rest}
+    metadata = obj.get("metadata")
+    return {"apiVersion": version, "kind": found, "metadata": {} if metadata is None else metadata, **rest}
 
 
-def _wrong_kind(kind: Kind, found: str, version: str, kinds: Kinds) -> str:
+def _wrong_type(kind: Kind, found: str, version: str, kinds: Kinds) -> WrongType:
     group, _, number = version.rpartition("/")
-    if kinds.catalogue.kind(group, number, found) is None:
-        scheme = "pkg/api/legacyscheme/scheme.go"
-        return f'no kind "{found}" is registered for version "{version}" in scheme "{scheme}"'
+    same_kind = found == kind.name and group == kind.group
+    start = f'{found} in version "{number}" cannot be handled as a {kind.name}: '
+    if kind.custom is not None:
+        return WrongType(other_version(kind, version))
+    if kinds.catalogue.kind(group, number, found) is None and number not in OLD_VERSIONS.get(group, ()):
+        text = f'no kind "{found}" is registered for version "{version}" in scheme "{SCHEME}"'
+        return WrongType(text, start + text)
+    if same_kind:
+        return WrongType(other_version(kind, version))
     internal = kind.group.partition(".")[0] or "core"
+    text = f"converting ({number}.{found}) to ({internal}.{kind.name}): unknown conversion"
+    return WrongType(text, start + text)
+
+
+def other_version(kind: Kind, version: str) -> str:
+    """The words for an object of another version."""
     return (
-        f'{found} in version "{number}" cannot be handled as a {kind.name}: converting'
-        f" ({group.partition('.')[0] or ''}{number}.{found}) to ({internal}.{kind.name}): unknown conversion"
+        f"the API version in the data ({version}) does not match the expected API version"
+        f" ({kind.api_version})"
     )
 
 
@@ -63,20 +100,31 @@ def conform(kind: Kind, obj: Obj, kinds: Kinds, context: Context) -> Obj:
     """The object with its fields checked against the type. Raises ApiError 400 for wrong types, and for
     unknown fields when validation is Strict; otherwise they are dropped (with a warning for Warn).
     """
-    conformer = Conformer()
     try:
-        if kind.custom is not None:
-            obj = _conform_custom(kind, obj, kinds, conformer)
-        elif kind.schema is not None:
-            obj = conformer.object(obj, kind.schema, "", kind.name)
-            obj["metadata"] = obj.get("metadata") or {}
+        return fitting(kind, obj, kinds, context)
     except DecodeError as error:
         raise ApiError(400, f"{_handled(kind)}: {error}") from error
+
+
+def fitting(kind: Kind, obj: Obj, kinds: Kinds, context: Context, *, unstructured: bool = False) -> Obj:
+    """The same, raising DecodeError; with `unstructured` in the words of Go's converter of maps."""
+    conformer = Conformer(unstructured=unstructured)
+    if kind.custom is not None:
+        obj = _conform_custom(kind, obj, kinds, conformer)
+    elif kind.schema is not None:
+        obj = conformer.root(obj, kind.schema, kind.name)
+        obj["metadata"] = obj.get("metadata") or {}
     unknown = [f'unknown field "{path}"' for path in conformer.unknown]
-    if unknown and context.field_validation == "Strict":
-        raise ApiError(400, f"{_handled(kind)}: strict decoding error: {', '.join(unknown[:MAX_REPORTED])}")
+    if not (unknown or context.repeated):
+        return obj
+    ignored = {f'duplicate field "{path}"' for path in conformer.unknown}
+    repeated, context.repeated = [text for text in context.repeated if text not in ignored], []
+    if context.field_validation == "Strict":
+        if repeated and repeated[0].startswith("line "):
+            repeated = ["yaml: unmarshal errors:\n  " + "\n  ".join(repeated)]
+        raise DecodeError(f"strict decoding error: {', '.join([*repeated, *unknown])}")
     if context.field_validation == "Warn":
-        context.warnings += unknown[:MAX_REPORTED]
+        context.warnings += [*repeated, *unknown]
     return obj
 
 
@@ -91,6 +139,11 @@ def _conform_custom(kind: Kind, obj: Obj, kinds: Kinds, conformer: Conformer) ->
 def hub(obj: Obj) -> Obj:
     """An object in the version that defaults, checks and the store know (Events have two)."""
     return autoscalers.to_v2(obj) if obj["apiVersion"] == autoscalers.V1 else obj
+
+
+def served(obj: Obj, kind: Kind) -> Obj:
+    """The same in the version that `kind` serves."""
+    return autoscalers.to_v1(obj) if kind.api_version == autoscalers.V1 else obj
 
 
 def convert(data: bytes, kind: Kind) -> bytes:

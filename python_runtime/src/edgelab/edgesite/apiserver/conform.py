@@ -7,6 +7,7 @@ import binascii
 import datetime as dt
 from typing import Any
 
+from edgelab.edgesite.apiserver import gotypes
 from edgelab.edgesite.apiserver.schema import Node
 from edgelab.objects import quantity
 
@@ -16,6 +17,8 @@ INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 GO_SCALARS = {"string": "string", "boolean": "bool", "integer": "int64", "number": "float64"}
 INT32 = range(-(2**31), 2**31)
 INT64 = range(-(2**63), 2**63)
+ZEROS: dict[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False}
+BAD_QUANTITY = r"quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 
 
 class DecodeError(ValueError):
@@ -25,85 +28,149 @@ class DecodeError(ValueError):
 class Conformer:
     """One pass over one object; `unknown` collects the paths of fields that the type does not have."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, unstructured: bool = False) -> None:
         self.unknown: list[str] = []
+        self._unstructured = unstructured
+        # where we are: a field is (name, its type's name), a key of a map (name,), an element its index
+        self._way: list[tuple[str, ...] | int] = []
 
-    def value(self, value: Any, node: Node, path: str, owner: str) -> Any:
+    def value(self, value: Any, node: Node, owner: str) -> Any:
         """The value as it is kept. Raises DecodeError."""
         if node.name == QUANTITY:
-            return _quantity(value, path, owner)
+            return self._quantity(value)
         if node.name == INT_OR_STRING:
-            if isinstance(value, bool) or not isinstance(value, int | str):
-                raise _mismatch(value, path, owner, "intstr.IntOrString")
-            return value
+            if isinstance(value, int | str) and not isinstance(value, bool):
+                return value
+            raise self._mismatch(value, "int32")
         handler = _HANDLERS.get(node.type)
-        return value if handler is None else handler(self, value, node, path, owner)
+        return value if handler is None else handler(self, value, node, owner)
 
-    def object(self, value: Any, node: Node, path: str, owner: str) -> Any:
+    def root(self, value: Any, node: Node, name: str, *at: str) -> Any:
+        """The whole of an object, or with `at` what lies below one of its fields."""
+        self._way = [(field, name) for field in at]
+        found = self.object(value, node, name)
+        self._way = []
+        return found
+
+    def object(self, value: Any, node: Node, owner: str) -> Any:
         """An object: by its fields, or as a map."""
         if not isinstance(value, dict):
-            raise _mismatch(value, path, owner, node.name.rpartition(".")[2] or _go_map(node))
+            raise self._mismatch(value, gotypes.name(node, self._field()))
         if node.free:
             return value
-        values = node.values
-        if values is not None:
-            scalar = values.type in GO_SCALARS  # Go's decoder names no keys
-            found = {
-                key: self.value(inner, values, path if scalar else f"{path}.{key}", owner)
-                for key, inner in value.items()
-                if inner is not None or values.type in ("", "string")
-            }
-            return found or None
+        if node.values is not None:
+            return self._map(value, node.values, owner)
         owner = node.name.rpartition(".")[2] or owner
-        result = {}
+        way, result = self._way, {}
         for key, inner in value.items():
-            field, full = node.field(key), f"{path}.{key}" if path else key
+            field = node.field(key)
             if field is None:
-                self.unknown.append(full)
+                self.unknown.append(self.path(key))
             elif inner is not None or field.type == "":
-                kept = self.value(inner, field, full, owner)
-                if kept is None and key in (node.raw.get("required") or ()):
-                    kept = inner  # empty, and always written
-                if kept is not None or field.type == "":
-                    result[key] = kept
+                way.append((key, owner))
+                found = self.value(inner, field, owner)
+                way.pop()
+                if found or not _is_omitted(found, field, key, node):
+                    result[key] = found
         return result
 
-    def array(self, value: Any, node: Node, path: str, owner: str) -> Any:
+    def _map(self, value: dict[str, Any], values: Node, owner: str) -> Any:
+        way, result = self._way, {}
+        for key, inner in value.items():
+            if inner is None:
+                if values.type != "array" and values.name != QUANTITY:
+                    result[key] = _zero(values)
+                continue
+            way.append((key,))
+            result[key] = self.value(inner, values, owner)
+            way.pop()
+        return result
+
+    def array(self, value: Any, node: Node, owner: str) -> Any:
         """A list."""
         if not isinstance(value, list):
-            raise _mismatch(value, path, owner, "[]" + _go_name(node.items))
+            raise self._mismatch(value, gotypes.name(node, self._field()))
         items = node.items
         if items is None:
             return value
-        return [self.value(inner, items, f"{path}[{i}]", owner) for i, inner in enumerate(value)] or None
+        way, result = self._way, []
+        for position, inner in enumerate(value):
+            way.append(position)
+            result.append(_zero(items) if inner is None else self.value(inner, items, owner))
+            way.pop()
+        return result
 
-    def string(self, value: Any, node: Node, path: str, owner: str) -> Any:
+    def string(self, value: Any, node: Node, owner: str) -> Any:
         """A string, a time or base64."""
-        if value is None:
-            return ""
+        form = node.raw.get("format")
+        if form == "date-time":
+            return self._time(value, node)
         if not isinstance(value, str):
-            raise _mismatch(value, path, owner, "[]uint8" if node.raw.get("format") == "byte" else "string")
-        if node.raw.get("format") == "byte":
+            raise self._mismatch(value, "[]uint8" if form == "byte" else gotypes.string(owner, self._field()))
+        if form == "byte":
             _check_base64(value)
-        elif node.raw.get("format") == "date-time":
-            return _time(value, node)
         return value
 
-    def integer(self, value: Any, node: Node, path: str, owner: str) -> Any:
+    def integer(self, value: Any, node: Node, owner: str) -> Any:
         """An integer of 32 or 64 bits."""
         wide = node.raw.get("format") != "int32"
-        name = "int64" if wide else "int32"
-        if isinstance(value, float) and value.is_integer():
+        if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or value not in (INT64 if wide else INT32):
-            raise _mismatch(value, path, owner, name)
+            raise self._mismatch(value, "int64" if wide else "int32")
         return value
 
-    def boolean(self, value: Any, node: Node, path: str, owner: str) -> Any:
+    def number(self, value: Any, node: Node, owner: str) -> Any:
+        """A number."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._mismatch(value, "float64")
+        return value
+
+    def boolean(self, value: Any, node: Node, owner: str) -> Any:
         """True or false."""
         if not isinstance(value, bool):
-            raise _mismatch(value, path, owner, "bool")
+            raise self._mismatch(value, "bool")
         return value
+
+    def path(self, *more: str) -> str:
+        """Where we are, as strict decoding names it."""
+        text = ""
+        for part in (*self._way, *((key,) for key in more)):
+            text += f"[{part}]" if isinstance(part, int) else f".{part[0]}"
+        return text.removeprefix(".")
+
+    def _field(self) -> str:
+        """The name of the field that holds the value; empty for what lies in a list or a map."""
+        last = self._way[-1] if self._way else ()
+        return last[0] if isinstance(last, tuple) and len(last) == 2 else ""
+
+    def _mismatch(self, value: Any, wanted: str) -> DecodeError:
+        """Go names the innermost struct, and of the way only the fields."""
+        if self._unstructured:
+            return DecodeError(gotypes.not_restored(value, wanted))
+        found = JSON_NAMES.get(type(value), "value")
+        if found == "number" and wanted.startswith(("int", "float")):
+            found = f"number {value}"
+        fields = [part for part in self._way if isinstance(part, tuple) and len(part) == 2]
+        if not fields:
+            return DecodeError(f"json: cannot unmarshal {found} into Go value of type {wanted}")
+        names = ".".join(gotypes.embedded(name, owner) for name, owner in fields)
+        return DecodeError(
+            f"json: cannot unmarshal {found} into Go struct field {fields[-1][1]}.{names} of type {wanted}"
+        )
+
+    def _quantity(self, value: Any) -> str:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise DecodeError(BAD_QUANTITY)
+        try:
+            return quantity.canonical(value)
+        except ValueError as error:
+            raise DecodeError(str(error)) from error
+
+    def _time(self, value: Any, node: Node) -> str:
+        if not isinstance(value, str):
+            raise self._mismatch(value, "string")
+        return _time(value, node)
 
 
 _HANDLERS = {
@@ -111,54 +178,43 @@ _HANDLERS = {
     "array": Conformer.array,
     "string": Conformer.string,
     "integer": Conformer.integer,
+    "number": Conformer.number,
     "boolean": Conformer.boolean,
 }
 
 
-def _go_name(node: Node | None) -> str:
-    return "interface {}" if node is None else node.name.rpartition(".")[2] or node.type
+def _is_omitted(value: Any, field: Node, key: str, node: Node) -> bool:
+    """Empty lists and maps are left out where they may be (Go's `omitempty`)."""
+    if isinstance(value, list) or (isinstance(value, dict) and field.values is not None):
+        return key not in node.required and key != "managedFields"  # an empty list resets them
+    return False
 
 
-def _go_map(node: Node) -> str:
-    """The Go type of a map."""
-    if node.values is None:
-        return "map[string]interface {}"
-    return f"map[string]{GO_SCALARS.get(node.values.type) or _go_name(node.values)}"
-
-
-def _mismatch(value: Any, path: str, owner: str, wanted: str) -> DecodeError:
-    found = JSON_NAMES.get(type(value), "value")
-    if found == "number" and wanted.startswith("int"):
-        found = f"number {value}"
-    return DecodeError(f"json: cannot unmarshal {found} into Go struct field {owner}.{path} of type {wanted}")
-
-
-def _quantity(value: Any, path: str, owner: str) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise _mismatch(value, path, owner, "resource.Quantity")
-    try:
-        return quantity.canonical(value)
-    except ValueError as error:
-        raise DecodeError(str(error)) from error
+def _zero(node: Node) -> Any:
+    """What a null in a list or a map becomes."""
+    return ZEROS.get(node.type, {} if node.type == "object" else None)
 
 
 def _check_base64(value: str) -> None:
+    text = value.replace("\n", "").replace("\r", "")
     try:
-        base64.b64decode(value.replace("\n", "").replace("\r", ""), validate=True)
+        base64.b64decode(text, validate=True)
     except binascii.Error as error:
-        raise DecodeError("illegal base64 data at input byte 0") from error
+        alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+        wrong = next((i for i, found in enumerate(value) if found not in alphabet + "\r\n"), len(value))
+        raise DecodeError(f"illegal base64 data at input byte {wrong}") from error
 
 
 def _time(value: str, node: Node) -> str:
+    micro = node.name.endswith("MicroTime")
+    layout = "2006-01-02T15:04:05.000000Z07:00" if micro else "2006-01-02T15:04:05Z07:00"
     try:
         moment = dt.datetime.fromisoformat(value)
     except ValueError as error:
         raise DecodeError(
-            f'parsing time "{value}" as "2006-01-02T15:04:05Z07:00": cannot parse "{value}"'
+            f'parsing time "{value}" as "{layout}": cannot parse "{value}" as "2006"'
         ) from error
     if moment.tzinfo is None:
-        raise DecodeError(
-            f'parsing time "{value}" as "2006-01-02T15:04:05Z07:00": cannot parse "" as "Z07:00"'
-        )
-    form = "%Y-%m-%dT%H:%M:%S.%fZ" if node.name.endswith("MicroTime") else "%Y-%m-%dT%H:%M:%SZ"
+        raise DecodeError(f'parsing time "{value}" as "{layout}": cannot parse "" as "Z07:00"')
+    form = "%Y-%m-%dT%H:%M:%S.%fZ" if micro else "%Y-%m-%dT%H:%M:%SZ"
     return moment.astimezone(dt.UTC).strftime(form)

@@ -32,7 +32,11 @@ ADMIN = User("system:admin", ("system:masters", "system:authenticated"))
 
 @dataclass(slots=True)
 class Context:
-    """Options of a write. `field_validation` is Ignore, Warn or Strict; `warnings` goes into the answer."""
+    """Options of a write. `field_validation` is Ignore, Warn or Strict; `warnings` goes into the answer;
+    `repeated` says which keys of the body were repeated, `part` under which subresource the writer is
+    recorded as a manager of fields. `yaml` is set for answers in YAML,
+    `formed` for Tables and metadata only.
+    """
 
     user: User = ADMIN
     dry_run: bool = False
@@ -40,3 +44,7 @@ class Context:
     field_validation: str = "Warn"
     force: bool = False
     warnings: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
+    part: str = ""
+    yaml: bool = False
+    formed: bool = False

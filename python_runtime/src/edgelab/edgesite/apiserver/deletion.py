@@ -57,6 +57,17 @@ def plan(kind: Kind, old: Obj, options: Obj, now: dt.datetime) -> Obj | Deletion
     return new
 
 
+def ended(kind: Kind, old: Obj, now: dt.datetime) -> Obj:
+    """An object that goes at once, as it is seen last: a pod has had its grace."""
+    metadata = old["metadata"]
+    if kind.name != "Pod" or kind.group or metadata.get("deletionTimestamp"):
+        return old
+    last = {**metadata, "deletionTimestamp": rfc3339(now), "deletionGracePeriodSeconds": 0}
+    if last.get("generation"):
+        last["generation"] += 1
+    return {**old, "metadata": last}
+
+
 def _finalizers(kind: Kind, present: list[str], options: Obj) -> list[str]:
     """Propagation is remembered as a finalizer for the garbage collector."""
     policy = options.get("propagationPolicy")

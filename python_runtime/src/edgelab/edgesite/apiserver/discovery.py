@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +11,27 @@ from edgelab.edgesite.apiserver.kinds import Kind, Kinds
 
 Obj = dict[str, Any]
 
-AGGREGATED = "apidiscovery.k8s.io"
+CUSTOM_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+ORDER = (
+    "apiregistration.k8s.io",
+    "apps",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "node.k8s.io",
+    "discovery.k8s.io",
+)
 # subresource -> (group, version, kind, verbs); an empty kind is the resource's own
 SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "approval": ("", "", "", ("get", "patch", "update")),
@@ -30,13 +52,10 @@ SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
 
 
 def _groups(kinds: Kinds) -> list[tuple[str, list[str]]]:
-    """Named groups: the built-in ones first, then custom ones, each by name."""
-    found = kinds.groups()
-    custom = {kind.group for kind in kinds if kind.custom is not None}
-    return sorted(
-        ((group, versions) for group, versions in found.items() if group),
-        key=lambda pair: (pair[0] in custom, pair[0]),
-    )
+    """Named groups: the built-in ones in kube-apiserver's order, then custom ones by name."""
+    known = {name: position for position, name in enumerate(ORDER)}
+    found = [(name, versions) for name, versions in kinds.groups().items() if name]
+    return sorted(found, key=lambda pair: (known.get(pair[0], len(ORDER)), pair[0]))
 
 
 def core_versions(address: str) -> Obj:
@@ -73,7 +92,7 @@ def resource_list(kinds: Kinds, name: str, version: str) -> Obj:
     resources = [entry for kind in kinds.in_version(name, version) for entry in _entries(kind)]
     return {
         "kind": "APIResourceList",
-        "apiVersion": "v1",
+        **({"apiVersion": "v1"} if name else {}),
         "groupVersion": f"{name}/{version}" if name else version,
         "resources": resources,
     }
@@ -85,12 +104,14 @@ def _entries(kind: Kind) -> Iterator[Obj]:
         "singularName": kind.singular,
         "namespaced": kind.resource.namespaced,
         "kind": kind.name,
-        "verbs": list(kind.verbs),
+        "verbs": _verbs(kind),
     }
     if kind.short_names:
         entry["shortNames"] = list(kind.short_names)
     if kind.categories:
         entry["categories"] = list(kind.categories)
+    if len(kind.verbs) > 1:
+        entry["storageVersionHash"] = storage_version_hash(kind)
     yield entry
     for name in kind.subresources:
         in_group, version, other, verbs = SUBRESOURCES[name]
@@ -101,31 +122,59 @@ def _entries(kind: Kind) -> Iterator[Obj]:
         }
         if other and version and (in_group, version) != (kind.group, kind.resource.version):
             sub |= {"group": in_group, "version": version}
-        yield sub | {"kind": other or kind.name, "verbs": list(verbs)}
+        yield sub | {"kind": _kind_of(kind, name, other), "verbs": list(verbs)}
 
 
-def aggregated(kinds: Kinds, *, core: bool) -> Obj:
-    """The aggregated form (apidiscovery.k8s.io/v2) of /api or /apis."""
+def _verbs(kind: Kind) -> list[str]:
+    """What can be done, in the order in which the two servers list it."""
+    return list(kind.verbs if kind.custom is None else CUSTOM_VERBS)
+
+
+def _kind_of(kind: Kind, subresource: str, other: str) -> str:
+    """The kind of a subresource; a proxy has one for each resource."""
+    return f"{kind.name}ProxyOptions" if subresource == "proxy" else other or kind.name
+
+
+def storage_version_hash(kind: Kind) -> str:
+    """Of the version that the resource is stored in (`discovery.StorageVersionHash`)."""
+    group, _, version = kind.storage_api_version.rpartition("/")
+    if kind.name == "CustomResourceDefinition":
+        version = "v1beta1"  # what kube-apiserver still stores them in
+    digest = hashlib.sha256(f"{group}/{version}/{kind.name}".encode()).digest()
+    return base64.b64encode(digest[:8]).decode()
+
+
+def aggregated(kinds: Kinds, *, core: bool, version: str) -> Obj:
+    """The aggregated form (a version of apidiscovery.k8s.io) of /api or /apis."""
     groups = [("", ["v1"])] if core else _groups(kinds)
     return {
         "kind": "APIGroupDiscoveryList",
-        "apiVersion": "apidiscovery.k8s.io/v2",
+        "apiVersion": f"apidiscovery.k8s.io/{version}",
         "metadata": {},
         "items": [_aggregated_group(kinds, name, versions) for name, versions in groups],
     }
 
 
 def _aggregated_group(kinds: Kinds, name: str, versions: list[str]) -> Obj:
-    metadata: Obj = {"creationTimestamp": None, **({"name": name} if name else {})}
+    metadata: Obj = {"name": name} if name else {}
     listed = [
         {
             "version": version,
-            "freshness": "Current",
             "resources": [_aggregated(kind) for kind in kinds.in_version(name, version)],
+            "freshness": "Current",
         }
         for version in versions
     ]
     return {"metadata": metadata, "versions": listed}
+
+
+def _response_kind(kind: Kind, subresource: str, own: Obj) -> Obj:
+    group, version, other, _ = SUBRESOURCES[subresource]
+    if not other:
+        return own
+    if (group, version) == (kind.group, kind.resource.version):
+        group = version = ""
+    return {"group": group, "version": version, "kind": _kind_of(kind, subresource, other)}
 
 
 def _aggregated(kind: Kind) -> Obj:
@@ -133,12 +182,14 @@ def _aggregated(kind: Kind) -> Obj:
         return {"group": in_group, "version": version, "kind": name}
 
     own = response(kind.group, kind.resource.version, kind.name)
+    if kind.custom is None:
+        own = response("", "", kind.name)  # kube-apiserver leaves out what the place says already
     found: Obj = {
         "resource": kind.plural,
         "responseKind": own,
         "scope": "Namespaced" if kind.resource.namespaced else "Cluster",
         "singularResource": kind.singular,
-        "verbs": list(kind.verbs),
+        "verbs": _verbs(kind),
     }
     if kind.short_names:
         found["shortNames"] = list(kind.short_names)
@@ -148,7 +199,7 @@ def _aggregated(kind: Kind) -> Obj:
         found["subresources"] = [
             {
                 "subresource": name,
-                "responseKind": response(*SUBRESOURCES[name][:3]) if SUBRESOURCES[name][2] else own,
+                "responseKind": _response_kind(kind, name, own),
                 "verbs": list(SUBRESOURCES[name][3]),
             }
             for name in kind.subresources

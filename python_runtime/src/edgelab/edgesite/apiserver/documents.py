@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from aiohttp import web
 
 from edgelab.edgesite.apiserver import codec, discovery, issuer
-from edgelab.edgesite.apiserver.accept import Wanted
+from edgelab.edgesite.apiserver.accept import JSON, PLAIN, Wanted, negotiate, route
+from edgelab.edgesite.apiserver.context import Context
 from edgelab.edgesite.apiserver.kinds import Kinds
 from edgelab.edgesite.apiserver.openapi import OpenApi
 from edgelab.edgesite.apiserver.tokens import Tokens
@@ -17,8 +19,9 @@ from edgelab.objects.status import ApiError
 
 Obj = dict[str, Any]
 
-AGGREGATED_TYPE = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+AGGREGATED_TYPE = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
 HEALTH = ("/healthz", "/livez", "/readyz")
+CHECKS = frozenset((*HEALTH, *(f"{path}/{part}" for path in HEALTH for part in ("ping", "store"))))
 
 
 class Documents:
@@ -31,18 +34,19 @@ class Documents:
         self._address = address
         self._version = version
 
-    def answer(self, request: web.Request, wanted: Wanted) -> web.Response:
-        """The document at a path. Raises ApiError 404 or 405."""
+    def answer(self, request: web.Request, context: Context) -> web.Response:
+        """The document at a path. Raises ApiError 404, 405 or 406."""
         if request.method not in ("GET", "HEAD"):
-            raise ApiError(405, "the server does not allow this method on the requested resource")
+            raise ApiError(405, "the server does not allow this method on the requested resource", details={})
         path = request.path.rstrip("/") or "/"
-        if path.startswith("/openapi"):
-            return self._openapi.answer(path, request.headers.get("Accept", ""))
-        if path in ("/api", "/apis") and wanted.form == "APIGroupDiscoveryList":
-            body = codec.encode(discovery.aggregated(self._kinds, core=path == "/api"))
-            return web.Response(body=body, headers={"Content-Type": AGGREGATED_TYPE})
+        if path.startswith(("/openapi/v2", "/openapi/v3")):
+            return self._openapi.answer(request, path)
         if path in issuer.PATHS:
             return issuer.answer(path, self._tokens, self._address)
+        wanted = self._wanted(path, request.headers.get("Accept", ""))
+        context.yaml = wanted.yaml
+        if path in ("/api", "/apis") and wanted.form == "APIGroupDiscoveryList":
+            return self._aggregated(request, core=path == "/api", version=wanted.version)
         answers: dict[str, Callable[[], Obj]] = {
             "/": self._index,
             "/api": lambda: discovery.core_versions(self._address),
@@ -52,6 +56,25 @@ class Documents:
         if path in answers:
             return web.Response(body=codec.encode(answers[path]()), content_type="application/json")
         return self._discovered(path)
+
+    @staticmethod
+    def _wanted(path: str, header: str) -> Wanted:
+        """How discovery is wanted; the other documents are JSON. Raises ApiError 406."""
+        if path == "/version":
+            route(header, (JSON,))
+        if not header or header == JSON or not path.startswith(("/api", "/apis")):
+            return PLAIN
+        if path.count("/") > 2 or path.startswith("/api/"):
+            route(header)
+        return negotiate(header, forms=("APIGroupDiscoveryList",) if path in ("/api", "/apis") else ())
+
+    def _aggregated(self, request: web.Request, *, core: bool, version: str) -> web.Response:
+        body = codec.encode(discovery.aggregated(self._kinds, core=core, version=version))
+        digest = f'"{hashlib.sha512(body).hexdigest().upper()}"'
+        headers = {"Content-Type": AGGREGATED_TYPE.format(version), "Etag": digest, "Vary": "Accept"}
+        if request.headers.get("If-None-Match") == digest:
+            return web.Response(status=304, headers={"Etag": digest, "Vary": "Accept"})
+        return web.Response(body=body, headers=headers)
 
     def _discovered(self, path: str) -> web.Response:
         parts = path.strip("/").split("/")
@@ -63,6 +86,8 @@ class Documents:
             found = discovery.group(parts[1], groups[parts[1]])
         elif parts[0] == "apis" and len(parts) == 3 and parts[2] in groups.get(parts[1], ()):
             found = discovery.resource_list(self._kinds, parts[1], parts[2])
+        if found is None and (parts[0] == "api" or (parts[0] == "apis" and parts[1] in groups)):
+            raise ApiError(404, "the server could not find the requested resource", details={})
         if found is None:
             return web.Response(text="404 page not found\n", status=404)
         return web.Response(body=codec.encode(found), content_type="application/json")

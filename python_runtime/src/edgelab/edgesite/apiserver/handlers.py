@@ -3,82 +3,75 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import Any
 
 from aiohttp import web
 
-from edgelab.daemon.clock import Clock
-from edgelab.edgesite.apiserver import codec
+from edgelab.edgesite.apiserver import codec, connecting, listoptions, writing
 from edgelab.edgesite.apiserver.accept import Wanted
-from edgelab.edgesite.apiserver.bodies import Bodies, read_json, read_yaml
-from edgelab.edgesite.apiserver.context import Context, Target, User
+from edgelab.edgesite.apiserver.bodies import Bodies
+from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.custom import conversion
 from edgelab.edgesite.apiserver.kinds import Kind
-from edgelab.edgesite.apiserver.options import typed
-from edgelab.edgesite.apiserver.presenting import Lines, Presenter
-from edgelab.edgesite.apiserver.reads import (
-    INITIAL_END,
-    Change,
-    Filter,
-    ListOptions,
-    bookmark,
-    parse_filter,
-    revision_of,
-)
+from edgelab.edgesite.apiserver.options import deletion_options
+from edgelab.edgesite.apiserver.patching import unsupported_media
+from edgelab.edgesite.apiserver.presenting import Presenter
+from edgelab.edgesite.apiserver.reads import Filter, parse_filter
 from edgelab.edgesite.apiserver.request import ResourcePath, flag, number
 from edgelab.edgesite.apiserver.reviews import Reviews
 from edgelab.edgesite.apiserver.service import ApiService
+from edgelab.edgesite.apiserver.watching import Watcher
 from edgelab.kube.interface import PatchType
 from edgelab.objects.status import ApiError
 
 Obj = dict[str, Any]
 
-BOOKMARK_SECONDS = 60.0
-DEFAULT_WATCH_SECONDS = 1800
-NOT_ALLOWED = "the server does not allow this method on the requested resource"
-VALIDATIONS = ("", "Ignore", "Warn", "Strict")
-
 
 class ResourceHandler:
     """Serves one request on a known kind."""
 
-    def __init__(self, service: ApiService, reviews: Reviews, presenter: Presenter, clock: Clock) -> None:
+    def __init__(self, service: ApiService, reviews: Reviews, presenter: Presenter) -> None:
         self._service = service
         self._reviews = reviews
         self._presenter = presenter
         self._bodies = Bodies(service.registry.kinds.catalogue)
-        self._clock = clock
+        self._watcher = Watcher(service.reader, presenter)
 
     async def serve(
-        self, request: web.Request, kind: Kind, path: ResourcePath, user: User, wanted: Wanted
+        self, request: web.Request, kind: Kind, path: ResourcePath, context: Context, wanted: Wanted
     ) -> web.StreamResponse:
         """Answer, or raise ApiError."""
         if kind.verbs == ("create",):
-            return await self._review(request, kind, path, user)
+            return await self._review(request, kind, path, context)
         if path.name and conversion.is_converted(kind):
             await request.read()  # nothing may be waited for between the preparation and the use
             await self._service.registry.prepare(kind, path.namespace, path.name)
-        if path.name:
-            return await self._on_object(request, kind, path, user, wanted)
+        if path.name and not path.watched:
+            return await self._on_object(request, kind, path, context, wanted)
         if request.method == "GET":
-            if flag(request.query, "watch"):
-                return await self._watch(request, kind, path.namespace, "", wanted)
+            if path.watched or flag(request.query, "watch"):
+                return await self._watch(request, kind, path, wanted)
             return await self._list(request, kind, path.namespace, wanted)
         if request.method == "POST":
-            return await self._create(request, kind, path, user, wanted)
-        if request.method == "DELETE":
-            return await self._delete_collection(request, kind, path, user, wanted)
-        raise ApiError(405, NOT_ALLOWED)
+            return await self._create(request, kind, path, context, wanted)
+        if request.method != "DELETE" or not self._deletes_many(kind, path):
+            raise not_allowed()
+        return await self._delete_collection(request, kind, path, context, wanted)
 
-    async def _review(self, request: web.Request, kind: Kind, path: ResourcePath, user: User) -> web.Response:
+    @staticmethod
+    def _deletes_many(kind: Kind, path: ResourcePath) -> bool:
+        """A collection is that of a namespace, and not every kind can be deleted so."""
+        return "deletecollection" in kind.verbs and bool(path.namespace) == kind.resource.namespaced
+
+    async def _review(
+        self, request: web.Request, kind: Kind, path: ResourcePath, context: Context
+    ) -> web.Response:
         if request.method != "POST" or path.name:
-            raise ApiError(405, NOT_ALLOWED)
-        context, kinds = _context(request, user), self._service.registry.kinds
-        body = codec.conform(
-            kind, codec.check_type(kind, await self._bodies.read(request), kinds), kinds, context
-        )
+            raise not_allowed()
+        writing.read(request, context)
+        kinds = self._service.registry.kinds
+        body = await self._bodies.object(request, kind, context)
+        body = codec.conform(kind, codec.check_type(kind, body, kinds), kinds, context)
         if kind.name == "Binding":
             pods = kinds.find("", "v1", "pods")
             assert pods is not None
@@ -86,19 +79,25 @@ class ResourceHandler:
                 Target(pods, path.namespace, body["metadata"]["name"]), body, context
             )
         else:
-            answer = self._reviews.answer(kind.name, path.namespace, body, user)
+            answer = self._reviews.answer(kind.name, path.namespace, body, context.user)
         return respond(codec.encode(answer), 201, context)
 
+    def _of(self, kind: Kind, path: ResourcePath) -> Kind:
+        """The kind of what is sent to a path."""
+        return self._service.subkinds.of(kind, path.subresource)
+
     async def _on_object(
-        self, request: web.Request, kind: Kind, path: ResourcePath, user: User, wanted: Wanted
+        self, request: web.Request, kind: Kind, path: ResourcePath, context: Context, wanted: Wanted
     ) -> web.StreamResponse:
+        if path.subresource in connecting.STREAMS and path.subresource in kind.subresources:
+            target, container = _target(kind, path), request.query.get("container", "")
+            connecting.refuse(self._service.registry, target, container)
+            return web.Response(status=204)
         if request.method == "GET":
-            if flag(request.query, "watch"):
-                return await self._watch(request, kind, path.namespace, path.name, wanted)
             return self._get(request, kind, path, wanted)
-        context = _context(request, user)
+        writing.read(request, context)
         if request.method == "PUT":
-            body = await self._bodies.read(request)
+            body = await self._bodies.object(request, self._of(kind, path), context)
             data = await self._service.update(_target(kind, path), body, context)
             return respond(self._presenter.one(kind, data, wanted, request.query), 200, context)
         if request.method == "PATCH":
@@ -106,25 +105,30 @@ class ResourceHandler:
         if request.method == "DELETE" and not path.subresource:
             return await self._delete(request, kind, path, context, wanted)
         if request.method == "POST" and path.subresource:
-            body = await self._bodies.read(request)
+            body = await self._bodies.object(request, self._of(kind, path), context)
             answer = await self._service.create_sub(_target(kind, path), body, context)
             return respond(codec.encode(answer), 201, context)
-        raise ApiError(405, NOT_ALLOWED)
+        raise not_allowed()
 
     def _get(self, request: web.Request, kind: Kind, path: ResourcePath, wanted: Wanted) -> web.Response:
         if path.subresource:
             data = self._service.read_sub(_target(kind, path))
             return respond(data, 200)
+        version = request.query.get("resourceVersion", "")
+        if version:
+            self._service.reader.check(version)
         entry = self._service.registry.get(kind, path.namespace, path.name)
         return respond(self._presenter.one(kind, codec.convert(entry.data, kind), wanted, request.query), 200)
 
     async def _create(
-        self, request: web.Request, kind: Kind, path: ResourcePath, user: User, wanted: Wanted
+        self, request: web.Request, kind: Kind, path: ResourcePath, context: Context, wanted: Wanted
     ) -> web.Response:
-        context = _context(request, user)
-        body = await self._bodies.read(request)
         if kind.resource.namespaced and not path.namespace:
-            raise ApiError(405, NOT_ALLOWED)
+            if kind.custom is not None:
+                return web.Response(text="404 page not found\n", status=404)
+            raise not_allowed()
+        writing.read(request, context)
+        body = await self._bodies.object(request, kind, context)
         entry = await self._service.registry.create(kind, path.namespace, body, context)
         data = codec.convert(entry.data, kind)
         return respond(self._presenter.one(kind, data, wanted, request.query), 201, context)
@@ -133,16 +137,14 @@ class ResourceHandler:
         self, request: web.Request, kind: Kind, path: ResourcePath, context: Context, wanted: Wanted
     ) -> web.Response:
         media = request.content_type
-        if media == "application/apply-patch+cbor" or media not in set(PatchType):
-            accepted = ", ".join(str(item) for item in PatchType)
-            raise ApiError(
-                415,
-                "the body of the request was in an unknown format - accepted media types include: "
-                + accepted,
+        if media not in set(PatchType):
+            raise (
+                unsupported_media(kind)
+                if kind.custom is not None
+                else ApiError(415, "415: Unsupported Media Type", details={})
             )
         patch_type = PatchType(media)
-        raw = await request.read()
-        body = read_yaml(raw) if patch_type is PatchType.APPLY else read_json(raw)
+        body = await self._bodies.patch(request, patch_type, context)
         key = self._service.registry.key(kind, path.namespace, path.name)
         absent = self._service.registry.store.head(key) is None
         data = await self._service.patch(_target(kind, path), body, patch_type, context)
@@ -153,12 +155,12 @@ class ResourceHandler:
     async def _delete(
         self, request: web.Request, kind: Kind, path: ResourcePath, context: Context, wanted: Wanted
     ) -> web.Response:
-        options = await self._delete_options(request)
-        context.dry_run = context.dry_run or bool(options.get("dryRun"))
+        options = await self._delete_options(request, context)
         entry, gone = await self._service.registry.delete(kind, path.namespace, path.name, options, context)
         if not gone or self._presenter.returns_deleted(kind):
+            code = 202 if not gone and options.get("orphanDependents") is False else 200
             data = codec.convert(entry.data, kind)
-            return respond(self._presenter.one(kind, data, wanted, request.query), 200)
+            return respond(self._presenter.one(kind, data, wanted, request.query), code)
         details: Obj = {
             "name": path.name,
             **({"group": kind.group} if kind.group else {}),
@@ -175,11 +177,13 @@ class ResourceHandler:
         return respond(codec.encode(status), 200)
 
     async def _delete_collection(
-        self, request: web.Request, kind: Kind, path: ResourcePath, user: User, wanted: Wanted
+        self, request: web.Request, kind: Kind, path: ResourcePath, context: Context, wanted: Wanted
     ) -> web.Response:
-        where, context = _filter(request, kind), _context(request, user)
-        options = await self._delete_options(request)
-        page = await self._service.reader.page(kind, path.namespace, where, ListOptions())
+        listed = listoptions.parse(request.query, watch=flag(request.query, "watch"))
+        where = _filter(request, kind)
+        writing.read(request, context)
+        options = await self._delete_options(request, context)
+        page = await self._service.reader.page(kind, path.namespace, where, listed)
         registry = self._service.registry
         deletions = [
             registry.delete(kind, entry.key.namespace, entry.key.name, options, context)
@@ -193,98 +197,40 @@ class ResourceHandler:
                 raise result
         return respond(self._presenter.many(kind, page, wanted, request.query), 200)
 
-    async def _delete_options(self, request: web.Request) -> Obj:
-        """DeleteOptions out of the body, or out of the query."""
-        body = await self._bodies.read(request) if request.can_read_body else None
-        catalogue = self._service.registry.kinds.catalogue
-        options = typed(catalogue, "", "v1", "DeleteOptions", {} if body is None else body)
-        query = request.query
-        if "gracePeriodSeconds" in query:
-            options.setdefault("gracePeriodSeconds", number(query, "gracePeriodSeconds"))
-        if "propagationPolicy" in query:
-            options.setdefault("propagationPolicy", query["propagationPolicy"])
+    async def _delete_options(self, request: web.Request, context: Context) -> Obj:
+        """DeleteOptions out of the body, or without one out of the query. Raises ApiError 400 or 422."""
+        query, body = request.query, await self._bodies.options(request)
+        if body is None:
+            options: Obj = {"dryRun": ["All"]} if context.dry_run else {}
+            if "gracePeriodSeconds" in query:
+                options["gracePeriodSeconds"] = number(query, "gracePeriodSeconds")
+            if "propagationPolicy" in query:
+                options["propagationPolicy"] = query["propagationPolicy"]
+            if "orphanDependents" in query:
+                options["orphanDependents"] = flag(query, "orphanDependents")
+        else:
+            options = deletion_options(self._service.registry.kinds.catalogue, body)
+        writing.check_deletion(options)
+        context.dry_run = bool(options.get("dryRun"))
         return options
 
     async def _list(self, request: web.Request, kind: Kind, namespace: str, wanted: Wanted) -> web.Response:
-        query = request.query
-        options = ListOptions(
-            max(0, number(query, "limit")),
-            query.get("continue", ""),
-            query.get("resourceVersion", ""),
-            query.get("resourceVersionMatch", ""),
-        )
+        options = listoptions.parse(request.query, watch=False)
         page = await self._service.reader.page(kind, namespace, _filter(request, kind), options)
-        return respond(self._presenter.many(kind, page, wanted, query), 200)
+        return respond(self._presenter.many(kind, page, wanted, request.query), 200)
 
     async def _watch(
-        self, request: web.Request, kind: Kind, namespace: str, name: str, wanted: Wanted
+        self, request: web.Request, kind: Kind, path: ResourcePath, wanted: Wanted
     ) -> web.StreamResponse:
-        where = _filter(request, kind, name)
-        query = request.query
-        initial = flag(query, "sendInitialEvents")
-        response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        seconds = number(query, "timeoutSeconds", DEFAULT_WATCH_SECONDS)
-        version = query.get("resourceVersion", "")
-        if version:
-            revision_of(version)  # a watch that cannot begin is refused, not begun and ended
-        batches = self._service.reader.watch(
-            kind,
-            namespace,
-            where,
-            version,
-            initial=initial,
-            patience=BOOKMARK_SECONDS,
-        )
-        first = _First(response, request)
-        try:
-            async with aclosing(batches), asyncio.timeout(seconds):
-                await self._stream(batches, kind, wanted, first, bookmarks=flag(query, "allowWatchBookmarks"))
-        except TimeoutError:
-            await first.prepared()
-        except ConnectionError:
-            return response
-        except ApiError as error:
-            await first.prepared()
-            await response.write(b'{"type":"ERROR","object":' + codec.encode(error.status()) + b"}\n")
-        await response.write_eof()
-        return response
-
-    async def _stream(
-        self,
-        batches: AsyncGenerator[list[Change], None],
-        kind: Kind,
-        wanted: Wanted,
-        first: _First,
-        *,
-        bookmarks: bool,
-    ) -> None:
-        """Write batches as they come; a bookmark when nothing came for a while."""
-        lines = self._presenter.watcher(kind, wanted)
-        response = await first.prepared()
-        async for batch in batches:
-            if not batch and bookmarks:
-                await response.write(lines.bookmark(bookmark(kind, self._service.reader.store.revision)))
-            elif batch:
-                await response.write(b"".join(_line(lines, kind, change) for change in batch))
+        options = listoptions.parse(request.query, watch=True)
+        where = _filter(request, kind, path.name)
+        return await self._watcher.serve(request, kind, path.namespace, where, options=options, wanted=wanted)
 
 
-def _line(lines: Lines, kind: Kind, change: Change) -> bytes:
-    if change.type == INITIAL_END:
-        return lines.bookmark(bookmark(kind, change.revision, initial_end=True))
-    return lines.line(change)
-
-
-class _First:
-    """Sends the response's head once."""
-
-    def __init__(self, response: web.StreamResponse, request: web.Request) -> None:
-        self._response = response
-        self._request = request
-
-    async def prepared(self) -> web.StreamResponse:
-        if not self._response.prepared:
-            await self._response.prepare(self._request)
-        return self._response
+def not_allowed() -> ApiError:
+    """405 for a method that a path does not have."""
+    text = "the server does not allow this method on the requested resource"
+    return ApiError(405, text, details={})
 
 
 def _target(kind: Kind, path: ResourcePath) -> Target:
@@ -296,28 +242,6 @@ def _filter(request: web.Request, kind: Kind, name: str = "") -> Filter:
     if name:
         fields = f"metadata.name={name}" + (f",{fields}" if fields else "")
     return parse_filter(kind, request.query.get("labelSelector", ""), fields)
-
-
-def _context(request: web.Request, user: User) -> Context:
-    query = request.query
-    validation = query.get("fieldValidation", "")
-    if validation not in VALIDATIONS:
-        raise ApiError(422, f'fieldValidation: Unsupported value: "{validation}"', reason="Invalid")
-    dry_run = query.getall("dryRun", [])
-    if any(item not in ("", "All") for item in dry_run):
-        raise ApiError(
-            422, f'dryRun: Unsupported value: "{dry_run[0]}": supported values: "All"', reason="Invalid"
-        )
-    manager = query.get("fieldManager") or ""
-    if not manager and request.content_type != PatchType.APPLY:
-        manager = request.headers.get("User-Agent", "unknown").partition("/")[0]
-    return Context(
-        user=user,
-        dry_run="All" in dry_run,
-        field_manager=manager,
-        field_validation=validation or "Warn",
-        force=flag(query, "force"),
-    )
 
 
 def respond(data: bytes, status: int, context: Context | None = None) -> web.Response:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.context import Context
 from edgelab.edgesite.apiserver.kinds import Kind
+from edgelab.edgesite.apiserver.updates import Edit
 from edgelab.edgesite.apiserver.webhooks import Operation, Webhooks
 from edgelab.edgesite.store import Entry, Key
-from edgelab.objects.status import ApiError, already_exists, conflict
+from edgelab.objects.status import ApiError, conflict
 
 if TYPE_CHECKING:
-    from edgelab.edgesite.apiserver.registry import Change, Registry
+    from edgelab.edgesite.apiserver.registry import Registry
 
 Obj = dict[str, Any]
 
@@ -37,23 +38,20 @@ class HookedWrites:
             registry.complete_new(kind, obj, context)
         registry.check_new(kind, obj, context)
         await self._webhooks.validate(operation, obj)
-        key = registry.key(kind, metadata.get("namespace") or "", metadata["name"])
-        if registry.store.head(key) is not None:
-            raise already_exists(kind.plural, key.name, kind.group)
         return await registry.put_new(kind, obj, context)
 
-    async def change(self, kind: Kind, key: Key, change: Change, context: Context, subresource: str) -> Entry:
+    async def change(self, kind: Kind, key: Key, edit: Edit, context: Context) -> Entry:
         """Change an object; again with its newest version when another write came in between."""
         registry, namespace, name = self._registry, key.namespace, key.name
         for _ in range(ATTEMPTS):
-            new, old = registry.prepare_change(kind, key, change, context, subresource)
+            new, old = registry.prepare_change(kind, key, edit, context)
             version = old["metadata"].get("resourceVersion")
-            operation = Operation(kind, namespace, name, "UPDATE", context, old, subresource)
+            operation = Operation(kind, namespace, name, "UPDATE", context, old, edit.subresource)
             mutated = await self._webhooks.mutate(operation, new)
             if mutated is not None and mutated is not new:
                 new = codec.conform(kind, _guarded(mutated, new["metadata"]), registry.kinds, context)
-                registry.complete_change(kind, new, old, context, subresource)
-            registry.check_change(kind, new, old, context, subresource)
+                registry.complete_change(kind, new, old, context, edit.subresource)
+            registry.check_change(kind, new, old, context, edit.subresource)
             await self._webhooks.validate(operation, new)
             if registry.current(kind, namespace, name)["metadata"].get("resourceVersion") == version:
                 return await registry.replace(kind, key, new, old, context)

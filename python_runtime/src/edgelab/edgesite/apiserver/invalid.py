@@ -68,6 +68,16 @@ def show(value: Any) -> str:
     return quote(value) if isinstance(value, str) else dump(value)
 
 
+def _quoted(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    if character.isprintable():
+        return character
+    short = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(character)
+    number = ord(character)
+    return short or (f"\\x{number:02x}" if number < 0x80 else f"\\u{number:04x}")
+
+
 def required(field: str, detail: str = "") -> Cause:
     """The field must be set."""
     return Cause(field, "FieldValueRequired", f"Required value: {detail}" if detail else "Required value")
@@ -128,7 +138,7 @@ def invalid(kind: str, group: str, name: str, causes: list[Cause]) -> ApiError:
     details = {
         **({"name": name} if name else {}),
         **({"group": group} if group else {}),
-        "kind": kind,
+        **({"kind": kind} if kind else {}),
         "causes": [
             {"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes
         ],

@@ -128,6 +128,11 @@ class Kinds:
                 versions.append(version)
         return {group: sorted(versions, key=version_rank, reverse=True) for group, versions in found.items()}
 
+    def is_custom(self, group: str) -> bool:
+        """Whether a group has only custom resources."""
+        found = [kind for key, kind in self._kinds.items() if key[0] == group]
+        return bool(found) and all(kind.custom is not None for kind in found)
+
     def in_version(self, group: str, version: str) -> list[Kind]:
         """All kinds of a group version, by name."""
         found = [kind for key, kind in self._kinds.items() if key[:2] == (group, version)]

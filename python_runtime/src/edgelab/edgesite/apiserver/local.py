@@ -10,10 +10,13 @@ import msgspec
 from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
-from edgelab.edgesite.apiserver.reads import INITIAL_END, Filter, ListOptions, parse_filter
+from edgelab.edgesite.apiserver.listoptions import ListOptions
+from edgelab.edgesite.apiserver.reads import INITIAL_END, Filter, parse_filter
 from edgelab.edgesite.apiserver.service import ApiService
 from edgelab.kube.interface import Obj, ObjectList, PatchType, Resource, WatchEvent
 from edgelab.objects.status import ApiError
+
+MANAGER = "edgesite"
 
 
 class LocalApi:
@@ -76,7 +79,7 @@ class LocalApi:
         self, resource: Resource, obj: Obj, namespace: str | None = None, *, subresource: str | None = None
     ) -> Obj:
         """Create; with a subresource the name is the object's own."""
-        kind, context = self._kind(resource), Context()
+        kind, context = self._kind(resource), Context(field_manager=MANAGER)
         where = namespace or obj.get("metadata", {}).get("namespace") or ""
         if subresource:
             name = obj["metadata"]["name"]
@@ -92,7 +95,9 @@ class LocalApi:
         where = namespace or obj["metadata"].get("namespace") or ""
         name = obj["metadata"]["name"]
         await self._service.registry.prepare(kind, where, name)
-        data = await self._service.update(Target(kind, where, name, subresource or ""), obj, Context())
+        data = await self._service.update(
+            Target(kind, where, name, subresource or ""), obj, Context(field_manager=MANAGER)
+        )
         return codec.decode(data)
 
     async def patch(
@@ -108,7 +113,7 @@ class LocalApi:
         """Change a part; `patch` is data, or bytes of JSON."""
         kind = self._kind(resource)
         body = msgspec.json.decode(patch) if isinstance(patch, bytes) else patch
-        context = Context(field_manager="edgesite")
+        context = Context(field_manager=MANAGER)
         await self._service.registry.prepare(kind, namespace or "", name)
         return codec.decode(
             await self._service.patch(

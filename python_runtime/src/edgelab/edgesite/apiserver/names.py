@@ -5,70 +5,52 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-SUBDOMAIN = rf"{LABEL}(\.{LABEL})*"
+from edgelab.objects.labelnames import (
+    LABEL,
+    SUBDOMAIN,
+    described,
+    is_subdomain,
+    label_value,
+    qualified,
+    subdomain,
+    too_long,
+)
+
 UNDERSCORED = r"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 UNDERSCORED_SUBDOMAIN = rf"{UNDERSCORED}(\.{UNDERSCORED})*"
 SERVICE = "[a-z]([-a-z0-9]*[a-z0-9])?"
-QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 CONFIG_KEY = r"[-._a-zA-Z0-9]+"
 HTTP_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 Check = Callable[[str], list[str]]
 
 _label = re.compile(LABEL).fullmatch
-_subdomain = re.compile(SUBDOMAIN).fullmatch
 _underscored = re.compile(UNDERSCORED_SUBDOMAIN).fullmatch
 _service = re.compile(SERVICE).fullmatch
-_qualified = re.compile(QUALIFIED).fullmatch
 _config_key = re.compile(CONFIG_KEY).fullmatch
-
-
-def _pattern(text: str, pattern: str, *examples: str) -> str:
-    shown = " or ".join(f"'{example}', " for example in examples)
-    given = f"e.g. {shown}" if examples else ""
-    return f"{text} ({given}regex used for validation is '{pattern}')"
-
-
-def _long(value: str, limit: int, unit: str = "characters") -> list[str]:
-    return [f"must be no more than {limit} {unit}"] if len(value.encode()) > limit else []
-
-
-def subdomain(name: str, unit: str = "characters") -> list[str]:
-    """What is wrong with a DNS-1123 subdomain."""
-    if _subdomain(name) and len(name) <= 253:
-        return []
-    problems = _long(name, 253, unit)
-    if not _subdomain(name):
-        text = (
-            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.',"
-            " and must start and end with an alphanumeric character"
-        )
-        problems.append(_pattern(text, SUBDOMAIN, "example.com"))
-    return problems
 
 
 def underscored_subdomain(name: str) -> list[str]:
     """What is wrong with a search domain of a resolver."""
-    problems = _long(name, 253)
+    problems = too_long(name, 253)
     if not _underscored(name):
         text = (
             "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or"
             " '.', and must start and end with an alphanumeric character"
         )
-        problems.append(_pattern(text, UNDERSCORED_SUBDOMAIN, "example.com"))
+        problems.append(described(text, UNDERSCORED_SUBDOMAIN, "example.com"))
     return problems
 
 
 def wildcard_subdomain(name: str) -> list[str]:
     """What is wrong with `*.example.com`."""
-    problems, pattern = _long(name, 253), rf"\*\.{SUBDOMAIN}"
+    problems, pattern = too_long(name, 253), rf"\*\.{SUBDOMAIN}"
     if not re.fullmatch(pattern, name):
         text = (
             "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which"
             " must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric"
             " character"
         )
-        problems.append(_pattern(text, pattern, "*.example.com"))
+        problems.append(described(text, pattern, "*.example.com"))
     return problems
 
 
@@ -76,26 +58,26 @@ def label(name: str) -> list[str]:
     """What is wrong with a DNS-1123 label."""
     if _label(name) and len(name) <= 63:
         return []
-    problems = _long(name, 63)
+    problems = too_long(name, 63)
     if not _label(name):
         text = (
             "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-',"
             " and must start and end with an alphanumeric character"
         )
         dotted = "must not contain dots"
-        problems.append(dotted if _subdomain(name) else _pattern(text, LABEL, "my-name", "123-abc"))
+        problems.append(dotted if is_subdomain(name) else described(text, LABEL, "my-name", "123-abc"))
     return problems
 
 
 def service_label(name: str) -> list[str]:
     """What is wrong with a DNS-1035 label."""
-    problems = _long(name, 63)
+    problems = too_long(name, 63)
     if not _service(name):
         text = (
             "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an"
             " alphabetic character, and end with an alphanumeric character"
         )
-        problems.append(_pattern(text, SERVICE, "my-name", "abc-123"))
+        problems.append(described(text, SERVICE, "my-name", "abc-123"))
     return problems
 
 
@@ -106,53 +88,12 @@ def path_segment(name: str) -> list[str]:
     return [f"may not contain '{character}'" for character in "/%" if character in name]
 
 
-def qualified(name: str) -> list[str]:
-    """What is wrong with a label key: `[prefix/]name`."""
-    if "/" not in name and _qualified(name) and len(name) <= 63:
-        return []
-    text = (
-        "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with"
-        " an alphanumeric character"
-    )
-    wanted = _pattern(text, QUALIFIED, "MyName", "my.name", "123-abc")
-    prefix, slash, rest = name.partition("/")
-    if "/" in rest:
-        tail = " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
-        return [f"a valid label key {wanted}{tail}"]
-    rest = rest if slash else prefix
-    problems = []
-    if slash:
-        found = subdomain(prefix, "bytes") if prefix else ["must be non-empty"]
-        problems += [f"prefix part {item}" for item in found]
-    if not rest:
-        problems.append("name part must be non-empty")
-    elif len(rest.encode()) > 63:
-        problems.append("name part must be no more than 63 bytes")
-    if not _qualified(rest):
-        problems.append(f"name part {wanted}")
-    return problems
-
-
-def label_value(value: str) -> list[str]:
-    """What is wrong with a label's value."""
-    if not value or (_qualified(value) and len(value) <= 63):
-        return []
-    problems = _long(value, 63, "bytes")
-    if not _qualified(value):
-        text = (
-            "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.',"
-            " and must start and end with an alphanumeric character"
-        )
-        problems.append(_pattern(text, f"({QUALIFIED})?", "MyValue", "my_value", "12345"))
-    return problems
-
-
 def config_key(key: str) -> list[str]:
     """What is wrong with a key of a ConfigMap or Secret."""
-    problems = _long(key, 253)
+    problems = too_long(key, 253)
     if not _config_key(key):
         text = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
-        problems.append(_pattern(text, CONFIG_KEY, "key.name", "KEY_NAME", "key-name"))
+        problems.append(described(text, CONFIG_KEY, "key.name", "KEY_NAME", "key-name"))
     if key in (".", ".."):
         problems.append(f"must not be '{key}'")
     elif key.startswith(".."):
@@ -162,7 +103,7 @@ def config_key(key: str) -> list[str]:
 
 def port_name(name: str) -> list[str]:
     """What is wrong with the name of a port (IANA_SVC_NAME)."""
-    problems = _long(name, 15)
+    problems = too_long(name, 15)
     if not re.fullmatch("[-a-z0-9]+", name):
         problems.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
     if not re.search("[a-z]", name):
@@ -189,7 +130,7 @@ def http_header(name: str) -> list[str]:
     if re.fullmatch("[-A-Za-z0-9]+", name):
         return []
     text = "a valid HTTP header must consist of alphanumeric characters or '-'"
-    return [_pattern(text, "[-A-Za-z0-9]+", "X-Header-Name")]
+    return [described(text, "[-A-Za-z0-9]+", "X-Header-Name")]
 
 
 def percent(text: str) -> list[str]:
@@ -197,7 +138,7 @@ def percent(text: str) -> list[str]:
     if re.fullmatch("[0-9]+%", text):
         return []
     message = "a valid percent string must be a numeric string followed by an ending '%'"
-    return [_pattern(message, "[0-9]+%", "1%", "93%")]
+    return [described(message, "[0-9]+%", "1%", "93%")]
 
 
 def masked(prefix: str) -> str:
@@ -221,3 +162,28 @@ CHECKS: dict[tuple[str, str], Check] = {
 def check_for(group: str, kind: str) -> Check:
     """The rule for the names of a kind."""
     return CHECKS.get((group, kind), subdomain)
+
+
+__all__ = [
+    "CONFIG_KEY",
+    "HTTP_PATH",
+    "LABEL",
+    "SERVICE",
+    "SUBDOMAIN",
+    "Check",
+    "check_for",
+    "config_key",
+    "env_name",
+    "http_header",
+    "label",
+    "label_value",
+    "masked",
+    "path_segment",
+    "percent",
+    "port_name",
+    "qualified",
+    "service_label",
+    "subdomain",
+    "underscored_subdomain",
+    "wildcard_subdomain",
+]

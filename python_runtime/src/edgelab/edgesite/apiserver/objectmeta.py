@@ -8,6 +8,7 @@ from typing import Any
 
 from edgelab.daemon.clock import Clock, rfc3339
 from edgelab.edgesite.apiserver import names
+from edgelab.edgesite.apiserver.context import Context
 from edgelab.edgesite.apiserver.invalid import (
     Cause,
     Shown,
@@ -26,7 +27,12 @@ Obj = dict[str, Any]
 SUFFIX = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: suffixes must not spell words
 MAX_GENERATED = 63 - 5
 MAX_ANNOTATIONS = 256 << 10
+OTHER_NAMESPACE = "the namespace of the provided object does not match the namespace sent on the request"
 STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
+DUPLICATE_OWNERS = (
+    ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and"
+    " may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: "
+)
 LOOSE = {("coordination.k8s.io", "Lease"), ("node.k8s.io", "RuntimeClass")}
 """Kinds whose finalizers do not have to be qualified."""
 SERVER_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
@@ -47,18 +53,44 @@ def prepare_new(obj: Obj, kind: Kind, namespace: str, clock: Clock, *, counted: 
         metadata["generation"] = 1
 
 
+def check_name(metadata: Obj, name: str) -> None:
+    """The object's name must be the path's. Raises ApiError 400."""
+    given = metadata.get("name")
+    if not given:
+        text = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        raise ApiError(400, text)
+    if given != name:
+        raise ApiError(400, f"the name of the object ({given}) does not match the name on the URL ({name})")
+
+
 def check_namespace(metadata: Obj, kind: Kind, namespace: str) -> None:
-    """The object's namespace must be the path's; without one it gets it."""
+    """The object's namespace must be the path's; without one it gets it. A cluster's object has none."""
     if not kind.resource.namespaced:
-        if metadata.pop("namespace", None):
-            raise ApiError(
-                400, "the namespace of the provided object does not match the namespace sent on the request"
-            )
+        if kind.name == "Namespace" and not kind.group:
+            metadata.pop("namespace", None)
+        elif metadata.pop("namespace", None):
+            raise ApiError(400, OTHER_NAMESPACE)
         return
-    if metadata.setdefault("namespace", namespace) != namespace:
-        raise ApiError(
-            400, "the namespace of the provided object does not match the namespace sent on the request"
-        )
+    if (metadata.get("namespace") or namespace) != namespace:
+        raise ApiError(400, OTHER_NAMESPACE)
+    metadata["namespace"] = namespace
+
+
+def without_twice(metadata: Obj, context: Context) -> None:
+    """Keep one of several equal references to owners, with a warning."""
+    owners = metadata.get("ownerReferences")
+    if not owners or len(owners) < 2:
+        return
+    kept: list[Obj] = []
+    twice: list[str] = []
+    for owner in owners:
+        if owner in kept:
+            twice.append(str(owner.get("uid") or ""))
+        else:
+            kept.append(owner)
+    if twice:
+        metadata["ownerReferences"] = kept
+        context.warnings.append(DUPLICATE_OWNERS + ", ".join(dict.fromkeys(twice)))
 
 
 def carry_over(new: Obj, old: Obj) -> None:
@@ -69,8 +101,6 @@ def carry_over(new: Obj, old: Obj) -> None:
             mine[field] = theirs[field]
         else:
             mine.pop(field, None)
-    if "managedFields" not in mine and "managedFields" in theirs:
-        mine["managedFields"] = theirs["managedFields"]
     if "generateName" in theirs:
         mine.setdefault("generateName", theirs["generateName"])
 
@@ -194,9 +224,7 @@ def validate_update(new: Obj, old: Obj) -> list[Cause]:
     return changed(new, old, kube=False)
 
 
-def content(kind: Kind, obj: Obj) -> Obj:
-    """What a generation counts."""
-    left_out = (
-        {"metadata", "status"} if kind.custom is None or "status" in kind.subresources else {"metadata"}
-    )
-    return {key: value for key, value in obj.items() if key not in left_out}
+def validate_uid(new: Obj, old: Obj) -> list[Cause]:
+    """A patch may not change the uid; kube-apiserver finds that twice."""
+    wanted, found = new["metadata"].get("uid"), old["metadata"].get("uid")
+    return [] if not wanted or wanted == found else [immutable("metadata.uid", wanted)] * 2

@@ -2,110 +2,182 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
-from edgelab.edgesite.apiserver import codec
+from edgelab.edgesite.apiserver import codec, gnostic, swagger
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
+from edgelab.edgesite.apiserver.operations import gvk, paths, schema_name
 from edgelab.edgesite.apiserver.schema import META, REFERENCE
 from edgelab.objects.status import ApiError
 
 Obj = dict[str, Any]
 
-PATCH_TYPES = (
-    "application/apply-patch+yaml",
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-)
-OPTIONS = ("dryRun", "fieldManager", "fieldValidation")
+V2 = "com.github.proto-openapi.spec.v2"
+V2_TYPES = (f"application/{V2}@v1.0+protobuf", f"application/{V2}.v1.0+protobuf")
+KEPT = 4
+PATCH = {
+    "description": "Patch is provided to give a concrete name and type to the Kubernetes PATCH request body.",
+    "type": "object",
+}
+LIST_META = {"$ref": f"{REFERENCE}{META}ListMeta"}
 
 
 class OpenApi:
-    """Builds documents when they are asked for and keeps none of them."""
+    """Builds documents when they are asked for; the last few answers are kept, compressed."""
 
     def __init__(self, kinds: Kinds) -> None:
         self._kinds = kinds
+        self._generation = -1
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._digests: dict[str, str] = {}
 
-    def answer(self, path: str, accept: str) -> web.Response:
+    def answer(self, request: web.Request, path: str) -> web.Response:
         """/openapi/v2, /openapi/v3 and the documents below it. Raises ApiError 404 or 406."""
-        if "json" not in accept and "*/*" not in accept and accept:
-            raise ApiError(406, "only the following media types are accepted: application/json")
-        if path == "/openapi/v3":
-            return _json(self._index())
+        if self._generation != self._kinds.generation:
+            self._generation = self._kinds.generation
+            self._kept.clear()
+            self._digests.clear()
         if path == "/openapi/v2":
-            return _json(self._v2())
-        if path.startswith("/openapi/v3/"):
-            found = self._v3(path.removeprefix("/openapi/v3/"))
-            if found is not None:
-                return _json(found)
-        raise ApiError(404, "the server could not find the requested resource")
+            return self._serve_v2(request)
+        if path == "/openapi/v3":
+            return _response(request, codec.encode(self._index()))
+        name = path.removeprefix("/openapi/v3/")
+        if name == path or not self._in(name):
+            raise ApiError(404, "the server could not find the requested resource", details={})
+        if not _accepts(request, "application/json"):
+            return web.Response(status=406)
+        digest = self._digest(name)
+        asked = request.query.get("hash")
+        if asked and asked != digest:
+            raise web.HTTPMovedPermanently(f"/openapi/v3/{name}?hash={digest}")
+        response = self._packed(request, name, lambda: codec.encode(self._v3(name)), "application/json")
+        if asked:
+            response.headers["Cache-Control"] = "public, immutable"
+        response.headers.update({"Etag": f'"{digest}"', "Vary": "Accept"})
+        return _unless_known(request, response)
+
+    def _serve_v2(self, request: web.Request) -> web.Response:
+        accepted = next(
+            (media for media in ("application/json", *V2_TYPES) if _accepts(request, media)), None
+        )
+        if accepted is None:
+            return web.Response(status=406)
+        digest = hashlib.sha512(
+            "".join(self._digest(name) for name in self._index()["paths"]).encode()
+        ).hexdigest()
+        if accepted == "application/json":
+            response = self._packed(request, "v2", lambda: codec.encode(self._v2()), accepted)
+        else:
+            response = self._packed(
+                request,
+                "v2 protobuf",
+                lambda: gnostic.document(self._v2()),
+                f"application/{V2}.v1.0+protobuf",
+            )
+        response.headers.update({"Etag": f'"{digest.upper()}"', "Vary": "Accept"})
+        return _unless_known(request, response)
+
+    def _packed(
+        self, request: web.Request, name: str, build: Callable[[], bytes], media: str
+    ) -> web.Response:
+        packed = self._kept.pop(name, None) or gzip.compress(build(), 4)
+        self._kept[name] = packed
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        headers = {"Content-Type": media}
+        if "gzip" not in request.headers.get("Accept-Encoding", ""):
+            return web.Response(body=gzip.decompress(packed), headers=headers)
+        return web.Response(body=packed, headers={**headers, "Content-Encoding": "gzip"})
 
     def _index(self) -> Obj:
-        paths = {}
-        for group, versions in self._kinds.groups().items():
-            for version in versions:
-                name = f"apis/{group}/{version}" if group else f"api/{version}"
-                digest = hashlib.sha256(f"{name} {self._kinds.generation}".encode()).hexdigest()[:32]
-                paths[name] = {"serverRelativeURL": f"/openapi/v3/{name}?hash={digest.upper()}"}
-        return {"paths": paths}
+        names = [
+            f"apis/{group}/{version}" if group else f"api/{version}"
+            for group, versions in self._kinds.groups().items()
+            for version in versions
+        ]
+        listed = {name: f"/openapi/v3/{name}?hash={self._digest(name)}" for name in sorted(names)}
+        return {"paths": {name: {"serverRelativeURL": url} for name, url in listed.items()}}
 
-    def _v3(self, name: str) -> Obj | None:
+    def _digest(self, name: str) -> str:
+        """Changes when the document does: with the version of the built-in types and with custom schemas."""
+        found = self._digests.get(name)
+        if found is None:
+            parts = [name.encode(), self._kinds.catalogue.version.encode()]
+            for kind in self._in(name):
+                parts.append(codec.encode([kind.plural, kind.subresources]))
+                if kind.custom is not None and kind.schema is not None:
+                    parts.append(codec.encode(kind.schema.raw))
+            found = self._digests[name] = hashlib.sha512(b"|".join(parts)).hexdigest().upper()
+        return found
+
+    def _in(self, name: str) -> list[Kind]:
         parts = name.split("/")
-        group, version = ("", parts[1]) if parts[0] == "api" and len(parts) == 2 else (parts[1], parts[-1])
-        kinds = self._kinds.in_version(group, version)
-        if not kinds:
-            return None
-        schemas: Obj = {}
-        paths: Obj = {}
-        for kind in kinds:
-            paths |= _paths(kind, "#/components/schemas/")
-            self._collect(kind, schemas)
-        info = {"title": "Kubernetes", "version": f"v{self._kinds.catalogue.version}"}
-        return {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
+        if parts[0] == "api" and len(parts) == 2:
+            return self._kinds.in_version("", parts[1])
+        if parts[0] == "apis" and len(parts) == 3:
+            return self._kinds.in_version(parts[1], parts[2])
+        return []
+
+    def _v3(self, name: str) -> Obj:
+        document = self._document(self._in(name))
+        return {
+            "openapi": "3.0.0",
+            "info": self._info(),
+            "paths": document["paths"],
+            "components": {"schemas": document["schemas"]},
+        }
 
     def _v2(self) -> Obj:
-        schemas: Obj = {}
-        paths: Obj = {}
-        for kind in self._kinds:
-            paths |= _paths(kind, "#/definitions/")
-            self._collect(kind, schemas)
-        info = {"title": "Kubernetes", "version": f"v{self._kinds.catalogue.version}"}
-        document = {"swagger": "2.0", "info": info, "paths": paths, "definitions": schemas}
-        text = codec.encode(document).replace(REFERENCE.encode(), b"#/definitions/")
-        return codec.decode(text)
+        document = self._document(list(self._kinds))
+        custom = {schema_name(kind) for kind in self._kinds if kind.custom is not None}
+        definitions = {
+            name: swagger.schema(raw, custom=name in custom) for name, raw in document["schemas"].items()
+        }
+        return {
+            "swagger": "2.0",
+            "info": self._info(),
+            "paths": {name: swagger.path(item) for name, item in document["paths"].items()},
+            "definitions": definitions,
+        }
 
-    def _collect(self, kind: Kind, schemas: Obj) -> None:
-        """The schema of a kind, and of everything that it mentions."""
-        if kind.custom is not None:
-            schemas[schema_name(kind)] = _custom_schema(kind)
-            self._add(META + "ObjectMeta", schemas)
-        elif kind.schema is not None:
-            self._add(kind.schema.name, schemas)
-        self._add(META + "DeleteOptions", schemas)
+    def _info(self) -> Obj:
+        return {"title": "Kubernetes", "version": f"v{self._kinds.catalogue.version}"}
+
+    def _document(self, kinds: list[Kind]) -> Obj:
+        schemas: Obj = {}
+        found: Obj = {}
+        for kind in kinds:
+            found |= paths(kind)
+            name = schema_name(kind)
+            if kind.custom is not None:
+                schemas[name] = _custom_schema(kind)
+                schemas[name.removesuffix(kind.name) + kind.list_kind] = _list_schema(kind)
+        for name in _references(found):
+            self._add(name, schemas)
+        for raw in list(schemas.values()):
+            for name in _references(raw):
+                self._add(name, schemas)
+        return {"paths": found, "schemas": dict(sorted(schemas.items()))}
 
     def _add(self, name: str, schemas: Obj) -> None:
+        """A type, and everything that it mentions."""
         if name in schemas:
             return
-        schemas[name] = definition = self._kinds.catalogue.definition(name)
-        for reference in set(
-            re.findall(re.escape(REFERENCE) + r"([\w.-]+)", codec.encode(definition).decode())
-        ):
+        definition = PATCH if name == META + "Patch" else self._kinds.catalogue.definition(name)
+        schemas[name] = definition
+        for reference in _references(definition):
             self._add(reference, schemas)
 
 
-def schema_name(kind: Kind) -> str:
-    """The name of a kind's schema in the document."""
-    if kind.custom is None and kind.schema is not None:
-        return kind.schema.name
-    return f"{'.'.join(reversed(kind.group.split('.')))}.{kind.resource.version}.{kind.name}"
-
-
-def _gvk(kind: Kind) -> Obj:
-    return {"group": kind.group, "version": kind.resource.version, "kind": kind.name}
+def _references(node: Obj) -> set[str]:
+    return set(re.findall(re.escape(REFERENCE) + r"([\w.-]+)", codec.encode(node).decode()))
 
 
 def _custom_schema(kind: Kind) -> Obj:
@@ -115,59 +187,40 @@ def _custom_schema(kind: Kind) -> Obj:
     raw["properties"] = {
         "apiVersion": text,
         "kind": text,
-        "metadata": reference,
         **(raw.get("properties") or {}),
+        "metadata": reference,
     }
-    raw["properties"]["metadata"] = reference
-    raw["x-kubernetes-group-version-kind"] = [_gvk(kind)]
+    raw["x-kubernetes-group-version-kind"] = [gvk(kind)]
     return raw
 
 
-def _paths(kind: Kind, references: str) -> Obj:
-    """The operations of a kind, with the parameters that clients look for."""
-    base = f"/apis/{kind.group}" if kind.group else "/api"
-    base += f"/{kind.resource.version}"
-    if kind.resource.namespaced:
-        base += "/namespaces/{namespace}"
-    collection, single = f"{base}/{kind.plural}", f"{base}/{kind.plural}/{{name}}"
-    if kind.verbs == ("create",):
-        return {collection: {"post": _operation(kind, "post", references)}}
+def _list_schema(kind: Kind) -> Obj:
+    text = {"type": "string"}
+    items = {"type": "array", "items": {"allOf": [{"$ref": REFERENCE + schema_name(kind)}]}}
     return {
-        collection: {
-            verb: _operation(kind, name, references) for verb, name in (("get", "list"), ("post", "post"))
-        },
-        single: {verb: _operation(kind, verb, references) for verb in ("get", "put", "patch", "delete")},
+        "description": f"{kind.list_kind} is a list of {kind.name}",
+        "type": "object",
+        "required": ["items"],
+        "properties": {"apiVersion": text, "kind": text, "items": items, "metadata": {"allOf": [LIST_META]}},
+        "x-kubernetes-group-version-kind": [{**gvk(kind), "kind": kind.list_kind}],
     }
 
 
-def _operation(kind: Kind, verb: str, references: str) -> Obj:
-    operation: Obj = {
-        "operationId": f"{verb}{_title(kind.group)}{kind.resource.version.title()}{kind.name}",
-        "x-kubernetes-action": verb,
-        "x-kubernetes-group-version-kind": _gvk(kind),
-        "responses": {"200": {"description": "OK"}},
-    }
-    if verb in ("post", "put", "patch"):
-        operation["parameters"] = [{"name": name, "in": "query", **_string(references)} for name in OPTIONS]
-    if verb == "patch":
-        accepted = PATCH_TYPES if kind.custom is None else PATCH_TYPES[:3]
-        schema = {"$ref": references + schema_name(kind)}
-        if references.startswith("#/definitions"):
-            operation["consumes"] = list(accepted)
-        else:
-            operation["requestBody"] = {"content": {media: {"schema": schema} for media in accepted}}
-    return operation
+def _accepts(request: web.Request, media: str) -> bool:
+    header = request.headers.get("Accept", "") or "*/*"
+    offered = [part.partition(";")[0].strip() for part in header.split(",")]
+    return any(item in (media, "application/*", "*/*") for item in offered)
 
 
-def _title(group: str) -> str:
-    return group.title().replace(".", "").replace("-", "")
+def _response(request: web.Request, body: bytes) -> web.Response:
+    digest = hashlib.sha512(body).hexdigest().upper()
+    response = web.Response(body=body, content_type="application/json", headers={"Etag": f'"{digest}"'})
+    return _unless_known(request, response)
 
 
-def _string(references: str) -> Obj:
-    if references.startswith("#/definitions"):
-        return {"type": "string", "uniqueItems": True}
-    return {"schema": {"type": "string", "uniqueItems": True}}
-
-
-def _json(body: Obj) -> web.Response:
-    return web.Response(body=codec.encode(body), content_type="application/json")
+def _unless_known(request: web.Request, response: web.Response) -> web.Response:
+    """304 for a document that the client has."""
+    if request.headers.get("If-None-Match") != response.headers["Etag"]:
+        return response
+    kept = {name: response.headers[name] for name in ("Etag", "Vary") if name in response.headers}
+    return web.Response(status=304, headers=kept)

@@ -7,17 +7,27 @@ from typing import Any
 
 from edgelab.daemon.clock import Clock
 from edgelab.edgesite.apiserver import codec, objectmeta
-from edgelab.edgesite.apiserver.apply import Applier
+from edgelab.edgesite.apiserver.apply import FieldManager
+from edgelab.edgesite.apiserver.conform import DecodeError
 from edgelab.edgesite.apiserver.context import Context, Target
-from edgelab.edgesite.apiserver.invalid import invalid, required
+from edgelab.edgesite.apiserver.invalid import bad, invalid
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.registry import Registry
 from edgelab.edgesite.store import Entry
 from edgelab.kube.interface import PatchType
-from edgelab.objects.patch import PatchError, json_patch, merge_patch, strategic_merge_patch
-from edgelab.objects.status import ApiError, conflict
+from edgelab.objects.patch import (
+    PatchError,
+    json_patch,
+    merge_patch,
+    not_an_object,
+    show,
+    strategic_merge_patch,
+)
+from edgelab.objects.status import ApiError, conflict, not_found
 
 Obj = dict[str, Any]
+
+MAX_OPERATIONS = 10_000
 
 
 class Patcher:
@@ -27,24 +37,20 @@ class Patcher:
         self._registry = registry
         self._clock = clock
 
-    def applier(self, kind: Kind) -> Applier:
-        """The server-side apply of a kind."""
-        return Applier(kind, self._registry.kinds.catalogue.object_meta, self._clock)
-
-    def patched(self, kind: Kind, old: Obj, patch: Any, patch_type: PatchType) -> Obj:
-        """What a patch makes of an object. Raises ApiError."""
+    def patched(self, kind: Kind, old: Obj, patch: Any, patch_type: PatchType, context: Context) -> Obj:
+        """What a patch makes of an object, decoded. Raises ApiError."""
         try:
-            if patch_type is PatchType.JSON:
-                result = json_patch(old, patch)
-            elif patch_type is PatchType.MERGE:
-                result = merge_patch(old, patch)
-            else:
-                result = strategic_merge_patch(old, patch, kind.schema)
+            result = _merged(kind, old, patch, patch_type)
         except PatchError as error:
-            raise _refused(kind, old, error) from error
-        if not isinstance(result, dict):
-            raise ApiError(400, "the patch does not leave an object")
-        return {**result, "metadata": {**(result.get("metadata") or {})}}
+            raise _refused(patch_type, error) from error
+        strategic = patch_type is PatchType.STRATEGIC
+        try:
+            kinds = self._registry.kinds
+            typed = codec.typed(kind, result, kinds)
+            return codec.fitting(kind, typed, kinds, context, unstructured=strategic)
+        except (codec.WrongType, DecodeError) as error:
+            shown = show(patch) if strategic else codec.encode(result).decode()
+            raise invalid("", "", "", [bad("patch", shown, str(error))]) from error
 
     def patch(self, target: Target, patch: Any, patch_type: PatchType, context: Context) -> Awaitable[Entry]:
         """Patch an object; an apply creates it when it is absent."""
@@ -55,48 +61,86 @@ class Patcher:
             return self._apply(target, patch, context)
 
         def change(old: Obj) -> Obj:
-            new = self.patched(kind, old, patch, patch_type)
-            if new["metadata"].get("name") != name:
-                given = new["metadata"].get("name") or ""
-                raise ApiError(
-                    400, f"the name of the object ({given}) does not match the name on the URL ({name})"
-                )
-            objectmeta.check_namespace(new["metadata"], kind, namespace)
-            if old["metadata"].get("managedFields"):
-                self.applier(kind).updated(new, old, context, subresource)
-            return new
+            return self.patched(kind, old, patch, patch_type, context)
 
-        return self._registry.change(kind, namespace, name, change, context, subresource=subresource)
+        return self._registry.patch(kind, namespace, name, change, context, subresource=subresource)
 
     def _apply(self, target: Target, config: Any, context: Context) -> Awaitable[Entry]:
-        if not context.field_manager:
-            cause = required("fieldManager", "is required for apply patch")
-            raise invalid("PatchOptions", "meta.k8s.io", "", [cause])
         kind, namespace, name, subresource = target
-        config = codec.check_type(kind, config, self._registry.kinds)
-        metadata = config["metadata"] = dict(config["metadata"])
-        if metadata.setdefault("name", name) != name:
-            raise ApiError(
-                400,
-                f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})",
-            )
-        applier = self.applier(kind)
+        config = _of_part(kind, _checked(kind, config, context), subresource)
+        metadata = config["metadata"] = dict(config.get("metadata") or {})
+        manager = FieldManager(kind, self._registry.kinds.catalogue.object_meta, self._clock)
         if self._registry.store.head(self._registry.key(kind, namespace, name)) is None:
-            if metadata.get("uid") or metadata.get("resourceVersion"):
-                raise conflict(kind.plural, name, "the object does not exist", kind.group)
-            created = applier.apply({"metadata": {}}, config, context)
-            return self._create(kind, namespace, created, context)
-        return self._registry.change(
-            kind,
-            namespace,
-            name,
-            lambda old: applier.apply(old, config, context, subresource),
-            context,
-            subresource=subresource,
+            if subresource:
+                raise not_found(kind.plural, name, kind.group)
+            if metadata.get("uid"):
+                text = f"uid mismatch: the provided object specified uid {metadata['uid']}, and no existing"
+                raise conflict(kind.plural, name, f"{text} object was found", kind.group)
+            created = manager.apply({"metadata": {}}, config, context)
+            objectmeta.check_name({"name": name, **created["metadata"]}, name)
+            created["metadata"]["name"] = name
+            managed = created["metadata"]["managedFields"]
+            return self._registry.create(kind, namespace, created, context, managed=managed)
+
+        def change(old: Obj) -> Obj:
+            new = manager.apply(old, config, context, subresource)
+            try:
+                return codec.fitting(kind, new, self._registry.kinds, context)
+            except DecodeError as error:
+                raise ApiError(500, str(error), reason="") from error
+
+        return self._registry.patch(
+            kind, namespace, name, change, context, subresource=subresource, applied=True
         )
 
-    def _create(self, kind: Kind, namespace: str, obj: Obj, context: Context) -> Awaitable[Entry]:
-        return self._registry.create(kind, namespace, obj, context, managed=obj["metadata"]["managedFields"])
+
+def _checked(kind: Kind, config: Any, context: Context) -> Obj:
+    """A configuration that is of the kind. Raises ApiError 400."""
+    if config is not None and not isinstance(config, dict):
+        text = f"error unmarshaling JSON: while decoding JSON: {not_an_object(config)}"
+        raise ApiError(400, f"error decoding YAML: {text}")
+    found: Obj = config or {}
+    version, name = found.get("apiVersion") or "", found.get("kind") or ""
+    if (version, name) != (kind.api_version, kind.name):
+        group, _, number = version.rpartition("/")
+        raise ApiError(400, f"invalid object type: {group}/{number}, Kind={name}")
+    repeated, context.repeated = context.repeated, []
+    if repeated and context.field_validation == "Strict":
+        text = "yaml: unmarshal errors:\n  " + "\n  ".join(repeated)
+        raise ApiError(400, f"error strict decoding YAML: error converting YAML to JSON: {text}")
+    if context.field_validation == "Warn":
+        context.warnings += repeated
+    return found
+
+
+def _of_part(kind: Kind, config: Obj, subresource: str) -> Obj:
+    """What of a configuration counts: without the status, or only that."""
+    if subresource == "status":
+        metadata = config.get("metadata") or {}
+        kept = {
+            key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion") if key in metadata
+        }
+        return {key: config[key] for key in ("apiVersion", "kind", "status") if key in config} | {
+            "metadata": kept
+        }
+    if "status" in kind.subresources:
+        return {key: value for key, value in config.items() if key != "status"}
+    return dict(config)
+
+
+def _merged(kind: Kind, old: Obj, patch: Any, patch_type: PatchType) -> Any:
+    if patch_type is PatchType.JSON:
+        if isinstance(patch, list) and len(patch) > MAX_OPERATIONS:
+            text = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(patch)}"
+            raise ApiError(413, f"Request entity too large: {text}")
+        return json_patch(old, patch)
+    if patch_type is PatchType.STRATEGIC:
+        return strategic_merge_patch(old, {} if patch is None else patch, kind.schema)
+    if patch is None:
+        raise ApiError(400, "Invalid JSON Patch")
+    if not isinstance(patch, dict):
+        raise PatchError(not_an_object(patch), malformed=True)
+    return merge_patch(old, patch)
 
 
 def unsupported_media(kind: Kind) -> ApiError:
@@ -109,14 +153,10 @@ def unsupported_media(kind: Kind) -> ApiError:
     )
 
 
-def _refused(kind: Kind, old: Obj, error: PatchError) -> ApiError:
+def _refused(patch_type: PatchType, error: PatchError) -> ApiError:
+    if patch_type is PatchType.STRATEGIC:
+        return ApiError(400, str(error)) if error.malformed else ApiError(500, str(error), reason="")
     if error.malformed:
         return ApiError(400, f"error decoding patch: {error}")
-    details = {
-        "name": old["metadata"]["name"],
-        **({"group": kind.group} if kind.group else {}),
-        "kind": kind.plural,
-        "causes": [{"reason": "UnexpectedServerResponse", "message": str(error)}],
-    }
     text = "the server rejected our request due to an error in our request"
-    return ApiError(422, text, reason="Invalid", details=details)
+    return ApiError(422, text, reason="Invalid", details={})

@@ -76,7 +76,9 @@ class Decoder:
     def decode(self, body: bytes) -> Obj:
         """The object, as it would have come in JSON. Raises ProtobufError."""
         if not body.startswith(MAGIC):
-            raise ProtobufError("the body does not begin with k8s\\0")
+            raise ProtobufError(
+                "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
+            )
         if not self._table:
             self._table = self._catalogue.protobuf()
         try:

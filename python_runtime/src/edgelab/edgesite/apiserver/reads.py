@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import msgspec
-
-from edgelab.edgesite.apiserver import codec
+from edgelab.edgesite.apiserver import codec, continuation
+from edgelab.edgesite.apiserver.continuation import Place
 from edgelab.edgesite.apiserver.custom import conversion
+from edgelab.edgesite.apiserver.fieldlabels import ABSENT, resolve
 from edgelab.edgesite.apiserver.kinds import Kind
+from edgelab.edgesite.apiserver.listoptions import EXACT, ListOptions
 from edgelab.edgesite.store import Compacted, Ended, Entry, Event, Overrun, Store
 from edgelab.objects.selectors import (
     EVERYTHING,
@@ -25,36 +25,9 @@ from edgelab.objects.status import ApiError
 
 Obj = dict[str, Any]
 
-ALWAYS = ("metadata.name", "metadata.namespace")
-INVOLVED = tuple(
-    f"involvedObject.{field}"
-    for field in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
-)
-SELECTABLE: dict[str, tuple[str, ...]] = {
-    "pods": (
-        "spec.nodeName",
-        "spec.restartPolicy",
-        "spec.schedulerName",
-        "spec.serviceAccountName",
-        "spec.hostNetwork",
-        "status.phase",
-        "status.podIP",
-        "status.nominatedNodeName",
-    ),
-    "nodes": ("spec.unschedulable",),
-    "events": (*INVOLVED, "reason", "reportingComponent", "source", "type"),
-    "secrets": ("type",),
-    "namespaces": ("status.phase",),
-    "batch/jobs": ("status.successful",),
-    "replicationcontrollers": ("status.replicas",),
-    "apps/replicasets": ("status.replicas",),
-    "certificates.k8s.io/certificatesigningrequests": ("spec.signerName",),
-}
 EXPIRED = "The resourceVersion for the provided watch is too old."
-CONTINUE_EXPIRED = (
-    "The provided continue parameter is too old to display a consistent list result. You can start a new list"
-    " without the continue parameter."
-)
+LIST_EXPIRED = "The resourceVersion for the provided list is too old."
+WITH_CONTINUE = "specifying resource version is not allowed when using continue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +36,15 @@ class Filter:
 
     labels: LabelSelector = EVERYTHING
     fields: FieldSelector = field(default_factory=FieldSelector)
+    builtin: bool = True
 
     def matches(self, entry: Entry) -> bool:
         """Whether an object is selected."""
         if self.labels and not self.labels.matches(entry.labels):
             return False
-        return not self.fields or self.fields.matches(entry.field)
+        return not self.fields or self.fields.matches(
+            lambda path: entry.field(path) or (ABSENT.get(path, "") if self.builtin else "")
+        )
 
     def __bool__(self) -> bool:
         return bool(self.labels) or bool(self.fields)
@@ -77,17 +53,10 @@ class Filter:
 def parse_filter(kind: Kind, labels: str, fields: str) -> Filter:
     """The selectors of a request. Raises ApiError 400."""
     try:
-        found = Filter(parse_labels(labels), parse_fields(fields))
+        wanted, selector = parse_labels(labels), parse_fields(fields)
     except SelectorError as error:
-        raise ApiError(400, f"unable to parse requirement: {error}") from error
-    special = kind.custom.selectable if kind.custom is not None else SELECTABLE.get(kind.bucket, ())
-    for term in found.fields.terms:
-        if term.field not in ALWAYS and term.field not in special:
-            if special or kind.custom is not None:
-                raise ApiError(400, f"field label not supported: {term.field}")
-            known = ", ".join(f'"{name}"' for name in (*ALWAYS, *special))
-            raise ApiError(400, f'"{term.field}" is not a known field selector: only {known}')
-    return found
+        raise ApiError(400, str(error)) from error
+    return Filter(wanted, resolve(kind, selector), kind.custom is None)
 
 
 class Page(NamedTuple):
@@ -99,54 +68,62 @@ class Page(NamedTuple):
     remaining: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class ListOptions:
-    """`limit` 0 is no limit; `version` and `match` are resourceVersion and resourceVersionMatch."""
-
-    limit: int = 0
-    token: str = ""
-    version: str = ""
-    match: str = ""
-
-
 class Reader:
     """Lists and watches of one store."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
 
+    def check(self, version: str) -> None:
+        """A get may ask for a resourceVersion that has been reached. Raises ApiError 500 or 504."""
+        if revision_of(version) > self.store.revision:
+            raise _too_large(revision_of(version), self.store.revision)
+
     async def page(self, kind: Kind, namespace: str, where: Filter, options: ListOptions) -> Page:
         """The objects of a kind. Raises ApiError 410 for a revision that is no longer kept."""
-        revision, after = self.store.revision, ("", "")
-        if options.token:
-            revision, after = _read_token(options.token)
-        elif options.match == "Exact":
-            revision = revision_of(options.version)
-        if options.version not in ("", "0") and revision_of(options.version) > self.store.revision:
-            raise _too_large(revision_of(options.version), self.store.revision)
-        candidates = await self._candidates(kind, namespace, revision, exact=options.match == "Exact")
-        if after != ("", ""):
-            candidates = (e for e in candidates if (e.key.namespace, e.key.name) > after)
+        place = self._place(kind, namespace, options)
+        exact, limit = options.match == EXACT or bool(options.token), options.limit
+        if options.version == "0":
+            limit = 0  # kube-apiserver answers that from its cache, and in one piece
+        candidates = await self._candidates(kind, namespace, place, exact=exact)
+        if place.after != ("", ""):
+            candidates = (e for e in candidates if (e.key.namespace, e.key.name) > place.after)
         found = [entry for entry in candidates if where.matches(entry)] if where else list(candidates)
-        page = found[: options.limit] if options.limit else found
+        page = found[:limit] if limit else found
         await conversion.prepare(kind, lambda: [entry.data for entry in page])
         if len(page) == len(found):
-            return Page(found, revision, "", None)
-        remaining = None if where else len(found) - options.limit
-        return Page(page, revision, _token(revision, page[-1]), remaining)
+            return Page(found, place.revision, "", None)
+        remaining = None if where else len(found) - limit
+        last = (page[-1].key.namespace, page[-1].key.name)
+        return Page(page, place.revision, continuation.encode(place.revision, last, namespace), remaining)
 
-    async def _candidates(self, kind: Kind, namespace: str, revision: int, *, exact: bool) -> Iterable[Entry]:
-        if revision == self.store.revision:
+    def _place(self, kind: Kind, namespace: str, options: ListOptions) -> Place:
+        """The revision that is asked for, and where to go on."""
+        now = self.store.revision
+        if options.token:
+            place = continuation.decode(options.token, namespace, namespaced=kind.resource.namespaced)
+            if options.version not in ("", "0"):
+                raise ApiError(400, WITH_CONTINUE)
+            if place.revision == continuation.INCONSISTENT:
+                return place._replace(revision=now)
+            if place.revision > now:
+                raise _too_large(place.revision, now, exact=True)
+            return place
+        wanted = _listed_revision(options.version) if options.version not in ("", "0") else 0
+        if wanted > now:
+            raise _too_large(wanted, now, exact=options.match == EXACT)
+        return Place(wanted if options.match == EXACT else now, ("", ""))
+
+    async def _candidates(self, kind: Kind, namespace: str, place: Place, *, exact: bool) -> Iterable[Entry]:
+        if place.revision == self.store.revision or not exact:
             return self.store.entries(kind.bucket, namespace)
         try:
-            entries = await self.store.list_at(kind.bucket, revision)
+            entries = await self.store.list_at(kind.bucket, place.revision)
         except Compacted as error:
-            text = (
-                f"The resourceVersion for the provided list is too old: {revision}"
-                if exact
-                else CONTINUE_EXPIRED
-            )
-            raise ApiError(410, text) from error
+            if place.after == ("", ""):
+                raise ApiError(410, LIST_EXPIRED) from error
+            token = continuation.encode(continuation.INCONSISTENT, place.after, namespace)
+            raise ApiError(410, continuation.EXPIRED_GO_ON, metadata={"continue": token}) from error
         return [entry for entry in entries if not namespace or entry.key.namespace == namespace]
 
     async def watch(
@@ -156,16 +133,18 @@ class Reader:
         where: Filter,
         version: str,
         *,
-        initial: bool = False,
-        patience: float | None = None,
+        initial: bool | None = None,
+        patience: Callable[[], float | None] = lambda: None,
     ) -> AsyncGenerator[list[Change], None]:
         """Batches of changes. With no version (or 0, or `initial`) the present objects come first as
-        ADDED; after `initial` ones an INITIAL_END. A batch is empty when `patience` seconds brought
-        nothing. Raises ApiError 410.
+        ADDED; after `initial` ones an INITIAL_END; with `initial` False and no version none come. A batch
+        is empty when `patience` (seconds, asked before each) brought nothing. Raises ApiError 410.
         """
         with self.store.watch_now(kind.bucket, namespace) as watch:
             now = self.store.revision
-            if version in ("", "0") or initial:
+            if version not in ("", "0") and revision_of(version) > now:
+                raise _too_large(revision_of(version), now)
+            if initial or (initial is None and version in ("", "0")):
                 entries = self.store.entries(kind.bucket, namespace)
                 batch = [Change("ADDED", entry, None) for entry in entries if where.matches(entry)]
                 if initial:
@@ -173,11 +152,11 @@ class Reader:
                 if batch:
                     await _readable(kind, batch)
                     yield batch
-            else:
+            elif version not in ("", "0"):
                 await self._replay(watch, revision_of(version), now)
             try:
                 while True:
-                    events = await watch.events(patience)
+                    events = await watch.events(patience())
                     changes = [change for event in events if (change := select(event, where)) is not None]
                     await _readable(kind, changes)
                     if changes or not events:
@@ -188,8 +167,6 @@ class Reader:
                 raise ApiError(410, EXPIRED) from error
 
     async def _replay(self, watch: Any, after: int, now: int) -> None:
-        if after > now:
-            raise _too_large(after, now)
         try:
             await self.store.replay(watch, after, now)
         except Compacted as error:
@@ -254,30 +231,31 @@ def bookmark(kind: Kind, revision: int, *, initial_end: bool = False) -> bytes:
 
 
 def revision_of(text: str) -> int:
-    """A resourceVersion as a number. Raises ApiError 400."""
-    if not (text.isascii() and text.isdecimal()):
-        raise ApiError(400, f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+    """The resourceVersion of a get or a watch as a number. Raises ApiError 500, as kube-apiserver does."""
+    problem = _wrong_revision(text)
+    if problem:
+        raise ApiError(500, problem, reason="")
     return int(text)
 
 
-def _too_large(wanted: int, present: int) -> ApiError:
+def _listed_revision(text: str) -> int:
+    problem = _wrong_revision(text)
+    if problem:
+        raise ApiError(400, f"invalid resource version: {problem}")
+    return int(text)
+
+
+def _wrong_revision(text: str) -> str:
+    start = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": '
+    if not (text.isascii() and text.isdecimal()):
+        return start + "invalid syntax"
+    return start + "value out of range" if int(text) >= 2**64 else ""
+
+
+def _too_large(wanted: int, present: int, *, exact: bool = False) -> ApiError:
     causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
     return ApiError(
         504,
         f"Timeout: Too large resource version: {wanted}, current: {present}",
-        details={"causes": causes, "retryAfterSeconds": 1},
+        details={"causes": causes, **({} if exact else {"retryAfterSeconds": 1})},
     )
-
-
-def _token(revision: int, last: Entry) -> str:
-    raw = msgspec.json.encode([revision, last.key.namespace, last.key.name])
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
-
-
-def _read_token(token: str) -> tuple[int, tuple[str, str]]:
-    try:
-        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        revision, namespace, name = msgspec.json.decode(raw, type=tuple[int, str, str])
-    except (ValueError, msgspec.MsgspecError) as error:
-        raise ApiError(400, "continue key is not valid") from error
-    return revision, (namespace, name)

@@ -11,18 +11,20 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgelab.daemon.clock import Clock
-from edgelab.edgesite.apiserver import codec, objectmeta, validating, writing
+from edgelab.edgesite.apiserver import codec, objectmeta, validating
 from edgelab.edgesite.apiserver.builtin import EVENTS_BUCKET
 from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.custom import conversion, objects
-from edgelab.edgesite.apiserver.deletion import Deletion, finished, plan
+from edgelab.edgesite.apiserver.deletion import Deletion, ended, finished, plan
 from edgelab.edgesite.apiserver.invalid import Cause, bad, invalid
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
+from edgelab.edgesite.apiserver.managing import Managers
 from edgelab.edgesite.apiserver.strategies import strategy_for
 from edgelab.edgesite.apiserver.strategy import Part
+from edgelab.edgesite.apiserver.updates import Edit, check_deletion, content, exists, limit, wrong_uid
 from edgelab.edgesite.store import Entry, Key, Store
 from edgelab.objects.patch.json import same
-from edgelab.objects.status import ApiError, already_exists, conflict, not_found
+from edgelab.objects.status import ApiError, conflict, not_found
 
 if TYPE_CHECKING:
     from edgelab.edgesite.apiserver.hooked import HookedWrites
@@ -71,6 +73,7 @@ class Registry:
         self.kinds = kinds
         self.admission = admission
         self._clock = clock
+        self._managers = Managers(kinds.catalogue.object_meta, clock)
         self._hooks: HookedWrites | None = None
 
     @staticmethod
@@ -99,13 +102,20 @@ class Registry:
         if kind.custom is not None and kind.custom.terminating:
             raise objects.terminating(kind, body)
         obj = codec.conform(kind, codec.check_type(kind, body, self.kinds), self.kinds, context)
+        objectmeta.without_twice(obj["metadata"], context)
         obj = codec.hub(obj)
-        strategy = strategy_for(kind.group, kind.name)
+        given = obj["metadata"].get("resourceVersion") or ""
         objectmeta.prepare_new(obj, kind, namespace, self._clock, counted=_is_counted(kind))
-        if managed:
-            obj["metadata"]["managedFields"] = managed
+        if given not in ("", "0") and managed is None:
+            obj["metadata"]["resourceVersion"] = given  # refused when everything else is right
         if kind.custom is None:
-            strategy.default(obj)
+            strategy_for(kind.group, kind.name).default(obj)
+        if _loses_status(kind):
+            obj.pop("status", None)
+        if managed is None:
+            self._managers.created(kind, obj, context)
+        else:
+            obj["metadata"]["managedFields"] = managed
         self.admission.create(kind, obj, context)
         if self._hooked():
             return self._with_hooks().create(kind, obj, context)
@@ -123,7 +133,7 @@ class Registry:
         strategy = strategy_for(kind.group, kind.name)
         if kind.custom is None:
             strategy.on_create(obj)
-        if "status" in kind.subresources and not strategy.keeps_status_on_create:
+        if _loses_status(kind):
             obj.pop("status", None)
             if kind.custom is None:
                 obj["status"] = copy.deepcopy(dict(strategy.blank_status))
@@ -131,10 +141,13 @@ class Registry:
         self.admission.validate(kind, obj, None, context)
 
     def put_new(self, kind: Kind, obj: Obj, context: Context) -> Awaitable[Entry]:
-        """Store a new object. Raises ApiError 409 when there is one of its name."""
+        """Store a new object. Raises ApiError 409 when there is one of its name, 500 for a version."""
         key = self.key(kind, obj["metadata"].get("namespace") or "", obj["metadata"]["name"])
-        if self.store.head(key) is not None:
-            raise already_exists(kind.plural, key.name, kind.group)
+        if obj["metadata"].get("resourceVersion") and not context.dry_run:
+            raise ApiError(500, "resourceVersion should not be set on objects to be created", reason="")
+        present = self.store.head(key)
+        if present is not None:
+            raise exists(kind, key.name, codec.decode(present.data))
         return self._put(kind, key, obj, context)
 
     def _hooked(self) -> bool:
@@ -174,21 +187,20 @@ class Registry:
     ) -> Awaitable[Entry]:
         """Replace an object (or what its subresource covers)."""
         obj = codec.check_type(kind, body, self.kinds)
-        given = obj["metadata"].setdefault("name", name)
-        if given != name:
-            raise ApiError(
-                400, f"the name of the object ({given}) does not match the name on the URL ({name})"
-            )
+        obj = codec.conform(kind, obj, self.kinds, context)
+        objectmeta.check_name(obj["metadata"], name)
         objectmeta.check_namespace(obj["metadata"], kind, namespace)
         absent = self.store.head(self.key(kind, namespace, name)) is None
         if absent and strategy_for(kind.group, kind.name).creates_on_update and not subresource:
-            return self.create(kind, namespace, body, context)
+            obj["metadata"].pop("resourceVersion", None)
+            return self.create(kind, namespace, obj, context)
         unconditional = kind.custom is None and strategy_for(kind.group, kind.name).unconditional
         if not unconditional and not obj["metadata"].get("resourceVersion"):
             self.current(kind, namespace, name)
             text = "must be specified for an update"
             raise invalid(kind.plural, kind.group, name, [bad("metadata.resourceVersion", 0, text)])
-        return self.change(kind, namespace, name, lambda old: obj, context, subresource=subresource)
+        edit = Edit(lambda old: obj, subresource)
+        return self._change(kind, self.key(kind, namespace, name), edit, context)
 
     def change(
         self,
@@ -201,29 +213,66 @@ class Registry:
         subresource: str = "",
     ) -> Awaitable[Entry]:
         """Put in place what `change` makes of the present object."""
-        key = self.key(kind, namespace, name)
+
+        def decoded(old: Obj) -> Obj:
+            obj = codec.check_type(kind, change(old), self.kinds)
+            return codec.conform(kind, obj, self.kinds, context)
+
+        return self._change(kind, self.key(kind, namespace, name), Edit(decoded, subresource), context)
+
+    def patch(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        change: Change,
+        context: Context,
+        *,
+        subresource: str = "",
+        applied: bool = False,
+    ) -> Awaitable[Entry]:
+        """The same for a `change` whose answer is decoded already, and which may not change the name.
+        With `applied` it has its managers already.
+        """
+
+        def named(old: Obj) -> Obj:
+            obj = change(old)
+            objectmeta.check_name(obj["metadata"], name)
+            objectmeta.check_namespace(obj["metadata"], kind, namespace)
+            return obj
+
+        edit = Edit(named, subresource, patched=True, applied=applied)
+        return self._change(kind, self.key(kind, namespace, name), edit, context)
+
+    def _change(self, kind: Kind, key: Key, edit: Edit, context: Context) -> Awaitable[Entry]:
         if self._hooked():
-            return self._with_hooks().change(kind, key, change, context, subresource)
-        new, old = self.prepare_change(kind, key, change, context, subresource)
-        self.check_change(kind, new, old, context, subresource)
+            return self._with_hooks().change(kind, key, edit, context)
+        new, old = self.prepare_change(kind, key, edit, context)
+        self.check_change(kind, new, old, context, edit.subresource)
         return self.replace(kind, key, new, old, context)
 
-    def prepare_change(
-        self, kind: Kind, key: Key, change: Change, context: Context, subresource: str
-    ) -> tuple[Obj, Obj]:
+    def prepare_change(self, kind: Kind, key: Key, edit: Edit, context: Context) -> tuple[Obj, Obj]:
         """The object as it is to be, with defaults and admission, and as it is."""
         old = self.current(kind, key.namespace, key.name)
-        new = codec.check_type(kind, change(old), self.kinds)
+        new = edit.make(old)
+        objectmeta.without_twice(new["metadata"], context)
+        if edit.patched:
+            self._check(kind, new, objectmeta.validate_uid(new, old))
         self._preconditions(kind, key, new["metadata"], old)
-        new = codec.hub(codec.conform(kind, new, self.kinds, context))
-        old = codec.hub(old)
-        new = writing.limit(kind, new, old, subresource)
+        new, old = codec.hub(new), codec.hub(old)
+        new = limit(kind, new, old, edit.subresource)
         objectmeta.carry_over(new, old)
-        self.complete_change(kind, new, old, context, subresource)
+        if kind.custom is None:
+            strategy_for(kind.group, kind.name).default(new)
+        if not edit.applied:
+            self._managers.updated(kind, new, old, context, edit.subresource)
+        elif not new["metadata"].get("managedFields"):
+            new["metadata"].pop("managedFields", None)
+        self.admission.update(kind, new, old, context, edit.subresource)
         return new, old
 
     def complete_change(self, kind: Kind, new: Obj, old: Obj, context: Context, subresource: str) -> None:
-        """Defaults and admission, in place."""
+        """Defaults and admission once more, for what a webhook has changed."""
         if kind.custom is None:
             strategy_for(kind.group, kind.name).default(new)
         self.admission.update(kind, new, old, context, subresource)
@@ -241,9 +290,7 @@ class Registry:
     def _preconditions(self, kind: Kind, key: Key, metadata: Obj, old: Obj) -> None:
         theirs, uid = old["metadata"], metadata.get("uid")
         if uid and uid != theirs["uid"]:
-            raise conflict(
-                kind.plural, key.name, writing.wrong_uid(kind, key, uid, theirs["uid"]), kind.group
-            )
+            raise conflict(kind.plural, key.name, wrong_uid(kind, key, uid, theirs["uid"]), kind.group)
         version = metadata.get("resourceVersion")
         if version and version != "0" and version != theirs["resourceVersion"]:
             raise conflict(kind.plural, key.name, MODIFIED, kind.group)
@@ -255,7 +302,7 @@ class Registry:
         entry = self.store.head(key)
         if entry is not None and same(new, old):
             return await self._settled(key, entry)
-        if _is_counted(kind) and objectmeta.content(kind, new) != objectmeta.content(kind, old):
+        if _is_counted(kind) and content(kind, new) != content(kind, old):
             new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
         return await self._put(kind, key, new, context)
 
@@ -276,8 +323,6 @@ class Registry:
 
     def _put_stored(self, key: Key, stored: Obj, context: Context) -> Awaitable[Entry]:
         if context.dry_run:
-            if self.store.head(key) is None:
-                stored["metadata"].pop("resourceVersion", None)
             return _ready(Entry(key, self.store.revision, codec.encode(stored)))
         return self.store.put(key, _encoder(stored))
 
@@ -295,33 +340,25 @@ class Registry:
         if self._hooked():
             await self._with_hooks().before_delete(kind, namespace, name, context)
         old = self.current(kind, namespace, name)
-        self._delete_preconditions(kind, key, options.get("preconditions") or {}, old)
+        check_deletion(kind, key.name, options.get("preconditions") or {}, old)
         self.admission.delete(kind, old, context)
         step = plan(kind, old, options, self._clock.now())
         if step is Deletion.NOW:
-            return await self._remove(kind, key, old, context), True
+            return await self._remove(kind, key, ended(kind, old, self._clock.now()), context), True
         if step is Deletion.UNCHANGED:
             entry = self.store.head(key)
             assert entry is not None
             return await self._settled(key, entry), False
         return await self._put(kind, key, step, context), False
 
-    def _delete_preconditions(self, kind: Kind, key: Key, wanted: Obj, old: Obj) -> None:
-        uid, version = wanted.get("uid"), wanted.get("resourceVersion")
-        if uid and uid != old["metadata"]["uid"]:
-            found = old["metadata"]["uid"]
-            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
-            raise conflict(kind.plural, key.name, why, kind.group)
-        if version and version != old["metadata"]["resourceVersion"]:
-            why = (
-                f"Precondition failed: ResourceVersion in precondition: {version},"
-                f" ResourceVersion in object meta: {old['metadata']['resourceVersion']}"
-            )
-            raise conflict(kind.plural, key.name, why, kind.group)
-
 
 def _is_counted(kind: Kind) -> bool:
     return kind.custom is not None or strategy_for(kind.group, kind.name).has_generation
+
+
+def _loses_status(kind: Kind) -> bool:
+    """Whether a new object's status is not what its creator says."""
+    return "status" in kind.subresources and not strategy_for(kind.group, kind.name).keeps_status_on_create
 
 
 def _encoder(stored: Obj) -> Callable[[int], bytes]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgelab.objects.status import ApiError
 
 VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-TRUE = ("1", "true", "True", "t", "T", "TRUE")
 
 
 @dataclass(frozen=True, slots=True)
 class ResourcePath:
-    """`/api[s/<group>]/<version>[/namespaces/<namespace>]/<plural>[/<name>[/<subresource>]]`."""
+    """`/api[s/<group>]/<version>[/namespaces/<namespace>]/<plural>[/<name>[/<subresource>]]`.
+
+    `watched` is the old way to watch: `/watch` behind the version.
+    """
 
     group: str
     version: str
@@ -22,6 +25,7 @@ class ResourcePath:
     name: str
     subresource: str
     rest: str = ""
+    watched: bool = False
 
 
 def parse_path(path: str) -> ResourcePath | None:
@@ -34,32 +38,37 @@ def parse_path(path: str) -> ResourcePath | None:
         return None
     group = "" if parts[0] == "api" else parts[1]
     version, parts = parts[start], parts[start + 1 :]
-    namespace = ""
+    namespace, watched = "", parts[0] == "watch" and len(parts) > 1
+    parts = parts[1:] if watched else parts
     if parts[0] == "namespaces" and len(parts) > 2 and parts[2] not in ("status", "finalize"):
         namespace, parts = parts[1], parts[2:]
     plural, name, subresource = (*parts[:3], "", "", "")[:3]
-    return ResourcePath(group, version, namespace, plural, name, subresource, "/".join(parts[3:]))
+    return ResourcePath(group, version, namespace, plural, name, subresource, "/".join(parts[3:]), watched)
 
 
 def flag(query: Mapping[str, str], name: str) -> bool:
-    """A boolean query parameter."""
-    return query.get(name, "") in TRUE
+    """A boolean query parameter: everything but `0` and `false` says yes."""
+    return name in query and query[name].lower() not in ("0", "false")
 
 
 def number(query: Mapping[str, str], name: str, default: int = 0) -> int:
     """A numeric query parameter. Raises ApiError 400."""
-    text = query.get(name, "")
-    if not text:
+    text = query.get(name)
+    if text is None:
         return default
-    try:
-        return int(text)
-    except ValueError as error:
-        raise ApiError(400, f'{name}: strconv.ParseInt: parsing "{text}": invalid syntax') from error
+    if not re.fullmatch(r"[+-]?[0-9]+", text, re.ASCII):
+        raise ApiError(400, f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    value = int(text)
+    if not -(2**63) <= value < 2**63:
+        raise ApiError(400, f'strconv.ParseInt: parsing "{text}": value out of range')
+    return value
 
 
 def verb_of(method: str, path: ResourcePath, query: Mapping[str, str]) -> str:
     """The RBAC verb of a request."""
     verb = VERBS.get(method, method.lower())
+    if path.watched and verb == "get":
+        return "watch"
     if path.name:
         return verb
     if verb == "get":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgelab.edgesite.apiserver.invalid import Cause, bad
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.objects.selectors import format_labels
 from edgelab.objects.status import ApiError
@@ -42,19 +43,26 @@ def read(kind: Kind, obj: Obj, *, strict: bool = False) -> Obj:
         for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
         if key in metadata
     }
-    if strict and kind.custom is not None and _dig(obj, paths["specReplicasPath"]) is None:
+    replicas = _dig(obj, paths["specReplicasPath"])
+    if strict and kind.custom is not None and replicas is None:
         text = f'the spec replicas field "{paths["specReplicasPath"]}" does not exist'
         details = {"causes": [{"message": text}]}
         raise ApiError(500, f"Internal error occurred: {text}", reason="InternalError", details=details)
-    spec = {"replicas": int(_dig(obj, paths["specReplicasPath"]) or 0)}
-    if not spec["replicas"] and kind.custom is not None:
-        spec = {}
+    spec = {"replicas": int(replicas)} if replicas else {}
     return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": kept, "spec": spec, "status": status}
+
+
+def problems(scale: Obj) -> list[Cause]:
+    """What is wrong with a Scale."""
+    replicas = (scale.get("spec") or {}).get("replicas") or 0
+    if replicas >= 0:
+        return []
+    return [bad("spec.replicas", replicas, "must be greater than or equal to 0")]
 
 
 def write(kind: Kind, obj: Obj, scale: Obj) -> Obj:
     """The object with the replicas of a Scale."""
-    replicas = (scale.get("spec") or {}).get("replicas", 0)
+    replicas = (scale.get("spec") or {}).get("replicas") or 0
     new = {**obj, "metadata": dict(obj["metadata"])}
     version = (scale.get("metadata") or {}).get("resourceVersion")
     if version:

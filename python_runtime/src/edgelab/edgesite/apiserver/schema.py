@@ -47,6 +47,11 @@ class Node:
         return list(self.raw.get("properties") or ())
 
     @property
+    def required(self) -> list[str]:
+        """The fields that are always there."""
+        return list(self.raw.get("required") or ())
+
+    @property
     def items(self) -> Node | None:
         """The schema of a list's elements."""
         if self._items is None and isinstance(self.raw.get("items"), dict):

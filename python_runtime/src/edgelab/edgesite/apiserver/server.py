@@ -6,18 +6,26 @@ import asyncio
 import logging
 import ssl
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from edgelab.daemon.errors import Fatal
-from edgelab.edgesite.apiserver import codec
-from edgelab.edgesite.apiserver.accept import Wanted, parse
+from edgelab.edgesite.apiserver import codec, yamlanswers
+from edgelab.edgesite.apiserver.accept import (
+    BUILTIN,
+    JSON,
+    PLAIN,
+    STREAMS,
+    Wanted,
+    negotiate,
+    route,
+)
 from edgelab.edgesite.apiserver.access.attributes import attributes
 from edgelab.edgesite.apiserver.access.impersonation import Incomplete, impersonated
 from edgelab.edgesite.apiserver.authentication import Authenticator
 from edgelab.edgesite.apiserver.authorization import Attributes, Authorizer, forbidden
-from edgelab.edgesite.apiserver.context import User
+from edgelab.edgesite.apiserver.context import Context, User
 from edgelab.edgesite.apiserver.documents import Documents
 from edgelab.edgesite.apiserver.handlers import ResourceHandler, respond
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
@@ -120,43 +128,58 @@ class ApiServer:
             requests.end(what, code, time.perf_counter() - began)
 
     async def _guarded(self, request: web.Request) -> web.StreamResponse:
+        context = Context(User(""))
         try:
-            return await self._answer(request)
+            return _in_yaml(await self._answer(request, context), context)
         except ApiError as error:
-            return _failure(error)
+            context.yaml = context.yaml and not context.formed  # a Status is neither a Table nor partial
+            return _in_yaml(_failure(error, context), context)
         except Incomplete as error:
             text = f'Internal Server Error: "{request.path_qs}": {error}\n'
             return web.Response(text=text, status=500, headers={"X-Content-Type-Options": "nosniff"})
         except web.HTTPRequestEntityTooLarge:
-            return _failure(ApiError(413, f"limit is {MAX_BODY}"))
+            return _failure(ApiError(413, f"Request entity too large: limit is {MAX_BODY}"))
+        except RecursionError:
+            return _failure(ApiError(400, "the object is nested too deeply: exceeded max depth"))
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception:
             log.exception("%s %s failed unexpectedly; this is a defect", request.method, request.path)
             return _failure(ApiError(500, "an internal error occurred; see the server's log"))
 
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
+    async def _answer(self, request: web.Request, context: Context) -> web.StreamResponse:
         path = parse_path(request.path)
         if path is None or not path.plural:
             verb = DOCUMENT_VERBS.get(request.method, request.method.lower())
-            self._authorized(request, Attributes(verb, path=request.path), None)
-            return await self._document(request)
-        user = self._authorized(request, attributes(request.method, request.path, path, request.query), path)
-        wanted = parse(request.headers.get("Accept", ""))
+            context.user = self._authorized(request, Attributes(verb, path=request.path), None)
+            return await self._document(request, context)
+        context.user = self._authorized(request, attributes(request.method, path, request.query), path)
         kind = self._kinds.find(path.group, path.version, path.plural)
         if kind is None or (path.namespace and not kind.resource.namespaced) or not self._fits(kind, path):
             return self._unknown(path)
-        answer = await self._handler.serve(request, kind, path, user, wanted)
-        return answer if flag(request.query, "watch") else _warned(kind, answer)
+        wanted = self._wanted(request, kind, path)
+        context.yaml, context.formed = wanted.yaml, bool(wanted.form)
+        answer = await self._handler.serve(request, kind, path, context, wanted)
+        return answer if path.watched or flag(request.query, "watch") else _warned(kind, answer)
 
     @staticmethod
-    def _fits(kind: Any, path: ResourcePath) -> bool:
+    def _wanted(request: web.Request, kind: Kind, path: ResourcePath) -> Wanted:
+        header = request.headers.get("Accept", "")
+        if not header or header == JSON:
+            return PLAIN
+        if kind.custom is not None:
+            return negotiate(header)
+        streams = STREAMS if request.method == "GET" and not path.name else ()
+        route(header, (*BUILTIN, *streams))
+        return negotiate(header)
+
+    @staticmethod
+    def _fits(kind: Kind, path: ResourcePath) -> bool:
         """A namespaced object has a namespace in its path."""
         return not path.name or bool(path.namespace) == kind.resource.namespaced
 
     def _unknown(self, path: ResourcePath) -> web.Response:
-        custom = any(kind.group == path.group and kind.custom is not None for kind in self._kinds)
-        if custom or path.version not in self._kinds.groups().get(path.group, ()):
+        if path.group not in self._kinds.groups() or self._kinds.is_custom(path.group):
             return web.Response(text="404 page not found\n", status=404)
         raise ApiError(404, NOT_FOUND, details={})
 
@@ -180,17 +203,23 @@ class ApiServer:
             raise forbidden(acting, wanted, decision.reason)
         return acting
 
-    async def _document(self, request: web.Request) -> web.StreamResponse:
+    async def _document(self, request: web.Request, context: Context) -> web.StreamResponse:
         ours = await self._operation.answer(request)
-        if ours is not None:
-            return ours
-        header = request.headers.get("Accept", "")
-        wanted = Wanted() if request.path.startswith("/openapi") else parse(header)
-        return self._documents.answer(request, wanted)
+        return self._documents.answer(request, context) if ours is None else ours
 
 
-def _failure(error: ApiError) -> web.Response:
-    response = respond(codec.encode(error.status()), error.code)
+def _in_yaml(response: web.StreamResponse, context: Context) -> web.StreamResponse:
+    """The answer in YAML, when that was asked for."""
+    if not context.yaml or not isinstance(response, web.Response) or response.content_type != JSON:
+        return response
+    body = response.body
+    response.body = yamlanswers.encode(body) if isinstance(body, bytes) else body
+    response.content_type = "application/yaml"
+    return response
+
+
+def _failure(error: ApiError, context: Context | None = None) -> web.Response:
+    response = respond(codec.encode(error.status()), error.code, context)
     seconds = (error.details or {}).get("retryAfterSeconds")
     if seconds:
         response.headers["Retry-After"] = str(seconds)

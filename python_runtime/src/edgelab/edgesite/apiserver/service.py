@@ -5,24 +5,22 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from edgelab.daemon.clock import Clock, rfc3339
-from edgelab.edgesite.apiserver import boundobjects, codec, scale, tokenrequests
+from edgelab.edgesite.apiserver import boundobjects, codec, objectmeta, scale, tokenrequests
 from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.eviction import CREATED, Eviction
+from edgelab.edgesite.apiserver.invalid import invalid
 from edgelab.edgesite.apiserver.kinds import Kind
-from edgelab.edgesite.apiserver.options import typed
 from edgelab.edgesite.apiserver.patching import Patcher
 from edgelab.edgesite.apiserver.reads import Reader
 from edgelab.edgesite.apiserver.registry import Change, Registry
+from edgelab.edgesite.apiserver.subkinds import OTHERS, Subkinds
 from edgelab.kube.interface import PatchType
 from edgelab.objects import metadata as meta
 from edgelab.objects.status import ApiError, conflict, not_found
 
 Obj = dict[str, Any]
 
-POSTED = {
-    "binding": ("", "v1", "Binding"),
-    "eviction": ("policy", "v1", "Eviction"),
-}
+NOT_ALLOWED = "the server does not allow this method on the requested resource"
 IN_PLACE = ("status", "finalize", "approval", "ephemeralcontainers", "resize")
 
 
@@ -41,46 +39,52 @@ class ApiService:
         self.registry = registry
         self.reader = reader
         self.patcher = Patcher(registry, clock)
+        self.subkinds = Subkinds(registry.kinds.catalogue)
         self._tokens = tokens
         self._eviction = Eviction(registry, clock)
         self._clock = clock
 
-    def _known(self, kind: Kind, subresource: str, name: str = "") -> None:
+    def _known(self, kind: Kind, subresource: str, name: str) -> None:
         if subresource not in kind.subresources and kind.custom is not None:
             raise not_found(kind.plural, name, kind.group)
         if subresource not in kind.subresources:
-            raise ApiError(404, "the server could not find the requested resource")
+            raise ApiError(404, "the server could not find the requested resource", details={})
 
     def read_sub(self, target: Target) -> bytes:
         """A subresource, encoded."""
         kind = target.kind
         self._known(kind, target.subresource, target.name)
+        if target.subresource in OTHERS and target.subresource != "scale":
+            raise ApiError(405, NOT_ALLOWED, details={})
         entry = self.registry.get(kind, target.namespace, target.name)
         data = codec.convert(entry.data, kind)
         if target.subresource == "scale":
             return codec.encode(scale.read(kind, codec.decode(data), strict=True))
         if target.subresource in IN_PLACE:
             return data
-        raise ApiError(405, "the server does not allow this method on the requested resource")
+        raise ApiError(405, NOT_ALLOWED, details={})
 
     async def update(self, target: Target, body: Any, context: Context) -> bytes:
         """Replace an object or a subresource; the new object or subresource, encoded."""
-        if target.subresource:
-            self._known(target.kind, target.subresource, target.name)
-        if target.subresource == "scale":
-            return await self._scale(target, lambda old: body, context)
-        entry = await self.registry.update(
-            target.kind, target.namespace, target.name, body, context, subresource=target.subresource
-        )
-        return codec.convert(entry.data, target.kind)
+        kind, namespace, name, subresource = target
+        if subresource:
+            self._known(kind, subresource, name)
+        if subresource == "scale":
+            wanted = self._decoded(target, body, context)
+            objectmeta.check_name(wanted["metadata"], name)
+            objectmeta.check_namespace(wanted["metadata"], kind, namespace)
+            return await self._scale(target, lambda old: wanted, context)
+        entry = await self.registry.update(kind, namespace, name, body, context, subresource=subresource)
+        return codec.convert(entry.data, kind)
 
     async def patch(self, target: Target, body: Any, patch_type: PatchType, context: Context) -> bytes:
         """Patch an object or a subresource; the new object or subresource, encoded."""
         if target.subresource:
             self._known(target.kind, target.subresource, target.name)
         if target.subresource == "scale":
+            kind = self.subkinds.of(target.kind, "scale")
             return await self._scale(
-                target, lambda old: self.patcher.patched(target.kind, old, body, patch_type), context
+                target, lambda old: self.patcher.patched(kind, old, body, patch_type, context), context
             )
         entry = await self.patcher.patch(target, body, patch_type, context)
         return codec.convert(entry.data, target.kind)
@@ -89,37 +93,50 @@ class ApiService:
         kind = target.kind
 
         def apply(old: Obj) -> Obj:
-            return scale.write(kind, old, change(scale.read(kind, old)))
+            wanted = change(scale.read(kind, old))
+            causes = scale.problems(wanted) if kind.custom is None else []
+            if causes:
+                raise invalid("Scale", "autoscaling", target.name, causes)
+            return scale.write(kind, old, wanted)
 
+        context.part = "scale"
         entry = await self.registry.change(kind, target.namespace, target.name, apply, context)
         return codec.encode(scale.read(kind, codec.decode(codec.convert(entry.data, kind))))
+
+    def _decoded(self, target: Target, body: Any, context: Context) -> Obj:
+        """What is sent to a subresource, decoded. Raises ApiError 400."""
+        kind, kinds = self.subkinds.of(target.kind, target.subresource), self.registry.kinds
+        return codec.conform(kind, codec.check_type(kind, body, kinds), kinds, context)
 
     async def create_sub(self, target: Target, body: Any, context: Context) -> Obj:
         """POST to a subresource: binding, eviction, token."""
         kind, namespace, name, subresource = target
         self._known(kind, subresource, name)
-        if subresource == "token":
-            body = tokenrequests.decoded(body, self.registry.kinds, context)
-        elif subresource in POSTED:
-            body = typed(self.registry.kinds.catalogue, *POSTED[subresource], body)
-        if subresource == "binding":
-            return await self.bind(target, body, context)
-        if subresource == "eviction":
-            self.registry.admission.connect(target, body, context)
-            return await self._eviction.evict(target, body, context)
+        if subresource not in OTHERS or subresource == "scale":
+            raise ApiError(405, NOT_ALLOWED, details={})
+        body = self._decoded(target, body, context)
         if subresource == "token":
             self.registry.admission.connect(target, body, context)
             account = codec.decode(self.registry.get(kind, namespace, name).data)
             body = tokenrequests.checked(body, account, namespace)
             bound = boundobjects.claim(self.registry, account, body["spec"].get("boundObjectRef"))
             return self._tokens.request(account, body, bound)
-        raise ApiError(405, "the server does not allow this method on the requested resource")
+        if subresource == "eviction":
+            self.registry.admission.connect(target, body, context)
+            return await self._eviction.evict(target, body, context)
+        if (body["metadata"].get("name") or "") != name:
+            raise ApiError(400, "name in URL does not match name in Binding object")
+        return await self.bind(target, body, context)
 
     async def bind(self, target: Target, body: Obj, context: Context) -> Obj:
         """Assign a pod to a node (`pkg/registry/core/pod/storage`)."""
-        name, node = target.name, (body.get("target") or {}).get("name") or ""
+        name, aim = target.name, body.get("target") or {}
+        node = aim.get("name") or ""
+        if aim.get("kind") not in (None, "", "Node"):
+            text = f'target.kind: Unsupported value: "{aim["kind"]}": supported values: "Node", "<empty>"'
+            raise ApiError(500, text, reason="")
         if not node:
-            raise ApiError(400, "target.name: Required value")
+            raise ApiError(500, "target.name: Required value", reason="")
         wanted = (body.get("metadata") or {}).get("uid")
 
         def assign(old: Obj) -> Obj:

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgelab.edgesite.apiserver import codec
-from edgelab.edgesite.apiserver.context import Context
 from edgelab.edgesite.apiserver.invalid import Cause, bad, invalid
-from edgelab.edgesite.apiserver.kinds import Kind, Kinds
 from edgelab.edgesite.apiserver.tokens import DEFAULT_SECONDS, ISSUER, MAX_SECONDS, MIN_SECONDS
-from edgelab.kube.interface import Resource
 from edgelab.objects.status import ApiError, conflict
 
 Obj = dict[str, Any]
 
 GROUP, KIND = "authentication.k8s.io", "TokenRequest"
 OTHER_NAMESPACE = "the namespace of the provided object does not match the namespace sent on the request"
-
-
-def decoded(body: Any, kinds: Kinds, context: Context) -> Obj:
-    """The body as a TokenRequest. Raises ApiError 400."""
-    resource = Resource(GROUP, "v1", "tokenrequests", KIND)
-    kind = Kind(resource, kinds.catalogue.kind(GROUP, "v1", KIND), "tokenrequest")
-    return codec.conform(kind, codec.check_type(kind, body, kinds), kinds, context)
 
 
 def checked(body: Obj, account: Obj, namespace: str) -> Obj:

@@ -1,12 +1,17 @@
-"""JSON patch (RFC 6902) on JSON pointers (RFC 6901)."""
+"""JSON patch (RFC 6902) on JSON pointers (RFC 6901), as kube-apiserver's library carries it out.
+
+That one (evanphx/json-patch) is more lenient than the RFC: a missing value is null, `replace` and `copy`
+take members of objects that are not there, and negative indices count from the end of a list.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from edgelab.objects.patch.errors import PatchError
 
-MAX_OPERATIONS = 10_000  # kube-apiserver's limit: MaxJSONPatchOperations
+OPERATIONS = ("test", "remove", "add", "replace", "move", "copy")
 
 
 def apply(document: Any, operations: Any) -> Any:
@@ -15,39 +20,44 @@ def apply(document: Any, operations: Any) -> Any:
     Raises PatchError: malformed when `operations` is no list of operations, otherwise when a path
     does not exist or a `test` fails.
     """
+    if operations is None:
+        return document
     if not isinstance(operations, list):
-        raise PatchError("a JSON patch is a list of operations", malformed=True)
-    if len(operations) > MAX_OPERATIONS:
-        raise PatchError(f"more than {MAX_OPERATIONS} operations", malformed=True)
+        raise PatchError(f"{_into(operations)} []handlers.jsonPatchOp", malformed=True)
+    for operation in operations:
+        if not isinstance(operation, dict):
+            raise PatchError(f"{_into(operation)} handlers.jsonPatchOp", malformed=True)
     for operation in operations:
         document = _operate(document, operation)
     return document
 
 
-def _operate(document: Any, operation: Any) -> Any:
-    if not isinstance(operation, dict) or not isinstance(operation.get("path"), str):
-        raise PatchError("an operation needs the fields op and path", malformed=True)
-    name, path = operation.get("op"), _split(operation["path"])
+def _into(value: Any) -> str:
+    names = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+    return f"json: cannot unmarshal {names.get(type(value), 'null')} into Go value of type"
+
+
+def _operate(document: Any, operation: dict[str, Any]) -> Any:
+    name = operation.get("op")
+    if name not in OPERATIONS:
+        raise PatchError(f"Unexpected kind: {name or 'unknown'}")
+    path, value = _split(operation.get("path")), operation.get("value")
     if name == "test":
-        if not same(_get(document, path), operation.get("value")):
+        if not same(_get(document, path, lenient=True), value):
             raise PatchError(f"testing value {operation['path']} failed")
         return document
     if name == "remove":
         return _remove(document, path)
     if name in ("add", "replace"):
-        if "value" not in operation:
-            raise PatchError(f"operation {name} needs a value", malformed=True)
-        return _put(document, path, operation["value"], insert=name == "add")
-    if name in ("move", "copy"):
-        return _transfer(document, operation, path, move=name == "move")
-    raise PatchError(f"unexpected kind: {name}", malformed=True)
+        if not path:
+            raise PatchError(f"{name} operation does not apply to the whole document")
+        return _put(document, path, value, insert=name == "add")
+    return _transfer(document, operation, path, move=name == "move")
 
 
 def _transfer(document: Any, operation: dict[str, Any], path: list[str], *, move: bool) -> Any:
-    if not isinstance(operation.get("from"), str):
-        raise PatchError("operations move and copy need the field from", malformed=True)
-    source = _split(operation["from"])
-    value = _get(document, source)
+    source = _split(operation.get("from"))
+    value = _get(document, source, lenient=not move)
     if move:
         if path[: len(source)] == source and path != source:
             raise PatchError("cannot move a value into itself")
@@ -66,21 +76,24 @@ def same(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-def _split(pointer: str) -> list[str]:
+def _split(pointer: Any) -> list[str]:
+    """The parts of a pointer; what stands before its first slash is not looked at."""
     if pointer == "":
         return []
-    if not pointer.startswith("/"):
-        raise PatchError(f"invalid JSON pointer {pointer!r}", malformed=True)
-    return [part.replace("~1", "/").replace("~0", "~") for part in pointer[1:].split("/")]
+    if not isinstance(pointer, str) or "/" not in pointer:
+        raise PatchError(f"missing or invalid path: {pointer!r}")
+    return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
 
 
 def _index(items: list[Any], part: str, *, insert: bool = False) -> int:
     if insert and part == "-":
         return len(items)
-    if not part.isdecimal() or (len(part) > 1 and part.startswith("0")):
+    if not re.fullmatch(r"[+-]?[0-9]+", part, re.ASCII):
         raise PatchError(f"invalid array index {part!r}")
-    position = int(part)
-    if position > len(items) - (0 if insert else 1):
+    position, last = int(part), len(items) - (0 if insert else 1)
+    if position < 0:
+        position += len(items) + (1 if insert else 0)
+    if not 0 <= position <= last:
         raise PatchError(f"array index {part} is out of bounds")
     return position
 
@@ -93,10 +106,15 @@ def _child(node: Any, part: str) -> Any:
     raise PatchError(f"no value at {part!r}: nonexistent path")
 
 
-def _get(node: Any, path: list[str]) -> Any:
-    for part in path:
+def _get(node: Any, path: list[str], *, lenient: bool = False) -> Any:
+    """The value at a path; with `lenient` null for a member of an object that is not there."""
+    for part in path[:-1]:
         node = _child(node, part)
-    return node
+    if not path:
+        return node
+    if lenient and isinstance(node, dict):
+        return node.get(path[-1])
+    return _child(node, path[-1])
 
 
 def _put(node: Any, path: list[str], value: Any, *, insert: bool) -> Any:
@@ -104,7 +122,7 @@ def _put(node: Any, path: list[str], value: Any, *, insert: bool) -> Any:
         return value
     part, rest = path[0], path[1:]
     if isinstance(node, dict):
-        if not insert or rest:
+        if rest:
             _child(node, part)
         return {**node, part: _put(node.get(part), rest, value, insert=insert)}
     if not isinstance(node, list):

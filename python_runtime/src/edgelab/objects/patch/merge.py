@@ -5,6 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 
+def not_an_object(patch: Any) -> str:
+    """What is wrong with a patch that should be an object."""
+    names = {list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+    found = names.get(type(patch), "null")
+    return f"json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+
+
 def apply(target: Any, patch: Any) -> Any:
     """The patched document. Neither argument is changed; unchanged parts are shared with `target`."""
     if not isinstance(patch, dict):

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from edgelab.objects.patch.errors import PatchError
+from edgelab.objects.patch.merge import not_an_object
+from edgelab.objects.patch.show import show
 
 DIRECTIVE = "$patch"
 RETAIN = "$retainKeys"
@@ -45,7 +47,7 @@ UNKNOWN = FieldPatch(frozenset(), "", None)
 def apply(original: Any, patch: Any, schema: PatchSchema | None) -> Any:
     """The patched object; the arguments keep their values. Raises PatchError."""
     if not isinstance(patch, dict):
-        raise PatchError("a strategic merge patch is an object", malformed=True)
+        raise PatchError(not_an_object(patch), malformed=True)
     return _merge_map(original if isinstance(original, dict) else {}, patch, schema)
 
 
@@ -88,7 +90,7 @@ def _retain(merged: dict[str, Any], patch: dict[str, Any]) -> None:
     if not isinstance(keep, list) or any(
         value is not None and key not in keep for key, value in patch.items()
     ):
-        raise PatchError(f"invalid {RETAIN}: it must list every key of the patch")
+        raise PatchError("invalid patch format of retainKeys", malformed=True)
     for key in [key for key in merged if key not in keep]:
         del merged[key]
 
@@ -123,9 +125,7 @@ def _drops(item: dict[str, Any]) -> bool:
 
 
 def _delete_primitives(merged: dict[str, Any], key: str, doomed: Any) -> None:
-    if not isinstance(doomed, list):
-        raise PatchError(f"{DELETE}{key} must be a list")
-    if isinstance(merged.get(key), list):
+    if isinstance(doomed, list) and isinstance(merged.get(key), list):
         merged[key] = [item for item in merged[key] if item not in doomed]
 
 
@@ -155,7 +155,8 @@ def _check_order(items: list[Any], order: list[Any], merge_key: str, directive: 
         while position < len(order) and not _matches(order[position], item, merge_key):
             position += 1
         if position == len(order):
-            raise PatchError(f"the order in patch list doesn't match {directive} list")
+            given = f"The order in patch list:\n{show(items)}\n"
+            raise PatchError(f"{given} doesn't match $setElementOrder list:\n{show(order)}\n")
         position += 1
 
 
@@ -163,6 +164,10 @@ def _matches(left: Any, right: Any, merge_key: str) -> bool:
     if isinstance(left, dict) and isinstance(right, dict):
         return merge_key in left and merge_key in right and bool(left[merge_key] == right[merge_key])
     return bool(left == right)
+
+
+def _no_key(patch: dict[str, Any], merge_key: str) -> str:
+    return f"map: {show(patch)} does not contain declared merge key: {merge_key}"
 
 
 def _merge_list(old: list[Any], new: list[Any], field: FieldPatch) -> list[Any]:
@@ -188,20 +193,20 @@ def _special(old: list[Any], new: list[Any], merge_key: str) -> tuple[list[Any],
     items, patches, replace = list(old), [], False
     for patch in new:
         if not isinstance(patch, dict):
-            raise PatchError("list elements must all be objects")
+            raise PatchError(f"list element types are not identical: [{show(old)} {show(new)}]")
         directive = patch.get(DIRECTIVE)
         if directive == "replace":
             replace = True
         elif directive == "delete":
             if merge_key not in patch:
-                raise PatchError(f"delete patch type with no merge key {merge_key!r} defined")
+                raise PatchError(_no_key(patch, merge_key))
             items = [item for item in items if not _matches(item, patch, merge_key)]
         elif directive is None or directive == "merge":
             if merge_key not in patch:
-                raise PatchError(f"map: {patch} does not contain declared merge key: {merge_key}")
+                raise PatchError(_no_key(patch, merge_key))
             patches.append({key: value for key, value in patch.items() if key != DIRECTIVE})
         else:
-            raise PatchError(f"unexpected $patch value {directive!r} in a list element")
+            raise PatchError(f"unknown patch type: {directive} in map: {show(patch)}")
     return items, patches, replace
 
 

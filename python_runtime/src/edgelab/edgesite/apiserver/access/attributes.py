@@ -6,20 +6,15 @@ from collections.abc import Mapping
 
 from edgelab.edgesite.apiserver import names
 from edgelab.edgesite.apiserver.authorization import Attributes
-from edgelab.edgesite.apiserver.request import VERBS, ResourcePath, parse_path, verb_of
+from edgelab.edgesite.apiserver.request import VERBS, ResourcePath, verb_of
 
-OLD_WATCH = "watch"
 COLLECTIONS = ("list", "watch", "deletecollection")
 
 
-def attributes(method: str, url: str, path: ResourcePath, query: Mapping[str, str]) -> Attributes:
+def attributes(method: str, path: ResourcePath, query: Mapping[str, str]) -> Attributes:
     """The attributes of a request for a resource."""
     verb, name, selector = verb_of(method, path, query), path.name, ""
-    if path.plural == OLD_WATCH:
-        found = parse_path(url.replace("/watch/", "/", 1))
-        if found is not None:
-            verb, path, name = "watch", found, found.name
-    elif method not in VERBS:
+    if method not in VERBS:
         verb = ""
     elif verb in COLLECTIONS:
         selector = query.get("fieldSelector", "")

@@ -42,7 +42,7 @@ def _coerce_one(value: Obj, metadata: Node, unknown: list[str], path: str) -> No
     conformer = Conformer()
     full = child(path, "metadata")
     try:
-        found = conformer.object(value["metadata"] or {}, metadata, "", "ObjectMeta")
+        found = conformer.root(value["metadata"] or {}, metadata, "ObjectMeta")
     except DecodeError as error:
         cause = invalid(full, value["metadata"], str(error))
         raise DecodeError(f"{cause.field}: {cause.message}") from error

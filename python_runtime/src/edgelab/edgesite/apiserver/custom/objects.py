@@ -32,7 +32,7 @@ GO_NAMES |= {float: "float64", int: "int64", type(None): "<nil>"}
 def conform(obj: Obj, node: Node | None, metadata: Node, conformer: Conformer) -> Obj:
     """The object with defaults and without unknown fields. Raises DecodeError for wrong metadata."""
     own = Conformer()
-    found = own.object(obj["metadata"], metadata, "", "ObjectMeta")
+    found = own.root(obj["metadata"], metadata, "ObjectMeta")
     conformer.unknown += [f"metadata.{name}" for name in own.unknown]
     result: Obj = {name: pruning.clone(value) for name, value in obj.items() if name != "metadata"}
     result = {"apiVersion": result.pop("apiVersion"), "kind": result.pop("kind"), "metadata": found, **result}

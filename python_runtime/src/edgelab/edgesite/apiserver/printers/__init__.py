@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgelab.edgesite.apiserver.printers import config, core, workloads
+from edgelab.edgesite.apiserver.printers import cluster, config, core, workloads
 from edgelab.edgesite.apiserver.printers.base import GENERIC, Printer
 
 PRINTERS: dict[tuple[str, str], Printer] = {
@@ -10,6 +10,7 @@ PRINTERS: dict[tuple[str, str], Printer] = {
     **core.PRINTERS,
     **workloads.PRINTERS,
     **config.PRINTERS,
+    **cluster.PRINTERS,
 }
 
 __all__ = ["PRINTERS", "Printer"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from edgelab.edgesite.apiserver.printers.base import NONE, Printer, columns, created, duration, joined, pairs
+from edgelab.edgesite.apiserver.printers.base import NONE, Printer, columns, created, duration, joined
 from edgelab.objects.selectors import format_labels
 
 Obj = dict[str, Any]
@@ -107,31 +107,6 @@ def volume_attachment(obj: Obj, now: dt.datetime) -> list[Any]:
     ]
 
 
-def csi_driver(obj: Obj, now: dt.datetime) -> list[Any]:
-    """A CSIDriver's row."""
-    spec = obj.get("spec") or {}
-    audiences = [item.get("audience", "") for item in spec.get("tokenRequests") or ()]
-    return [
-        _name(obj),
-        spec.get("attachRequired", True),
-        spec.get("podInfoOnMount", False),
-        spec.get("storageCapacity", False),
-        ",".join(audiences) if audiences else "<unset>",
-        spec.get("requiresRepublish", False),
-        ",".join(spec.get("volumeLifecycleModes") or ()) or NONE,
-        created(obj, now),
-    ]
-
-
-def pod_template(obj: Obj, now: dt.datetime) -> list[Any]:
-    """A PodTemplate's row."""
-    template = obj.get("template") or {}
-    containers = (template.get("spec") or {}).get("containers") or []
-    labels = (template.get("metadata") or {}).get("labels")
-    words = [",".join(item.get(field, "") for item in containers) for field in ("name", "image")]
-    return [_name(obj), *words, pairs(labels)]
-
-
 AGED = Printer(columns("Name", "Age"), lambda o, now: [_name(o), created(o, now)])
 CREATED = Printer(
     columns("Name", "Created At:date"), lambda o, now: [_name(o), o["metadata"].get("creationTimestamp", "")]
@@ -152,7 +127,6 @@ PRINTERS = {
         lambda o, now: [_name(o), created(o, now)],
     ),
     ("", "LimitRange"): CREATED,
-    ("", "ResourceQuota"): AGED,
     (RBAC, "Role"): CREATED,
     (RBAC, "ClusterRole"): CREATED,
     (RBAC, "RoleBinding"): BINDING,
@@ -172,32 +146,9 @@ PRINTERS = {
     ("storage.k8s.io", "VolumeAttachment"): Printer(
         columns("Name", "Attacher", "PV", "Node", "Attached:boolean", "Age"), volume_attachment
     ),
-    ("storage.k8s.io", "CSIDriver"): Printer(
-        columns(
-            "Name",
-            "AttachRequired:boolean",
-            "PodInfoOnMount:boolean",
-            "StorageCapacity:boolean",
-            "TokenRequests",
-            "RequiresRepublish:boolean",
-            "Modes",
-            "Age",
-        ),
-        csi_driver,
-    ),
     ("storage.k8s.io", "VolumeAttributesClass"): Printer(
         columns("Name", "DriverName", "Age"),
         lambda o, now: [_name(o), o.get("driverName", ""), created(o, now)],
-    ),
-    **dict.fromkeys(
-        (
-            ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
-            ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
-        ),
-        Printer(
-            columns("Name", "Webhooks:integer", "Age"),
-            lambda o, now: [_name(o), len(o.get("webhooks") or ()), created(o, now)],
-        ),
     ),
     ("storage.k8s.io", "CSINode"): Printer(
         columns("Name", "Drivers:integer", "Age"),
@@ -240,5 +191,4 @@ PRINTERS = {
         ],
     ),
     ("apiextensions.k8s.io", "CustomResourceDefinition"): CREATED,
-    ("", "PodTemplate"): Printer(columns("Name", "Containers", "Images", "Pod Labels"), pod_template),
 }
