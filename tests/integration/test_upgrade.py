@@ -1,8 +1,8 @@
 """N-1 -> N -> rollback on the lab, and a version that does not start: what upgrade.yml makes of it.
 
-N-1 is an earlier commit of this repository, of the same layout of EdgeSite's store: versions before it cannot read
-what this one wrote, refuse to start, and are rolled back. In a clone that does not have it, it is this commit's tree with
-another text in it, which is another version all the same.
+N-1 is an earlier commit of this repository, of the same layout of EdgeSite's store: versions before it cannot
+read what this one wrote, refuse to start, and are rolled back. In a clone that does not have it, it is this
+commit's tree with another text in it, which is another version all the same.
 """
 
 from __future__ import annotations
