@@ -141,14 +141,15 @@ class HttpClient:
         """Create; with a subresource (`token`, `binding`, `eviction`) the name is the object's own."""
         namespace, name = _identity(obj, namespace)
         path = _path(resource, namespace, name if subresource else None, subresource)
-        return await self.request("POST", path, body=obj)
+        return await self.request("POST", path, body=obj if subresource else _typed(resource, obj))
 
     async def update(
         self, resource: Resource, obj: Obj, namespace: str | None = None, *, subresource: str | None = None
     ) -> Obj:
         """Replace; a resourceVersion in the object makes it conditional (409 Conflict)."""
         namespace, name = _identity(obj, namespace)
-        return await self.request("PUT", _path(resource, namespace, name, subresource), body=obj)
+        body = _typed(resource, obj) if subresource in (None, "status") else obj
+        return await self.request("PUT", _path(resource, namespace, name, subresource), body=body)
 
     async def patch(
         self,
@@ -265,6 +266,11 @@ def _path(
 def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:
     pairs = {"labelSelector": label_selector, "fieldSelector": field_selector}
     return {key: value for key, value in pairs.items() if value}
+
+
+def _typed(resource: Resource, obj: Obj) -> Obj:
+    """With its type, which the API server wants of custom resources."""
+    return {"apiVersion": resource.api_version, "kind": resource.kind, **obj}
 
 
 def _identity(obj: Obj, namespace: str | None) -> tuple[str | None, str]:

@@ -111,7 +111,9 @@ class Reports:
         except (Offline, NoAnswer):
             return False
         except RemoteError as error:
-            if error.reason not in ("NotFound", "Conflict"):
+            # Invalid: a pod of this name has another uid, which kube-apiserver calls immutable.
+            another = error.reason == "Invalid" and "metadata.uid" in str(error)
+            if error.reason not in ("NotFound", "Conflict") and not another:
                 log.warning("status of pod %s/%s was refused: %s", report.namespace, report.name, error)
                 return False
             log.debug("pod %s/%s is gone from the API", report.namespace, report.name)
