@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.edgesite.apiserver.replaying import flat
 from tests.edgesite.apiserver.running import Client
 from tests.edgesite.situations import Situation
 
@@ -19,16 +20,6 @@ SUBJECTS = sorted(path.name.removesuffix(".steps.json") for path in VECTORS.glob
 QUIET_SECONDS, PACE = 0.3, 0.3
 KNOWN: dict[str, set[str]] = {}
 """By subject: step, path and field."""
-
-
-def flat(node: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(node, dict) and node:
-        pairs = ((f"{prefix}.{key}" if prefix else key, value) for key, value in node.items())
-    elif isinstance(node, list) and node:
-        pairs = ((f"{prefix}[{i}]", value) for i, value in enumerate(node))
-    else:
-        return {prefix: node}
-    return {path: value for name, inner in pairs for path, value in flat(inner, name).items()}
 
 
 def differences(wanted: Any, found: Any) -> dict[str, tuple[Any, Any]]:
