@@ -89,13 +89,8 @@ async def test_the_kernel_had_synced_each_object_before_its_answer_left(tmp_path
             c for c in calls if c.name in SENDS and c.path.startswith("TCP:") and c.began > written.began
         )
         assert written.path.endswith("state.db-wal")
-        assert any(
-            c.name in ("fsync", "fdatasync")
-            and c.path == written.path
-            and written.ended < c.began
-            and c.ended < answered.began
-            for c in calls
-        ), f"the answer for {name} left before its fsync returned"
+        synced = traces.was_synced(calls, written, answered)
+        assert synced, f"the answer for {name} left before its fsync returned"
 
 
 def content(text: str) -> dict[str, str]:

@@ -72,6 +72,17 @@ def _parsed(name: str, rest: str, began: int, ended: int) -> Call:
     return Call(name, path, b"".join(texts), offset, began, ended)
 
 
+def was_synced(calls: list[Call], written: Call, before: Call) -> bool:
+    """Whether the file had been synced between a write to it and another call."""
+    return any(
+        call.name in ("fdatasync", "fsync")
+        and call.path == written.path
+        and written.ended < call.began
+        and call.ended < before.began
+        for call in calls
+    )
+
+
 def after_a_power_cut(
     calls: list[Call], at: int, names: tuple[str, ...], luck: random.Random
 ) -> dict[str, bytes]:
