@@ -14,7 +14,8 @@ from benchmarks.wire import Connection, load
 PODS, DEVICES, GOAL = 1000, 200, 120.0
 CLIENTS, SETTLE_SECONDS = 16, 8
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-GROUP = f"/apis/devices.kubeedge.io/v1beta1/namespaces/{NAMESPACE}"
+VERSION = "devices.kubeedge.io/v1beta1"
+GROUP = f"/apis/{VERSION}/namespaces/{NAMESPACE}"
 
 
 async def run() -> list[Result]:
@@ -51,8 +52,8 @@ async def _pod(connection: Connection, number: int) -> None:
 
 async def _model(connection: Connection) -> None:
     properties = [{"name": f"p{number}", "type": "INT", "accessMode": "ReadOnly"} for number in range(10)]
-    model = {"metadata": {"name": "model"}, "spec": {"protocol": "modbus", "properties": properties}}
-    await connection.call("POST", f"{GROUP}/devicemodels", model)
+    spec = {"protocol": "modbus", "properties": properties}
+    await connection.call("POST", f"{GROUP}/devicemodels", _object("DeviceModel", "model", spec))
 
 
 async def _device(connection: Connection, number: int) -> None:
@@ -66,6 +67,8 @@ async def _device(connection: Connection, number: int) -> None:
         "protocol": {"protocolName": "modbus", "configData": {"slaveID": number}},
         "properties": properties,
     }
-    await connection.call(
-        "POST", f"{GROUP}/devices", {"metadata": {"name": f"device-{number}"}, "spec": spec}
-    )
+    await connection.call("POST", f"{GROUP}/devices", _object("Device", f"device-{number}", spec))
+
+
+def _object(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
