@@ -7,13 +7,12 @@ from run to run: uids, times, the random ends of names, hashes of Go structures.
 
 from __future__ import annotations
 
-import asyncio
-import datetime as dt
 import json
 import re
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+from edgelab.daemon.clock import SYSTEM, Clock, rfc3339
 
 Call = Callable[..., Awaitable[tuple[int, Any]]]
 DROPPED = {"uid", "resourceVersion", "creationTimestamp", "managedFields", "selfLink", "terminatingReplicas"}
@@ -30,9 +29,13 @@ class Situation:
     """Plays steps in a namespace of its own; after `quiet` seconds without a change all is done.
 
     `sleep` steps are waits for the clock; `rest` steps are what the recorded server needed, times `pace`.
+    With the driven clock of a site, what a step sets off is done before the next one.
     """
 
-    def __init__(self, call: Call, namespace: str, quiet: float, pace: float = 1.0) -> None:
+    def __init__(
+        self, call: Call, namespace: str, quiet: float, pace: float = 1.0, *, clock: Clock = SYSTEM
+    ) -> None:
+        self._clock = clock
         self._call = call
         self._namespace = namespace
         self._quiet = quiet
@@ -52,9 +55,9 @@ class Situation:
             elif "each" in step:
                 await self._each(step)
             elif "sleep" in step:
-                await asyncio.sleep(step["sleep"])
+                await self._clock.sleep(step["sleep"])
             elif "rest" in step:
-                await asyncio.sleep(step["rest"] * self._pace)
+                await self._clock.sleep(step["rest"] * self._pace)
             else:
                 seen |= await self._do(step)
         return seen
@@ -68,7 +71,7 @@ class Situation:
         await self._call("DELETE", f"/api/v1/namespaces/{self._namespace}")
 
     def _filled(self, value: Any) -> Any:
-        now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = rfc3339(self._clock.now())
         return json.loads(json.dumps(value).replace("{{ns}}", self._namespace).replace("{{now}}", now))
 
     async def _post(self, path: str, body: Any) -> None:
@@ -83,7 +86,7 @@ class Situation:
             status, answer = await self._call(method, path, body, type=media)
             if not step.get("until") or status == step["until"]:
                 break
-            await asyncio.sleep(0.1)
+            await self._clock.sleep(0.1)
         if "answer" in step:
             return {step["name"]: {"status": status, "body": self._normal(answer)}}
         assert status < 300, (step, answer)
@@ -117,16 +120,16 @@ class Situation:
     async def _still(self, paths: list[str]) -> list[list[Any]]:
         """The lists once nothing in them changes any more."""
         before: Any = None
-        since, looks = time.monotonic(), 0
+        since, looks = self._clock.monotonic(), 0
         while True:
             lists = [await self._list(path) for path in paths]
             versions = [item["metadata"]["resourceVersion"] for part in lists for item in part]
             if versions != before:
-                before, since, looks = versions, time.monotonic(), 0
-            elif looks >= LOOKS and time.monotonic() - since >= self._quiet:
+                before, since, looks = versions, self._clock.monotonic(), 0
+            elif looks >= LOOKS and self._clock.monotonic() - since >= self._quiet:
                 return lists
             looks += 1
-            await asyncio.sleep(self._quiet / LOOKS)
+            await self._clock.sleep(self._quiet / LOOKS)
 
     async def _list(self, path: str) -> list[Any]:
         status, answer = await self._call("GET", self._filled(path))

@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from edgelab.daemon.clock import SYSTEM
+from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.daemon.tasks import run_modules
 from edgelab.edgesite.app import Site, running_store
 from edgelab.edgesite.settings import Settings
@@ -69,9 +69,9 @@ def session(site: Site, directory: Path, *, certificate: bool) -> aiohttp.Client
 
 
 @asynccontextmanager
-async def running(directory: Path, **more: Any) -> AsyncIterator[Client]:
+async def running(directory: Path, clock: Clock = SYSTEM, **more: Any) -> AsyncIterator[Client]:
     """A site in a directory, until the block ends."""
-    site = Site(settings(directory, **more), SYSTEM)
+    site = Site(settings(directory, **more), clock)
     try:
         async with running_store(site.store):
             await site.start()

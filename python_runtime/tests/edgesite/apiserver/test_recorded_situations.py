@@ -7,17 +7,19 @@ exact: a difference that goes away fails the test as a new one does.
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.edgesite.apiserver.replaying import flat
-from tests.edgesite.apiserver.running import Client
+from tests.edgesite.apiserver.running import running
+from tests.edgesite.driven import DrivenClock, Driver, idle
 from tests.edgesite.situations import Situation
 
 VECTORS = Path(__file__).parents[1] / "vectors/controllers"
 SUBJECTS = sorted(path.name.removesuffix(".steps.json") for path in VECTORS.glob("*.steps.json"))
-QUIET_SECONDS, PACE = 0.3, 0.3
+QUIET_SECONDS = 2.0
 KNOWN: dict[str, set[str]] = {}
 """By subject: step, path and field."""
 
@@ -42,10 +44,13 @@ def differences(wanted: Any, found: Any) -> dict[str, tuple[Any, Any]]:
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
-async def test_controllers_bring_about_what_the_real_ones_do(client: Client, subject: str) -> None:
+async def test_controllers_bring_about_what_the_real_ones_do(tmp_path: Path, subject: str) -> None:
     steps = json.loads((VECTORS / f"{subject}.steps.json").read_text())
-    situation = Situation(client.call, f"here-{subject}", QUIET_SECONDS, PACE)
-    found = await situation.play(steps)
+    clock = DrivenClock()
+    async with running(tmp_path, clock) as client:
+        driver = Driver(clock, partial(idle, client.site.store))
+        situation = Situation(client.call, f"here-{subject}", QUIET_SECONDS, clock=driver)
+        found = await situation.play(steps)
     told = differences(json.loads((VECTORS / f"{subject}.json").read_text()), found)
     known = KNOWN.get(subject, set())
     assert {where: what for where, what in told.items() if where not in known} == {}
