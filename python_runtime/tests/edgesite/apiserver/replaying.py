@@ -15,11 +15,13 @@ import base64
 import io
 import json
 import re
-import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import aiohttp
+
+from edgelab.daemon.clock import SYSTEM, Clock
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 VOLATILE = {
@@ -132,10 +134,11 @@ def keyed(node: Any) -> Any:
 
 
 class Replay:
-    """One run of one scenario; `run` is what names of this run end with."""
+    """One run of one scenario; `run` is what names of this run end with, `clock` the server's time."""
 
-    def __init__(self, client: Reachable, scenario: str, run: str) -> None:
+    def __init__(self, client: Reachable, scenario: str, run: str, clock: Clock = SYSTEM) -> None:
         self.client = client
+        self.clock = clock
         self.scenario = scenario
         self.suffix = run
         self.variables = {"run": run}
@@ -176,13 +179,15 @@ class Replay:
     async def run(self) -> dict[str, Any]:
         for step in json.loads((VECTORS / f"{self.scenario}.steps.json").read_text()):
             if "watch" in step:
-                task = asyncio.create_task(self._watch(step))
+                begun = asyncio.Event()
+                task = asyncio.create_task(self._watch(step, begun))
                 self.watches.append((step["name"], task, step.get("only")))
-                await asyncio.sleep(0.2)
+                await begun.wait()
+                await self.clock.sleep(0.2)
             elif "join" in step:
                 await self._join()
             elif "sleep" in step:
-                await asyncio.sleep(step["sleep"])
+                await self.clock.sleep(step["sleep"])
             else:
                 await self._step(step)
         return self.answers
@@ -198,30 +203,33 @@ class Replay:
             self.answers[f"{self.scenario}/{name}"] = {"watch": lines}
         self.watches = []
 
-    async def _watch(self, step: dict[str, Any]) -> list[Any]:
+    async def _watch(self, step: dict[str, Any], begun: asyncio.Event) -> list[Any]:
         found: list[Any] = []
         headers = {"Accept": step.get("accept", "application/json"), "User-Agent": "recording"}
         url = self.client.base + self.filled(step["watch"])["path"]
-        async with self.client.admin.get(url, headers=headers) as response:
-            found.append({"status": response.status})
-            try:
-                async with asyncio.timeout(step["watch"].get("seconds", 30) + 1):
-                    async for line in response.content:
-                        found.append(json.loads(line))
-            except TimeoutError:
-                pass
+        try:
+            async with self.client.admin.get(url, headers=headers) as response:
+                begun.set()
+                found.append({"status": response.status})
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(step["watch"].get("seconds", 30) + 1):
+                        async for line in response.content:
+                            found.append(json.loads(line))
+        finally:
+            begun.set()
         return found
 
     async def _step(self, step: dict[str, Any]) -> None:
-        deadline = time.monotonic() + step.get("wait", 0)
+        deadline = self.clock.monotonic() + step.get("wait", 0)
         while True:
             status, media, headers, body = await self._call(step)
             wanted = [part.strip() for part in step.get("until", " == None").split("==")]
             if isinstance(body, str) and status == 404:
                 break
-            if "until" not in step or str(dig(body, wanted[0])) == wanted[1] or time.monotonic() > deadline:
+            late = self.clock.monotonic() > deadline
+            if "until" not in step or str(dig(body, wanted[0])) == wanted[1] or late:
                 break
-            await asyncio.sleep(0.1)
+            await self.clock.sleep(0.1)
         for name, where in step.get("keep", {}).items():
             self.variables[name] = dig(body, where)
         if step.get("silent"):

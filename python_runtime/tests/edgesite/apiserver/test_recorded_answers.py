@@ -7,11 +7,12 @@ another one that ceases to, fails the test.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.edgesite.apiserver.replaying import VECTORS, Replay, differences
-from tests.edgesite.apiserver.running import Client
+from tests.edgesite.apiserver.running import driven
 
 SCENARIOS = sorted(path.name.removesuffix(".steps.json") for path in VECTORS.glob("*.steps.json"))
 RUN = "-replay"
@@ -23,8 +24,9 @@ KNOWN_DIFFERENCES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-async def test_answers_are_those_of_a_kube_apiserver(client: Client, scenario: str) -> None:
-    got = await Replay(client, scenario, RUN).run()
+async def test_answers_are_those_of_a_kube_apiserver(tmp_path: Path, scenario: str) -> None:
+    async with driven(tmp_path) as (client, clock):
+        got = await Replay(client, scenario, RUN, clock).run()
     different = differences(json.loads((VECTORS / f"{scenario}.json").read_text()), got)
     known = {name: value for name, value in KNOWN_DIFFERENCES.items() if name.startswith(f"{scenario}/")}
     assert different == known

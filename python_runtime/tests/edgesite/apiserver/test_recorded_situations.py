@@ -7,14 +7,12 @@ exact: a difference that goes away fails the test as a new one does.
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.edgesite.apiserver.replaying import flat
-from tests.edgesite.apiserver.running import running
-from tests.edgesite.driven import DrivenClock, Driver, idle
+from tests.edgesite.apiserver.running import driven
 from tests.edgesite.situations import Situation
 
 VECTORS = Path(__file__).parents[1] / "vectors/controllers"
@@ -46,10 +44,8 @@ def differences(wanted: Any, found: Any) -> dict[str, tuple[Any, Any]]:
 @pytest.mark.parametrize("subject", SUBJECTS)
 async def test_controllers_bring_about_what_the_real_ones_do(tmp_path: Path, subject: str) -> None:
     steps = json.loads((VECTORS / f"{subject}.steps.json").read_text())
-    clock = DrivenClock()
-    async with running(tmp_path, clock) as client:
-        driver = Driver(clock, partial(idle, client.site.store))
-        situation = Situation(client.call, f"here-{subject}", QUIET_SECONDS, clock=driver)
+    async with driven(tmp_path) as (client, clock):
+        situation = Situation(client.call, f"here-{subject}", QUIET_SECONDS, clock=clock)
         found = await situation.play(steps)
     told = differences(json.loads((VECTORS / f"{subject}.json").read_text()), found)
     known = KNOWN.get(subject, set())
