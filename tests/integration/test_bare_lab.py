@@ -1,6 +1,7 @@
 """The hosts themselves, without anything deployed: boot, power, plug, and what is left when they go.
 
-A lab of its own in a temporary folder, so that it may run beside the checkout's lab.
+In labs of their own in temporary folders, so that they may run beside the checkout's lab. What compares the
+machine before and after comes first: it sees more when no other lab runs.
 """
 
 from __future__ import annotations
@@ -63,13 +64,19 @@ class BareLab:
         return self.command("exec", host, "--", *words, check=check).stdout.strip()
 
 
-@pytest.fixture
-def bare(rootfs: None, tmp_path: Path) -> Iterator[BareLab]:
-    """A lab that runs, and is gone afterwards."""
-    lab = BareLab(tmp_path / "lab")
-    lab.up()
+@pytest.fixture(scope="module")
+def shared(rootfs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BareLab]:
+    """A lab for the tests that do not mind what others did to its hosts."""
+    lab = BareLab(tmp_path_factory.mktemp("bare") / "lab")
     yield lab
     lab.command("down")
+
+
+@pytest.fixture
+def bare(shared: BareLab) -> BareLab:
+    """It runs, whatever became of it in another test."""
+    shared.up()
+    return shared
 
 
 def test_hosts_boot_fast_and_completely(rootfs: None, tmp_path: Path) -> None:
@@ -84,6 +91,35 @@ def test_hosts_boot_fast_and_completely(rootfs: None, tmp_path: Path) -> None:
             assert lab.ssh(host, "hostname") == host
     finally:
         lab.command("down")
+
+
+def test_down_leaves_nothing(rootfs: None, tmp_path: Path) -> None:
+    lab = BareLab(tmp_path / "lab")
+    before = footprint.take(lab.lab.mark)
+    lab.up()
+    lab.ssh("edge1", "systemctl", "start", "containerd")
+    assert footprint.added(before, footprint.take(lab.lab.mark))
+    lab.command("down")
+    assert footprint.added(before, footprint.take(lab.lab.mark)) == {}
+    assert not lab.state.exists()
+
+
+@pytest.mark.parametrize("forgetful", [False, True], ids=["its record is there", "its folder is gone"])
+def test_what_a_killed_lab_left_is_reclaimed(rootfs: None, tmp_path: Path, forgetful: bool) -> None:
+    lab = BareLab(tmp_path / "lab")
+    before = footprint.take(lab.lab.mark)
+    lab.up()
+    launchers = control.launchers(lab.lab)
+    assert set(launchers) == {"cloud", "edge1"}
+    os.kill(launchers["edge1"], signal.SIGKILL)
+    if forgetful:
+        shutil.rmtree(lab.state)
+    try:
+        assert lab.up()
+        assert lab.ssh("edge1", "hostname") == "edge1"
+    finally:
+        lab.command("down")
+    assert footprint.added(before, footprint.take(lab.lab.mark)) == {}
 
 
 def test_hosts_reach_each_other_and_differ(bare: BareLab) -> None:
@@ -115,10 +151,12 @@ def test_nothing_in_a_host_may_set_the_machines_clock(bare: BareLab) -> None:
 def test_a_pulled_plug_cuts_the_host_off_and_it_stays_reachable_from_inside(bare: BareLab) -> None:
     _, hosts = bare.lab.load()
     bare.command("link", "edge1", "down")
-    assert not control.answers(hosts["edge1"])
-    assert bare.inside("edge1", "hostname") == "edge1"
-    assert "NO-CARRIER" in bare.inside("edge1", "ip", "link", "show", "eth0")
-    bare.command("link", "edge1", "up")
+    try:
+        assert not control.answers(hosts["edge1"])
+        assert bare.inside("edge1", "hostname") == "edge1"
+        assert "NO-CARRIER" in bare.inside("edge1", "ip", "link", "show", "eth0")
+    finally:
+        bare.command("link", "edge1", "up")
     eventually(lambda: control.answers(hosts["edge1"]), "the host answers again", 5, every=0.1)
 
 
@@ -161,32 +199,3 @@ def test_two_labs_live_beside_each_other(bare: BareLab, tmp_path: Path) -> None:
         assert bare.ssh("cloud", "hostname") == "cloud"
     finally:
         other.command("down")
-
-
-def test_down_leaves_nothing(rootfs: None, tmp_path: Path) -> None:
-    lab = BareLab(tmp_path / "lab")
-    before = footprint.take(lab.lab.mark)
-    lab.up()
-    lab.ssh("edge1", "systemctl", "start", "containerd")
-    assert footprint.added(before, footprint.take(lab.lab.mark))
-    lab.command("down")
-    assert footprint.added(before, footprint.take(lab.lab.mark)) == {}
-    assert not lab.state.exists()
-
-
-@pytest.mark.parametrize("forgetful", [False, True], ids=["its record is there", "its folder is gone"])
-def test_what_a_killed_lab_left_is_reclaimed(rootfs: None, tmp_path: Path, forgetful: bool) -> None:
-    lab = BareLab(tmp_path / "lab")
-    before = footprint.take(lab.lab.mark)
-    lab.up()
-    launchers = control.launchers(lab.lab)
-    assert set(launchers) == {"cloud", "edge1"}
-    os.kill(launchers["edge1"], signal.SIGKILL)
-    if forgetful:
-        shutil.rmtree(lab.state)
-    try:
-        assert lab.up()
-        assert lab.ssh("edge1", "hostname") == "edge1"
-    finally:
-        lab.command("down")
-    assert footprint.added(before, footprint.take(lab.lab.mark)) == {}
