@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from edgelab.edgesite.apiserver import columns
 from edgelab.edgesite.apiserver.custom import golang
 from edgelab.edgesite.apiserver.jsonpath import compile_path
 from edgelab.edgesite.apiserver.kinds import Kind
-from edgelab.edgesite.apiserver.printers import PRINTERS, Printer
+from edgelab.edgesite.apiserver.printers import PRINTERS, Cells
+from edgelab.edgesite.apiserver.printers.base import age, named
 
 Obj = dict[str, Any]
-Row = Callable[[Obj, dt.datetime], list[Any]]
 
-NAME = {
-    "name": "Name",
-    "type": "string",
-    "format": "name",
-    "description": (
-        "Name must be unique within a namespace. Is required when creating resources, although some resources"
-        " may allow a client to request the generation of an appropriate name automatically. Name is"
-        " primarily intended for creation idempotence and configuration definition. Cannot be updated. More"
-        " info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names"
-    ),
-    "priority": 0,
-}
 AGE = {
     "name": "Age",
     "type": "date",
@@ -46,7 +34,7 @@ class Table:
     """Columns and how a row is made."""
 
     definitions: list[Obj]
-    cells: Row
+    cells: Cells
 
     def row(self, obj: Obj, now: dt.datetime) -> Obj:
         """One row."""
@@ -57,27 +45,24 @@ def table_for(kind: Kind) -> Table:
     """The table of a kind."""
     if kind.custom is not None:
         return _custom(kind)
-    printer = PRINTERS.get((kind.group, kind.name)) or PRINTERS["", ""]
-    return Table([_definition(*column) for column in printer.columns], printer.cells)
-
-
-def _definition(name: str, kind: str = "string", priority: int = 0) -> Obj:
-    form = "name" if name in ("Name", "Attacher") else ""
-    return {"name": name, "type": kind, "format": form, "description": "", "priority": priority}
+    return Table(columns.of(kind.group, kind.name), PRINTERS.get((kind.group, kind.name)) or named)
 
 
 def _custom(kind: Kind) -> Table:
     assert kind.custom is not None
-    columns: tuple[Obj, ...] = kind.custom.columns or (AGE,)
-    definitions = [NAME]
+    definitions = [columns.name()]
     paths = []
-    for column in columns:
-        definition = _definition(column["name"], column["type"], column.get("priority", 0))
-        definition["format"] = column.get("format", "")
-        definition["description"] = column.get("description") or (
-            f"Custom resource definition column (in JSONPath format): {column['jsonPath']}"
+    for column in kind.custom.columns or (AGE,):
+        described = f"Custom resource definition column (in JSONPath format): {column['jsonPath']}"
+        definitions.append(
+            {
+                "name": column["name"],
+                "type": column["type"],
+                "format": column.get("format", ""),
+                "description": column.get("description") or described,
+                "priority": column.get("priority", 0),
+            }
         )
-        definitions.append(definition)
         paths.append((column["type"], compile_path(column["jsonPath"])))
 
     def cells(obj: Obj, now: dt.datetime) -> list[Any]:
@@ -115,6 +100,6 @@ def _text(value: Any) -> str:
 
 def _age(value: str, now: dt.datetime) -> str:
     try:
-        return Printer.age(value, now)
+        return age(value, now)
     except ValueError:
         return "<invalid>"

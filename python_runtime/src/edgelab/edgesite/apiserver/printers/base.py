@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from edgelab.daemon.clock import parse_rfc3339
 
 Obj = dict[str, Any]
+Cells = Callable[[Obj, dt.datetime], list[Any]]
 NONE = "<none>"
 
 
-@dataclass(frozen=True, slots=True)
-class Printer:
-    """`columns` are (name, type, priority); priority 1 is for `-o wide`."""
-
-    columns: tuple[tuple[str, str, int], ...]
-    cells: Callable[[Obj, dt.datetime], list[Any]]
-
-    @staticmethod
-    def age(timestamp: str | None, now: dt.datetime) -> str:
-        """How long ago, as kubectl writes it."""
-        if not timestamp:
-            return "<unknown>"
-        return duration(now - parse_rfc3339(timestamp))
+def age(timestamp: str | None, now: dt.datetime) -> str:
+    """How long ago, as kubectl writes it."""
+    if not timestamp:
+        return "<unknown>"
+    return duration(now - parse_rfc3339(timestamp))
 
 
 def duration(span: dt.timedelta) -> str:
@@ -66,19 +58,9 @@ def pairs(labels: dict[str, str] | None) -> str:
 
 def created(obj: Obj, now: dt.datetime) -> str:
     """The age of an object."""
-    return Printer.age(obj["metadata"].get("creationTimestamp"), now)
+    return age(obj["metadata"].get("creationTimestamp"), now)
 
 
-def columns(*names: str) -> tuple[tuple[str, str, int], ...]:
-    """Columns from `Name`, `Ready:integer`, `+IP` (wide)."""
-    result = []
-    for text in names:
-        name, _, kind = text.lstrip("+").partition(":")
-        result.append((name, kind or "string", 1 if text.startswith("+") else 0))
-    return tuple(result)
-
-
-GENERIC = Printer(
-    columns("Name", "Created At:date"),
-    lambda obj, now: [obj["metadata"]["name"], obj["metadata"].get("creationTimestamp", "")],
-)
+def named(obj: Obj, now: dt.datetime) -> list[Any]:
+    """The row of a kind that has no table of its own: its name, and when it was created."""
+    return [obj["metadata"]["name"], obj["metadata"].get("creationTimestamp", "")]

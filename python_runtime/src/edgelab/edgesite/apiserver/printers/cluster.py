@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from edgelab.edgesite.apiserver.printers.base import Printer, columns, created, joined, pairs
+from edgelab.edgesite.apiserver.printers.base import created, joined, pairs
 from edgelab.objects.selectors import format_labels
 
 Obj = dict[str, Any]
@@ -61,6 +61,18 @@ def admission_binding(obj: Obj, now: dt.datetime) -> list[Any]:
     return [obj["metadata"]["name"], spec.get("policyName", ""), shown, created(obj, now)]
 
 
+def api_service(obj: Obj, now: dt.datetime) -> list[Any]:
+    """An APIService's row."""
+    conditions = (obj.get("status") or {}).get("conditions") or ()
+    found: Obj = next((item for item in conditions if item.get("type") == "Available"), {})
+    shown = found.get("status") or "Unknown"
+    if shown != "True" and found.get("reason"):
+        shown = f"{shown} ({found['reason']})"
+    service = (obj.get("spec") or {}).get("service")
+    where = "Local" if service is None else f"{service.get('namespace', '')}/{service.get('name', '')}"
+    return [obj["metadata"]["name"], where, shown, created(obj, now)]
+
+
 def storage_driver(obj: Obj, now: dt.datetime) -> list[Any]:
     """A CSIDriver's row."""
     spec = obj.get("spec") or {}
@@ -77,33 +89,13 @@ def storage_driver(obj: Obj, now: dt.datetime) -> list[Any]:
     ]
 
 
-WEBHOOKS = Printer(columns("Name", "Webhooks:integer", "Age"), webhooks)
 PRINTERS = {
-    ("", "ResourceQuota"): Printer(columns("Name", "Request", "Limit", "Age"), resource_quota),
-    ("", "PodTemplate"): Printer(columns("Name", "Containers", "Images", "Pod Labels"), pod_template),
-    (ADMISSION, "MutatingWebhookConfiguration"): WEBHOOKS,
-    (ADMISSION, "ValidatingWebhookConfiguration"): WEBHOOKS,
-    (ADMISSION, "ValidatingAdmissionPolicy"): Printer(
-        columns("Name", "Validations:integer", "ParamKind", "Age"), admission_policy
-    ),
-    (ADMISSION, "ValidatingAdmissionPolicyBinding"): Printer(
-        columns("Name", "PolicyName", "ParamRef", "Age"), admission_binding
-    ),
-    ("storage.k8s.io", "CSIDriver"): Printer(
-        columns(
-            "Name",
-            "AttachRequired:boolean",
-            "PodInfoOnMount:boolean",
-            "StorageCapacity:boolean",
-            "TokenRequests",
-            "RequiresRepublish:boolean",
-            "Modes",
-            "Age",
-        ),
-        storage_driver,
-    ),
-    ("storage.k8s.io", "CSIStorageCapacity"): Printer(
-        columns("Name", "Created At:date"),
-        lambda obj, now: [obj["metadata"]["name"], obj["metadata"].get("creationTimestamp", "")],
-    ),
+    ("", "ResourceQuota"): resource_quota,
+    ("", "PodTemplate"): pod_template,
+    ("apiregistration.k8s.io", "APIService"): api_service,
+    (ADMISSION, "MutatingWebhookConfiguration"): webhooks,
+    (ADMISSION, "ValidatingWebhookConfiguration"): webhooks,
+    (ADMISSION, "ValidatingAdmissionPolicy"): admission_policy,
+    (ADMISSION, "ValidatingAdmissionPolicyBinding"): admission_binding,
+    ("storage.k8s.io", "CSIDriver"): storage_driver,
 }

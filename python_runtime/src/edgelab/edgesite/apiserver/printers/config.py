@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from edgelab.edgesite.apiserver.printers.base import NONE, Printer, columns, created, duration, joined
+from edgelab.edgesite.apiserver.printers.base import NONE, created, duration, joined
 from edgelab.objects.selectors import format_labels
 
 Obj = dict[str, Any]
@@ -77,6 +77,16 @@ def ingress(obj: Obj, now: dt.datetime) -> list[Any]:
     ]
 
 
+def ingress_class(obj: Obj, now: dt.datetime) -> list[Any]:
+    """An IngressClass's row."""
+    spec = obj.get("spec") or {}
+    found, shown = spec.get("parameters"), NONE
+    if found is not None:
+        group = f".{found['apiGroup']}" if found.get("apiGroup") is not None else ""
+        shown = f"{found.get('kind', '')}{group}/{found.get('name', '')}"
+    return [_name(obj), spec.get("controller", ""), shown, created(obj, now)]
+
+
 def endpoint_slice(obj: Obj, now: dt.datetime) -> list[Any]:
     """An EndpointSlice's row."""
     ports = [port.get("port") for port in obj.get("ports") or ()]
@@ -107,88 +117,55 @@ def volume_attachment(obj: Obj, now: dt.datetime) -> list[Any]:
     ]
 
 
-AGED = Printer(columns("Name", "Age"), lambda o, now: [_name(o), created(o, now)])
-CREATED = Printer(
-    columns("Name", "Created At:date"), lambda o, now: [_name(o), o["metadata"].get("creationTimestamp", "")]
-)
-BINDING = Printer(columns("Name", "Role", "Age", "+Users", "+Groups", "+ServiceAccounts"), binding)
 RBAC = "rbac.authorization.k8s.io"
 PRINTERS = {
-    ("", "ConfigMap"): Printer(
-        columns("Name", "Data", "Age"),
-        lambda o, now: [_name(o), len(o.get("data") or ()) + len(o.get("binaryData") or ()), created(o, now)],
-    ),
-    ("", "Secret"): Printer(
-        columns("Name", "Type", "Data", "Age"),
-        lambda o, now: [_name(o), o.get("type", ""), len(o.get("data") or ()), created(o, now)],
-    ),
-    ("", "ServiceAccount"): Printer(
-        columns("Name", "Age"),
-        lambda o, now: [_name(o), created(o, now)],
-    ),
-    ("", "LimitRange"): CREATED,
-    (RBAC, "Role"): CREATED,
-    (RBAC, "ClusterRole"): CREATED,
-    (RBAC, "RoleBinding"): BINDING,
-    (RBAC, "ClusterRoleBinding"): BINDING,
-    ("coordination.k8s.io", "Lease"): Printer(
-        columns("Name", "Holder", "Age"),
-        lambda o, now: [_name(o), (o.get("spec") or {}).get("holderIdentity") or "", created(o, now)],
-    ),
-    ("certificates.k8s.io", "CertificateSigningRequest"): Printer(
-        columns("Name", "Age", "SignerName", "Requestor", "RequestedDuration", "Condition"),
-        certificate_request,
-    ),
-    ("storage.k8s.io", "StorageClass"): Printer(
-        columns("Name", "Provisioner", "ReclaimPolicy", "VolumeBindingMode", "AllowVolumeExpansion", "Age"),
-        storage_class,
-    ),
-    ("storage.k8s.io", "VolumeAttachment"): Printer(
-        columns("Name", "Attacher", "PV", "Node", "Attached:boolean", "Age"), volume_attachment
-    ),
-    ("storage.k8s.io", "VolumeAttributesClass"): Printer(
-        columns("Name", "DriverName", "Age"),
-        lambda o, now: [_name(o), o.get("driverName", ""), created(o, now)],
-    ),
-    ("storage.k8s.io", "CSINode"): Printer(
-        columns("Name", "Drivers:integer", "Age"),
-        lambda o, now: [_name(o), len((o.get("spec") or {}).get("drivers") or ()), created(o, now)],
-    ),
-    ("networking.k8s.io", "Ingress"): Printer(
-        columns("Name", "Class", "Hosts", "Address", "Ports", "Age"), ingress
-    ),
-    ("networking.k8s.io", "IngressClass"): Printer(
-        columns("Name", "Controller", "Parameters", "Age"),
-        lambda o, now: [_name(o), (o.get("spec") or {}).get("controller", ""), NONE, created(o, now)],
-    ),
-    ("networking.k8s.io", "NetworkPolicy"): Printer(
-        columns("Name", "Pod-Selector", "Age"),
-        lambda o, now: [_name(o), format_labels((o.get("spec") or {}).get("podSelector")), created(o, now)],
-    ),
-    ("discovery.k8s.io", "EndpointSlice"): Printer(
-        columns("Name", "AddressType", "Ports", "Endpoints", "Age"), endpoint_slice
-    ),
-    ("scheduling.k8s.io", "PriorityClass"): Printer(
-        columns("Name", "Value:integer", "Global-Default:boolean", "Age", "PreemptionPolicy"),
-        lambda o, now: [
-            _name(o),
-            o.get("value", 0),
-            bool(o.get("globalDefault")),
-            created(o, now),
-            o.get("preemptionPolicy", ""),
-        ],
-    ),
-    ("node.k8s.io", "RuntimeClass"): Printer(
-        columns("Name", "Handler", "Age"), lambda o, now: [_name(o), o.get("handler", ""), created(o, now)]
-    ),
-    ("apps", "ControllerRevision"): Printer(
-        columns("Name", "Controller", "Revision", "Age"),
-        lambda o, now: [
-            _name(o),
-            joined(f"{r['kind']}/{r['name']}" for r in o["metadata"].get("ownerReferences") or ()),
-            o.get("revision", 0),
-            created(o, now),
-        ],
-    ),
-    ("apiextensions.k8s.io", "CustomResourceDefinition"): CREATED,
+    ("", "ConfigMap"): lambda o, now: [
+        _name(o),
+        len(o.get("data") or ()) + len(o.get("binaryData") or ()),
+        created(o, now),
+    ],
+    ("", "Secret"): lambda o, now: [_name(o), o.get("type", ""), len(o.get("data") or ()), created(o, now)],
+    ("", "ServiceAccount"): lambda o, now: [_name(o), created(o, now)],
+    (RBAC, "RoleBinding"): binding,
+    (RBAC, "ClusterRoleBinding"): binding,
+    ("coordination.k8s.io", "Lease"): lambda o, now: [
+        _name(o),
+        (o.get("spec") or {}).get("holderIdentity") or "",
+        created(o, now),
+    ],
+    ("certificates.k8s.io", "CertificateSigningRequest"): certificate_request,
+    ("storage.k8s.io", "StorageClass"): storage_class,
+    ("storage.k8s.io", "VolumeAttachment"): volume_attachment,
+    ("storage.k8s.io", "VolumeAttributesClass"): lambda o, now: [
+        _name(o),
+        o.get("driverName", ""),
+        created(o, now),
+    ],
+    ("storage.k8s.io", "CSINode"): lambda o, now: [
+        _name(o),
+        len((o.get("spec") or {}).get("drivers") or ()),
+        created(o, now),
+    ],
+    ("networking.k8s.io", "Ingress"): ingress,
+    ("networking.k8s.io", "IngressClass"): ingress_class,
+    ("networking.k8s.io", "NetworkPolicy"): lambda o, now: [
+        _name(o),
+        format_labels((o.get("spec") or {}).get("podSelector")),
+        created(o, now),
+    ],
+    ("discovery.k8s.io", "EndpointSlice"): endpoint_slice,
+    ("scheduling.k8s.io", "PriorityClass"): lambda o, now: [
+        _name(o),
+        o.get("value", 0),
+        bool(o.get("globalDefault")),
+        created(o, now),
+        o.get("preemptionPolicy", ""),
+    ],
+    ("node.k8s.io", "RuntimeClass"): lambda o, now: [_name(o), o.get("handler", ""), created(o, now)],
+    ("apps", "ControllerRevision"): lambda o, now: [
+        _name(o),
+        joined(f"{r['kind']}/{r['name']}" for r in o["metadata"].get("ownerReferences") or ()),
+        o.get("revision", 0),
+        created(o, now),
+    ],
 }

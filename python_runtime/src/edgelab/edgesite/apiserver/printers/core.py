@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from edgelab.edgesite.apiserver.printers.base import NONE, Printer, columns, created, joined, pairs
+from edgelab.edgesite.apiserver.printers.base import NONE, age, created, joined, pairs
 
 Obj = dict[str, Any]
 
@@ -71,7 +71,7 @@ def _restarts(status: Obj, now: dt.datetime) -> str:
         count += container.get("restartCount", 0)
         ended = ((container.get("lastState") or {}).get("terminated") or {}).get("finishedAt") or ""
         last = max(last, ended)
-    return f"{count} ({Printer.age(last, now)} ago)" if count and last else str(count)
+    return f"{count} ({age(last, now)} ago)" if count and last else str(count)
 
 
 def pod(obj: Obj, now: dt.datetime) -> list[Any]:
@@ -163,14 +163,14 @@ def event(obj: Obj, now: dt.datetime) -> list[Any]:
     )
     count = series.get("count") or obj.get("count") or obj.get("deprecatedCount") or 1
     return [
-        Printer.age(last, now),
+        age(last, now),
         obj.get("type", ""),
         obj.get("reason", ""),
         f"{about.get('kind', '').lower()}/{about.get('name', '')}",
         about.get("fieldPath", ""),
         f"{component}, {source['host']}" if source.get("host") else component,
         (obj.get("message") or obj.get("note") or "").strip(),
-        Printer.age(first, now),
+        age(first, now),
         count,
         obj["metadata"]["name"],
     ]
@@ -225,89 +225,19 @@ def volume(obj: Obj, now: dt.datetime) -> list[Any]:
 
 
 PRINTERS = {
-    ("", "Pod"): Printer(
-        columns(
-            "Name",
-            "Ready",
-            "Status",
-            "Restarts",
-            "Age",
-            "+IP",
-            "+Node",
-            "+Nominated Node",
-            "+Readiness Gates",
-        ),
-        pod,
-    ),
-    ("", "Node"): Printer(
-        columns(
-            "Name",
-            "Status",
-            "Roles",
-            "Age",
-            "Version",
-            "+Internal-IP",
-            "+External-IP",
-            "+OS-Image",
-            "+Kernel-Version",
-            "+Container-Runtime",
-        ),
-        node,
-    ),
-    ("", "Service"): Printer(
-        columns("Name", "Type", "Cluster-IP", "External-IP", "Port(s)", "Age", "+Selector"), service
-    ),
-    ("", "Namespace"): Printer(
-        columns("Name", "Status", "Age"),
-        lambda o, now: [o["metadata"]["name"], (o.get("status") or {}).get("phase", ""), created(o, now)],
-    ),
-    ("", "Endpoints"): Printer(columns("Name", "Endpoints", "Age"), endpoints),
-    ("", "PersistentVolumeClaim"): Printer(
-        columns(
-            "Name",
-            "Status",
-            "Volume",
-            "Capacity",
-            "Access Modes",
-            "StorageClass",
-            "VolumeAttributesClass",
-            "Age",
-            "+VolumeMode",
-        ),
-        claim,
-    ),
-    ("", "PersistentVolume"): Printer(
-        columns(
-            "Name",
-            "Capacity",
-            "Access Modes",
-            "Reclaim Policy",
-            "Status",
-            "Claim",
-            "StorageClass",
-            "VolumeAttributesClass",
-            "Reason",
-            "Age",
-            "+VolumeMode",
-        ),
-        volume,
-    ),
+    ("", "Pod"): pod,
+    ("", "Node"): node,
+    ("", "Service"): service,
+    ("", "Namespace"): lambda o, now: [
+        o["metadata"]["name"],
+        (o.get("status") or {}).get("phase", ""),
+        created(o, now),
+    ],
+    ("", "Endpoints"): endpoints,
+    ("", "PersistentVolumeClaim"): claim,
+    ("", "PersistentVolume"): volume,
     **dict.fromkeys(
         (("", "Event"), ("events.k8s.io", "Event")),
-        Printer(
-            columns(
-                "Last Seen",
-                "Type",
-                "Reason",
-                "Object",
-                "+Subobject",
-                "+Source",
-                "Message",
-                "+First Seen",
-                "+Count",
-                "+Name",
-            ),
-            event,
-        ),
+        event,
     ),
 }

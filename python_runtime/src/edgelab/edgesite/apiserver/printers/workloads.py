@@ -6,12 +6,10 @@ import datetime as dt
 from typing import Any
 
 from edgelab.daemon.clock import parse_rfc3339
-from edgelab.edgesite.apiserver.printers.base import NONE, Printer, columns, created, duration, pairs
+from edgelab.edgesite.apiserver.printers.base import NONE, age, created, duration, pairs
 from edgelab.objects.selectors import format_labels
 
 Obj = dict[str, Any]
-
-IMAGES = ("+Containers", "+Images", "+Selector")
 
 
 def _images(obj: Obj, selector: str | None = None) -> list[str]:
@@ -114,7 +112,7 @@ def cron_job(obj: Obj, now: dt.datetime) -> list[Any]:
         spec.get("timeZone") or NONE,
         "True" if spec.get("suspend") else "False",
         len(status.get("active") or ()),
-        Printer.age(last, now) if last else NONE,
+        age(last, now) if last else NONE,
         created(obj, now),
         *_images(inner, format_labels(inner["spec"].get("selector"))),
     ]
@@ -171,37 +169,14 @@ def autoscaler(obj: Obj, now: dt.datetime) -> list[Any]:
     return [obj["metadata"]["name"], reference, metrics, *replicas, created(obj, now)]
 
 
-NUMBERS = ("Desired:integer", "Current:integer", "Ready:integer")
 PRINTERS = {
-    ("apps", "Deployment"): Printer(
-        columns("Name", "Ready", "Up-to-date", "Available", "Age", *IMAGES), deployment
-    ),
-    ("apps", "ReplicaSet"): Printer(columns("Name", *NUMBERS, "Age", *IMAGES), replica_set),
-    ("", "ReplicationController"): Printer(columns("Name", *NUMBERS, "Age", *IMAGES), replication_controller),
-    ("apps", "DaemonSet"): Printer(
-        columns("Name", *NUMBERS, "Up-to-date:integer", "Available:integer", "Node Selector", "Age", *IMAGES),
-        daemon_set,
-    ),
-    ("apps", "StatefulSet"): Printer(columns("Name", "Ready", "Age", *IMAGES[:2]), stateful_set),
-    ("batch", "Job"): Printer(columns("Name", "Status", "Completions", "Duration", "Age", *IMAGES), job),
-    ("batch", "CronJob"): Printer(
-        columns(
-            "Name",
-            "Schedule",
-            "Timezone",
-            "Suspend:boolean",
-            "Active:integer",
-            "Last Schedule",
-            "Age",
-            *IMAGES,
-        ),
-        cron_job,
-    ),
-    ("policy", "PodDisruptionBudget"): Printer(
-        columns("Name", "Min Available", "Max Unavailable", "Allowed Disruptions:integer", "Age"),
-        disruption_budget,
-    ),
-    ("autoscaling", "HorizontalPodAutoscaler"): Printer(
-        columns("Name", "Reference", "Targets", "MinPods", "MaxPods", "Replicas", "Age"), autoscaler
-    ),
+    ("apps", "Deployment"): deployment,
+    ("apps", "ReplicaSet"): replica_set,
+    ("", "ReplicationController"): replication_controller,
+    ("apps", "DaemonSet"): daemon_set,
+    ("apps", "StatefulSet"): stateful_set,
+    ("batch", "Job"): job,
+    ("batch", "CronJob"): cron_job,
+    ("policy", "PodDisruptionBudget"): disruption_budget,
+    ("autoscaling", "HorizontalPodAutoscaler"): autoscaler,
 }
