@@ -20,6 +20,7 @@ from edgelab.daemon.tasks import Module, run_modules
 from edgelab.edgesite import controllers, keys, scheduler
 from edgelab.edgesite.apiserver import builtin
 from edgelab.edgesite.apiserver.admission import DefaultAdmission
+from edgelab.edgesite.apiserver.apiservices import ApiServices
 from edgelab.edgesite.apiserver.authentication import Authenticator
 from edgelab.edgesite.apiserver.authorization import Authorizer
 from edgelab.edgesite.apiserver.bootstrap import bootstrap
@@ -110,6 +111,7 @@ class Site:
             self._server,
             self._renewal,
             self._custom,
+            ApiServices(self.registry),
             GarbageCollection(self._clock),
             *controllers.build(
                 self.api, self._clock, self.keys.ca_pem.decode(), cluster=cluster, trust=self._trust

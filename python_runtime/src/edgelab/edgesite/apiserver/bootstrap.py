@@ -8,7 +8,7 @@ import logging
 from typing import Any
 
 from edgelab.daemon.errors import Fatal
-from edgelab.edgesite.apiserver import codec
+from edgelab.edgesite.apiserver import apiservices, codec
 from edgelab.edgesite.apiserver.access import policy
 from edgelab.edgesite.apiserver.context import Context
 from edgelab.edgesite.apiserver.registry import Registry
@@ -41,6 +41,7 @@ async def bootstrap(
     )
     await _ensure_all(registry, [*_priority_classes(), _service(network)])
     await _ensure_policy(registry)
+    await apiservices.announce(registry)
     reachable = [address for address in addresses if not ipaddress.ip_address(address).is_loopback]
     endpoints = _endpoints(reachable, port) if reachable else []
     for obj in (*endpoints, _authentication(ca_pem)):

@@ -31,6 +31,7 @@ admissionregistration.k8s.io/v1 | validatingadmissionpolicies | ValidatingAdmiss
 admissionregistration.k8s.io/v1 | validatingadmissionpolicybindings | ValidatingAdmissionPolicyBinding | C | | api-extensions |
 admissionregistration.k8s.io/v1 | validatingwebhookconfigurations | ValidatingWebhookConfiguration | C | | api-extensions |
 apiextensions.k8s.io/v1 | customresourcedefinitions | CustomResourceDefinition | C | crd,crds | api-extensions | status
+apiregistration.k8s.io/v1 | apiservices | APIService | C | | api-extensions | status
 apps/v1 | controllerrevisions | ControllerRevision | N | | |
 apps/v1 | daemonsets | DaemonSet | N | ds | all | status
 apps/v1 | deployments | Deployment | N | deploy | all | scale status

@@ -7,31 +7,12 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
+from edgelab.edgesite.apiserver.apiservices import priority
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
 
 Obj = dict[str, Any]
 
 CUSTOM_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
-ORDER = (
-    "apiregistration.k8s.io",
-    "apps",
-    "events.k8s.io",
-    "authentication.k8s.io",
-    "authorization.k8s.io",
-    "autoscaling",
-    "batch",
-    "certificates.k8s.io",
-    "networking.k8s.io",
-    "policy",
-    "rbac.authorization.k8s.io",
-    "storage.k8s.io",
-    "admissionregistration.k8s.io",
-    "apiextensions.k8s.io",
-    "scheduling.k8s.io",
-    "coordination.k8s.io",
-    "node.k8s.io",
-    "discovery.k8s.io",
-)
 # subresource -> (group, version, kind, verbs); an empty kind is the resource's own
 SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "approval": ("", "", "", ("get", "patch", "update")),
@@ -52,10 +33,9 @@ SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
 
 
 def _groups(kinds: Kinds) -> list[tuple[str, list[str]]]:
-    """Named groups: the built-in ones in kube-apiserver's order, then custom ones by name."""
-    known = {name: position for position, name in enumerate(ORDER)}
+    """Named groups by their priority, then by name."""
     found = [(name, versions) for name, versions in kinds.groups().items() if name]
-    return sorted(found, key=lambda pair: (known.get(pair[0], len(ORDER)), pair[0]))
+    return sorted(found, key=lambda pair: (-priority(pair[0]), pair[0]))
 
 
 def core_versions(address: str) -> Obj:

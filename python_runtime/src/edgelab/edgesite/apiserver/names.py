@@ -148,6 +148,7 @@ def masked(prefix: str) -> str:
 
 RBAC = "rbac.authorization.k8s.io"
 CHECKS: dict[tuple[str, str], Check] = {
+    ("apiregistration.k8s.io", "APIService"): path_segment,
     ("certificates.k8s.io", "CertificateSigningRequest"): path_segment,
     ("", "Namespace"): label,
     ("", "Service"): service_label,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgelab.edgesite.apiserver.strategies import definitions, pods
 from edgelab.edgesite.apiserver.strategies.core import claims, cluster, config, limits, persistent, services
 from edgelab.edgesite.apiserver.strategies.groups import (
+    apiservices,
     autoscaling,
     certificates,
     networking,
@@ -37,6 +38,7 @@ STRATEGIES: dict[tuple[str, str], Strategy] = {
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): webhooks.POLICY,
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): webhooks.WEBHOOKS,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): definitions.DEFINITION,
+    ("apiregistration.k8s.io", "APIService"): apiservices.API_SERVICE,
     ("apps", "ControllerRevision"): apps.REVISION,
     ("apps", "DaemonSet"): apps.DAEMON_SET,
     ("apps", "Deployment"): apps.DEPLOYMENT,
