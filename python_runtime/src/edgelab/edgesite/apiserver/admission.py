@@ -11,7 +11,7 @@ import ipaddress
 from typing import Any
 
 from edgelab.daemon.clock import Clock
-from edgelab.edgesite.apiserver import codec, escalation, limitranger, podadmission, podsecurity, quotas
+from edgelab.edgesite.apiserver import codec, escalation, limitranger, podadmission, podsecurity
 from edgelab.edgesite.apiserver.access.noderestriction import NodeRestriction
 from edgelab.edgesite.apiserver.addresses import Addresses
 from edgelab.edgesite.apiserver.authorization import Attributes, Authorizer
@@ -19,6 +19,7 @@ from edgelab.edgesite.apiserver.certificates.admission import CertificateRequest
 from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.podaccess import check_mirror, give_access, is_mirror, missing
+from edgelab.edgesite.apiserver.quotas import Quotas
 from edgelab.edgesite.apiserver.reviews import user_info
 from edgelab.edgesite.store import Key, Store
 from edgelab.objects.status import ApiError, not_found
@@ -44,6 +45,7 @@ class DefaultAdmission:
         self, store: Store, service_network: ipaddress.IPv4Network, authorizer: Authorizer, clock: Clock
     ) -> None:
         self._store = store
+        self._quotas = Quotas(store, clock)
         self._authorizer = authorizer
         self._addresses = Addresses(store, service_network)
         self._nodes = NodeRestriction(store, authorizer)
@@ -110,7 +112,7 @@ class DefaultAdmission:
         podsecurity.check(self._store, kind, obj, old, context)
         if core and kind.name == "Pod" and old is None:
             podadmission.check_runtime(self._store, obj)
-        quotas.check(self._store, kind, obj, old)
+        self._quotas.check(kind, obj, old, subresource=subresource, dry_run=context.dry_run)
 
     def _storage_class(self, claim: Obj) -> None:
         """The newest class that is marked as the default one."""

@@ -1,164 +1,156 @@
-"""The ResourceQuota plugin: what a namespace may hold, counted from what it holds."""
+"""The ResourceQuota plugin: refuses what a namespace has no room for, and counts what it admits.
+
+`status.used` of the quotas is what counts, as long as it stands for the limits that are wanted; the
+controller keeps it when objects change and go. It is written here at once, in the same step in which
+the object is: neither can be without the other. Fact: apiserver
+`pkg/admission/plugin/resourcequota/controller.go`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from decimal import Decimal
-from typing import Any
+import asyncio
+import datetime as dt
+from typing import Any, NamedTuple
 
+from edgelab.daemon.clock import Clock
+from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.podadmission import of_namespace, refused
-from edgelab.edgesite.apiserver.strategies.pod import qos
-from edgelab.edgesite.apiserver.strategies.pod.resources import aggregate, is_extended, is_huge, text_of
-from edgelab.edgesite.store import Store
-from edgelab.objects import quantity
+from edgelab.edgesite.quota import amounts, pods
+from edgelab.edgesite.quota.amounts import Amounts
+from edgelab.edgesite.quota.usage import CLAIMS, PODS, SERVICES, Counted, covers, kind_of, usage
+from edgelab.edgesite.store import Entry, Key, Store
+from edgelab.objects.status import ApiError
 
 Obj = dict[str, Any]
-Amounts = dict[str, Decimal]
 
-COUNTED = {
-    "configmaps",
-    "persistentvolumeclaims",
-    "pods",
-    "replicationcontrollers",
-    "resourcequotas",
-    "secrets",
-    "services",
-}
-NEEDED = ("cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
-WITH_PORTS = ("NodePort", "LoadBalancer")
+QUOTAS = "resourcequotas"
 
 
-def check(store: Store, kind: Kind, obj: Obj, old: Obj | None) -> None:
-    """Raises ApiError 403 for an object that its namespace has no room for."""
-    mine = usage(kind, obj)
-    before = usage(kind, old) if old is not None else {}
-    for found in of_namespace(store, "resourcequotas", obj["metadata"].get("namespace") or ""):
-        spec = found.get("spec") or {}
-        if not _covers(spec, kind, obj):
-            continue
-        _specified(found, kind, obj, mine)
-        hard = {name: quantity.parse(value) for name, value in (spec.get("hard") or {}).items()}
-        asked = {name: value - before.get(name, 0) for name, value in mine.items() if name in hard}
-        asked = {name: value for name, value in asked.items() if value > 0}
-        if not asked:
-            continue
-        used = _used(store, kind, spec, obj)
-        over = sorted(name for name in asked if used.get(name, Decimal()) + asked[name] > hard[name])
-        if over:
-            name = found["metadata"]["name"]
-            parts = (("requested", asked), ("used", used), ("limited", hard))
-            said = ", ".join(f"{word}: {_list(over, amounts)}" for word, amounts in parts)
-            raise refused(kind.plural, kind.group, obj, f"exceeded quota: {name}, {said}")
+class _Write(NamedTuple):
+    """What is to be stored, and when."""
+
+    kind: Kind
+    obj: Obj
+    old: Obj | None
+    now: dt.datetime
+
+    @property
+    def counted(self) -> Counted:
+        return Counted(self.kind.group, self.kind.plural)
+
+    def refused(self, why: str) -> ApiError:
+        return refused(self.kind.plural, self.kind.group, self.obj, why)
 
 
-def _list(names: Iterable[str], amounts: Amounts) -> str:
-    return ",".join(f"{name}={text_of(_unit(name), amounts.get(name, Decimal()))}" for name in names)
+class Quotas:
+    """The plugin for the objects of one store."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def check(
+        self, kind: Kind, obj: Obj, old: Obj | None, *, subresource: str = "", dry_run: bool = False
+    ) -> None:
+        """Raises ApiError 403 for an object that its namespace has no room for."""
+        write = _Write(kind, obj, old, self._clock.now())
+        if not _handles(write.counted, obj, old, subresource):
+            return
+        store, metadata = self._store, obj["metadata"]
+        charges = [
+            (quota, charged)
+            for quota in of_namespace(store, QUOTAS, metadata.get("namespace") or "")
+            if (charged := _charge(store, quota, write)) is not None
+        ]
+        if dry_run:
+            return
+        if old is None and store.head(Key(kind.bucket, metadata["namespace"], metadata["name"])) is not None:
+            return  # it will not be created
+        for quota, charged in charges:
+            _put(store, quota, charged)
 
 
-def _unit(name: str) -> str:
-    return name.removeprefix("requests.").removeprefix("limits.")
+def _handles(kind: Counted, obj: Obj, old: Obj | None, subresource: str) -> bool:
+    """Whether a write of this kind can take more."""
+    if old is None:
+        return not subresource
+    if kind == PODS:
+        return subresource == "resize" or (not subresource and pods.ends(obj) != pods.ends(old))
+    return not subresource and kind in (SERVICES, CLAIMS)
 
 
-def _used(store: Store, kind: Kind, spec: Obj, obj: Obj) -> Amounts:
-    total: Amounts = {}
-    metadata = obj["metadata"]
-    for found in of_namespace(store, kind.bucket, metadata["namespace"]):
-        if _covers(spec, kind, found):
-            for name, value in usage(kind, found).items():
-                total[name] = total.get(name, Decimal()) + value
+def _charge(store: Store, quota: Obj, write: _Write) -> Amounts | None:
+    """What a quota will have used with the object; None when nothing is to be written. Raises ApiError."""
+    kind, spec = write.counted, quota.get("spec") or {}
+    hard = amounts.parse_all(spec.get("hard"))
+    names = [name for name in hard if kind_of(name) == kind]
+    if not names or not covers(spec, kind, write.obj):
+        return None
+    name = quota["metadata"]["name"]
+    if kind == PODS and (missing := pods.unspecified(names, write.obj)):
+        raise write.refused(f"failed quota: {name}: {missing}")
+    asked = _asked(write, spec, hard)
+    if not asked:
+        return None
+    recorded = _recorded(quota)
+    used = recorded if recorded is not None else _counted(store, spec, write)
+    total = dict(used)
+    amounts.add(total, asked)
+    over = [resource for resource in asked if total[resource].value > hard[resource].value]
+    if over:
+        parts = (("requested", asked), ("used", used), ("limited", hard))
+        said = ", ".join(f"{word}: {amounts.text(over, found)}" for word, found in parts)
+        raise write.refused(f"exceeded quota: {name}, {said}")
+    return total if recorded is not None else None
+
+
+def _asked(write: _Write, spec: Obj, hard: Amounts) -> Amounts:
+    """What the object takes of the limited resources more than it did."""
+    kind, old, asked = write.counted, write.old, Amounts()
+    before = usage(kind, old, write.now) if old is not None and covers(spec, kind, old) else {}
+    for resource, amount in usage(kind, write.obj, write.now).items():
+        more = amount.value - before[resource].value if resource in before else amount.value
+        if resource in hard and more > 0:
+            asked[resource] = amount._replace(value=more)
+    return asked
+
+
+def _recorded(quota: Obj) -> Amounts | None:
+    """What a quota's status says is used; None while it does not stand for the limits that are wanted."""
+    status = quota.get("status") or {}
+    hard, used = status.get("hard") or {}, status.get("used") or {}
+    wanted = (quota.get("spec") or {}).get("hard") or {}
+    if not amounts.equal(amounts.parse_all(hard), amounts.parse_all(wanted)):
+        return None
+    return amounts.parse_all(used)
+
+
+def _counted(store: Store, spec: Obj, write: _Write) -> Amounts:
+    """What objects of the kind use now."""
+    kind, namespace = write.counted, write.obj["metadata"]["namespace"]
+    total: Amounts = {name: amounts.NOTHING for name in spec.get("hard") or () if kind_of(name) == kind}
+    for found in of_namespace(store, write.kind.bucket, namespace):
+        if covers(spec, kind, found):
+            amounts.add(total, usage(kind, found, write.now))
     return total
 
 
-def _specified(found: Obj, kind: Kind, obj: Obj, mine: Amounts) -> None:
-    """A quota of compute resources wants each container to say what it needs."""
-    if kind.group or kind.name != "Pod":
-        return
-    spec, missing = obj["spec"], []
-    for name in sorted((found.get("spec") or {}).get("hard") or ()):
-        if name not in NEEDED:
-            continue
-        part, _, resource = name.rpartition(".")
-        part = part or "requests"
-        absent = [
-            container.get("name") or ""
-            for field in ("containers", "initContainers")
-            for container in spec.get(field) or ()
-            if resource not in ((container.get("resources") or {}).get(part) or {})
-        ]
-        if absent:
-            missing.append(f"{name} for: {','.join(sorted(absent))}")
-    if missing:
-        text = f"failed quota: {found['metadata']['name']}: must specify {'; '.join(missing)}"
-        raise refused(kind.plural, kind.group, obj, text)
+def _put(store: Store, quota: Obj, used: Amounts) -> None:
+    """Put a quota's new status in the same batch as the object that it was asked for."""
+    shown = {name: str(amount) for name, amount in used.items()}
+    metadata = dict(quota["metadata"])
+    stored = {**quota, "metadata": metadata, "status": {**quota["status"], "used": shown}}
+
+    def encode(revision: int) -> bytes:
+        metadata["resourceVersion"] = str(revision)
+        return codec.encode(stored)
+
+    written = store.put(Key(QUOTAS, metadata["namespace"], metadata["name"]), encode)
+    written.add_done_callback(_heard)
 
 
-def usage(kind: Kind, obj: Obj) -> Amounts:
-    """What an object takes of each resource that a quota can limit."""
-    one = Decimal(1)
-    found: Amounts = {f"count/{kind.qualified}": one}
-    if kind.group:
-        return found
-    if kind.plural in COUNTED:
-        found[kind.plural] = one
-    if kind.name == "Pod":
-        return found | _pod(obj) if not _ended(obj) else {f"count/{kind.qualified}": one}
-    spec = obj.get("spec") or {}
-    if kind.name == "Service" and spec.get("type") in WITH_PORTS:
-        wanted = spec["type"] == "NodePort" or spec.get("allocateLoadBalancerNodePorts", True)
-        found["services.nodeports"] = Decimal(len(spec.get("ports") or ()) if wanted else 0)
-        found["services.loadbalancers"] = one if spec["type"] == "LoadBalancer" else Decimal()
-    if kind.name == "PersistentVolumeClaim":
-        size = ((spec.get("resources") or {}).get("requests") or {}).get("storage", "0")
-        found["requests.storage"] = quantity.parse(size)
-        if spec.get("storageClassName"):
-            prefix = f"{spec['storageClassName']}.storageclass.storage.k8s.io/"
-            found[f"{prefix}requests.storage"] = quantity.parse(size)
-            found[f"{prefix}persistentvolumeclaims"] = one
-    return found
-
-
-def _pod(pod: Obj) -> Amounts:
-    found: Amounts = {}
-    for name, value in aggregate(pod["spec"], "requests").items():
-        found[f"requests.{name}"] = value
-        if not is_extended(name) or is_huge(name):
-            found[name] = value
-    for name, value in aggregate(pod["spec"], "limits").items():
-        found[f"limits.{name}"] = value
-    return found
-
-
-def _ended(pod: Obj) -> bool:
-    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-
-
-def _covers(spec: Obj, kind: Kind, obj: Obj) -> bool:
-    scopes = [{"scopeName": name, "operator": "Exists"} for name in spec.get("scopes") or ()]
-    scopes += (spec.get("scopeSelector") or {}).get("matchExpressions") or ()
-    if not scopes:
-        return True
-    return kind.group == "" and kind.name == "Pod" and all(_in_scope(scope, obj) for scope in scopes)
-
-
-def _in_scope(scope: Obj, pod: Obj) -> bool:
-    spec, name = pod["spec"], str(scope.get("scopeName"))
-    if name in ("Terminating", "NotTerminating"):
-        return (spec.get("activeDeadlineSeconds") is not None) == (name == "Terminating")
-    if name in ("BestEffort", "NotBestEffort"):
-        return bool(qos.of(spec) == "BestEffort") == (name == "BestEffort")
-    if name == "CrossNamespacePodAffinity":
-        terms = [t for group in (spec.get("affinity") or {}).values() for t in _terms(group)]
-        return any(term.get("namespaces") or "namespaceSelector" in term for term in terms)
-    value, values = str(spec.get("priorityClassName") or ""), scope.get("values") or ()
-    operator = str(scope.get("operator"))
-    if operator in ("Exists", "DoesNotExist"):
-        return bool(value) == (operator == "Exists")
-    return bool(value in values) == (operator == "In")
-
-
-def _terms(group: Obj) -> list[Obj]:
-    preferred = group.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
-    required = group.get("requiredDuringSchedulingIgnoredDuringExecution") or ()
-    terms = [item.get("podAffinityTerm") or {} for item in preferred]
-    return terms + [item for item in required if isinstance(item, dict)]
+def _heard(written: asyncio.Future[Entry]) -> None:
+    """A disk that refuses fails the object's write as well, and that is told."""
+    if not written.cancelled():
+        written.exception()

@@ -24,6 +24,7 @@ from edgelab.edgesite.controllers.node_health import Heartbeats, NodeHealthContr
 from edgelab.edgesite.controllers.node_ttl import NodeTTLController
 from edgelab.edgesite.controllers.pod_gc import PodGarbageCollector
 from edgelab.edgesite.controllers.replicaset import ReplicaSetController, ReplicationControllerManager
+from edgelab.edgesite.controllers.resource_quota import ResourceQuotaController
 from edgelab.edgesite.controllers.root_ca import RootCAPublisher
 from edgelab.edgesite.controllers.serviceaccount import ServiceAccountController
 from edgelab.edgesite.controllers.statefulset import StatefulSetController
@@ -74,6 +75,7 @@ def build(
         ProtectionController(cluster),
         NamespaceController(cluster, lambda: served(built_in, definitions)),
         GarbageCollector(cluster, built_in),
+        ResourceQuotaController(cluster, lambda: served(built_in, definitions)),
         PodGarbageCollector(cluster),
         NodeTTLController(cluster),
         health,
