@@ -18,7 +18,7 @@ from edgelab.daemon.errors import Fatal
 from edgelab.daemon.notify import notify, ready
 from edgelab.daemon.tasks import Module, run_modules
 from edgelab.edgesite import controllers, keys, scheduler
-from edgelab.edgesite.apiserver import builtin
+from edgelab.edgesite.apiserver import builtin, connecting
 from edgelab.edgesite.apiserver.admission import DefaultAdmission
 from edgelab.edgesite.apiserver.apiservices import ApiServices
 from edgelab.edgesite.apiserver.authentication import Authenticator
@@ -80,7 +80,8 @@ class Site:
         authenticator = Authenticator(self.store, tokens, clock, authority)
         self._trust = trust(self.keys, tokens, authorizer, clock)
         reviews = Reviews(authenticator, authorizer, clock)
-        handler = ResourceHandler(service, reviews, Presenter(clock))
+        relay = connecting.relay(settings, self.registry, authorizer, authority, clock)
+        handler = ResourceHandler(service, reviews, Presenter(clock), relay)
         address = f"{settings.addresses[0]}:{settings.port}"
         documents = Documents(kinds, OpenApi(kinds), tokens, address, catalogue.version)
         self.api = LocalApi(service)

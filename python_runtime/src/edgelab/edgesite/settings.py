@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
-from dataclasses import dataclass
+import ssl
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgelab.daemon.errors import Fatal
@@ -13,6 +14,7 @@ from edgelab.edgesite.store.retention import History
 
 HISTORY = History()
 SERVICE_NETWORK = "10.96.0.0/16"
+ADDRESS_TYPES = ("Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,14 @@ class AuditSettings:
     policy: Path | None = None
     max_bytes: int = 100 << 20
     backups: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class KubeletSettings:
+    """Which of a node's addresses its kubelet is reached at, and who signs kubelets' certificates."""
+
+    address_types: tuple[str, ...] = ADDRESS_TYPES
+    authority: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +51,7 @@ class Settings:
     wait_for_follower: float = 0.0
     encryption: Path | None = None
     audit: AuditSettings | None = None
+    kubelet: KubeletSettings = field(default_factory=KubeletSettings)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -99,6 +110,7 @@ def parser() -> argparse.ArgumentParser:
         help="an EncryptionConfiguration of Kubernetes: how Secrets are kept on the disk",
     )
     _audit(server)
+    _kubelet(server)
     server.add_argument("-v", type=int, default=0, metavar="LEVEL", help="log level; 4 and above is debug")
     operation(commands)
     return root
@@ -120,6 +132,37 @@ def _audit(server: argparse.ArgumentParser) -> None:
     server.add_argument(
         "--audit-log-maxbackup", type=int, default=5, metavar="N", help="keep so many older files"
     )
+
+
+def _kubelet(server: argparse.ArgumentParser) -> None:
+    server.add_argument(
+        "--kubelet-preferred-address-types",
+        default=",".join(ADDRESS_TYPES),
+        metavar="TYPES",
+        help="which of a node's addresses to take for logs, exec and the like: the first type that it has",
+    )
+    server.add_argument(
+        "--kubelet-certificate-authority",
+        type=Path,
+        metavar="FILE",
+        help="who signs kubelets' certificates; without it they are not checked",
+    )
+
+
+def _kubelet_settings(arguments: argparse.Namespace) -> KubeletSettings:
+    types = tuple(word.strip() for word in arguments.kubelet_preferred_address_types.split(","))
+    unknown = [word for word in types if word not in ADDRESS_TYPES]
+    if unknown:
+        text = f"--kubelet-preferred-address-types {unknown[0]}: the types are {', '.join(ADDRESS_TYPES)}"
+        raise Fatal(text, code=2)
+    authority: Path | None = arguments.kubelet_certificate_authority
+    if authority is not None:
+        try:
+            ssl.create_default_context(cafile=authority)
+        except (OSError, ssl.SSLError) as error:
+            text = f"--kubelet-certificate-authority {authority}: {error}; give a file with certificates"
+            raise Fatal(text, code=2) from error
+    return KubeletSettings(types, authority)
 
 
 def _audit_settings(arguments: argparse.Namespace) -> AuditSettings | None:
@@ -155,6 +198,7 @@ def from_arguments(arguments: argparse.Namespace) -> Settings:
         verbosity=arguments.v,
         shutdown_delay=max(0.0, arguments.shutdown_delay),
         audit=_audit_settings(arguments),
+        kubelet=_kubelet_settings(arguments),
         encryption=arguments.encryption_provider_config,
         wait_for_follower=max(0.0, arguments.wait_for_follower),
         history=History(max(1.0, arguments.history), max(1, arguments.history_size) << 20),

@@ -60,6 +60,19 @@ def negotiate(header: str, accepted: tuple[str, ...] = BUILTIN, forms: tuple[str
     raise ApiError(406, f"only the following media types are accepted: {', '.join(accepted)}")
 
 
+def relayed(header: str, *, log: bool) -> Wanted:
+    """Of a request that goes on to another server: a log is text, whatever else is not ours to judge.
+    Raises ApiError 406.
+    """
+    if log:
+        route(header, ("text/plain", *BUILTIN))
+        return negotiate(header, forms=())
+    try:
+        return negotiate(header)
+    except ApiError:
+        return PLAIN
+
+
 def _clauses(header: str) -> list[_Clause]:
     found = []
     for part in header.split(","):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -24,14 +24,25 @@ from edgelab.edgesite.apiserver.watching import Watcher
 from edgelab.kube.interface import PatchType
 from edgelab.objects.status import ApiError
 
+if TYPE_CHECKING:
+    from edgelab.edgesite.apiserver.relay.connections import Relay
+
 Obj = dict[str, Any]
 
 
 class ResourceHandler:
     """Serves one request on a known kind."""
 
-    def __init__(self, service: ApiService, reviews: Reviews, presenter: Presenter) -> None:
+    def __init__(
+        self,
+        service: ApiService,
+        reviews: Reviews,
+        presenter: Presenter,
+        make_relay: connecting.MakeRelay,
+    ) -> None:
         self._service = service
+        self._make_relay = make_relay
+        self._relay: Relay | None = None
         self._reviews = reviews
         self._presenter = presenter
         self._bodies = Bodies(service.registry.kinds.catalogue)
@@ -57,6 +68,11 @@ class ResourceHandler:
         if request.method != "DELETE" or not self._deletes_many(kind, path):
             raise not_allowed()
         return await self._delete_collection(request, kind, path, context, wanted)
+
+    def stop(self) -> None:
+        """End what does not end by itself."""
+        if self._relay is not None:
+            self._relay.stop()
 
     @staticmethod
     def _deletes_many(kind: Kind, path: ResourcePath) -> bool:
@@ -90,9 +106,8 @@ class ResourceHandler:
         self, request: web.Request, kind: Kind, path: ResourcePath, context: Context, wanted: Wanted
     ) -> web.StreamResponse:
         if path.subresource in connecting.STREAMS and path.subresource in kind.subresources:
-            target, container = _target(kind, path), request.query.get("container", "")
-            connecting.refuse(self._service.registry, target, container)
-            return web.Response(status=204)
+            self._relay = self._relay or self._make_relay()
+            return await self._relay.serve(request, _target(kind, path), path, context)
         if request.method == "GET":
             return self._get(request, kind, path, wanted)
         writing.read(request, context)

@@ -19,12 +19,14 @@ from edgelab.edgesite.apiserver.accept import (
     STREAMS,
     Wanted,
     negotiate,
+    relayed,
     route,
 )
 from edgelab.edgesite.apiserver.access.attributes import attributes
 from edgelab.edgesite.apiserver.access.impersonation import Incomplete, impersonated
 from edgelab.edgesite.apiserver.authentication import Authenticator
 from edgelab.edgesite.apiserver.authorization import Attributes, Authorizer, forbidden
+from edgelab.edgesite.apiserver.connecting import STREAMS as RELAYED
 from edgelab.edgesite.apiserver.context import Context, User
 from edgelab.edgesite.apiserver.documents import Documents
 from edgelab.edgesite.apiserver.handlers import ResourceHandler, respond
@@ -102,6 +104,7 @@ class ApiServer:
             await asyncio.get_running_loop().create_future()
         finally:
             await self._operation.drain()
+            self._handler.stop()
             if self._runner is not None:
                 await self._runner.cleanup()
 
@@ -165,6 +168,8 @@ class ApiServer:
     @staticmethod
     def _wanted(request: web.Request, kind: Kind, path: ResourcePath) -> Wanted:
         header = request.headers.get("Accept", "")
+        if path.subresource in RELAYED and path.subresource in kind.subresources:
+            return relayed(header, log=path.subresource == "log")
         if not header or header == JSON:
             return PLAIN
         if kind.custom is not None:
