@@ -25,7 +25,7 @@ def refusal(arguments: list[str]) -> str | None:
 
 
 def operation(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add backup, restore, follow, promote, migrate and encryption."""
+    """Add backup, restore, follow, promote, migrate, encryption and check."""
     backup = _command(commands, "backup", "write a backup of a site, which may be running")
     backup.add_argument(
         "target", type=Path, metavar="FILE|DIR", help="where to; into DIR with the time as name"
@@ -54,13 +54,28 @@ def operation(commands: argparse._SubParsersAction[Any]) -> None:
     migrate.add_argument("--output", choices=("text", "json"), default="text", help="form of the answer")
     _command(commands, "promote", "make a follower's copy a site of its own; then run edgesite server")
     encryption = _command(commands, "encryption", "see or renew how Secrets are encrypted on the disk")
-    encryption.add_argument("action", choices=("status", "rewrite"))
+    encryption.add_argument(
+        "action",
+        choices=("status", "rewrite", "new-key", "retire"),
+        help="what is encrypted by what; encrypt all anew; put a new key first in the file of keys; take the"
+        " keys out of it that nothing is encrypted by any more",
+    )
     encryption.add_argument(
         "--encryption-provider-config",
         type=Path,
         metavar="FILE",
-        help="for rewrite: its first provider writes, each of its providers reads",
+        help="the file of keys: its first provider writes, each of its providers reads",
     )
+    encryption.add_argument(
+        "--provider",
+        choices=("aesgcm", "aescbc", "secretbox"),
+        default="aesgcm",
+        help="for new-key: what it is a key of",
+    )
+    check = commands.add_parser("check", help="check files that the server would be started with")
+    check.add_argument("--encryption-provider-config", type=Path, metavar="FILE")
+    check.add_argument("--audit-policy-file", type=Path, metavar="FILE")
+    check.add_argument("--output", choices=("text", "json"), default="text", help="form of the answer")
 
 
 def _command(commands: argparse._SubParsersAction[Any], name: str, text: str) -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""`edgesite backup`, `restore` and `promote`: what they do, and what they say."""
+"""Every command but `edgesite server`: what it does, and what it says."""
 
 from __future__ import annotations
 
@@ -94,18 +94,55 @@ def _promote(given: argparse.Namespace) -> Answer:
 
 
 def _encryption(given: argparse.Namespace) -> Answer:
+    from edgelab.edgesite.encryption import rewriting  # noqa: PLC0415 - optional
+
+    if given.action == "status":
+        found = rewriting.status(given.data_dir)
+        text = "\n".join(f"{count} versions of Secrets by {how}" for how, count in found.items())
+        return {"changed": False, "secrets": found}, text or "no Secrets"
+    if given.encryption_provider_config is None:
+        raise Fatal(f"edgesite encryption {given.action} needs --encryption-provider-config FILE", code=2)
+    return KEYS[given.action](given)
+
+
+def _rewrite(given: argparse.Namespace) -> Answer:
     from edgelab.edgesite.encryption import configuration, rewriting, transform  # noqa: PLC0415 - optional
 
-    if given.action == "rewrite":
-        if given.encryption_provider_config is None:
-            raise Fatal("edgesite encryption rewrite needs --encryption-provider-config FILE", code=2)
-        rules = configuration.load(given.encryption_provider_config)
-        count, total = rewriting.rewrite(given.data_dir, transform.AtRest(rules))
-        text = f"{count} of {total} versions were written anew"
-        return {"changed": count > 0, "rewritten": count, "versions": total}, text
-    found = rewriting.status(given.data_dir)
-    text = "\n".join(f"{count} versions of Secrets by {how}" for how, count in found.items())
-    return {"changed": False, "secrets": found}, text or "no Secrets"
+    rules = configuration.load(given.encryption_provider_config)
+    count, total = rewriting.rewrite(given.data_dir, transform.AtRest(rules))
+    text = f"{count} of {total} versions were written anew"
+    return {"changed": count > 0, "rewritten": count, "versions": total}, text
+
+
+def _new_key(given: argparse.Namespace) -> Answer:
+    from edgelab.edgesite.encryption import keyfile  # noqa: PLC0415 - optional
+
+    file = given.encryption_provider_config
+    name = keyfile.new_key(file, given.provider, SYSTEM)
+    return {"changed": True, "key": name, "file": str(file)}, f"{name} is the first key of {file}"
+
+
+def _retire(given: argparse.Namespace) -> Answer:
+    from edgelab.edgesite.encryption import keyfile  # noqa: PLC0415 - optional
+
+    file = given.encryption_provider_config
+    gone = keyfile.retire(file, given.data_dir)
+    text = f"{file} no longer holds {', '.join(gone)}" if gone else f"{file} holds no key that is not needed"
+    return {"changed": bool(gone), "retired": list(gone), "file": str(file)}, text
+
+
+def _check(given: argparse.Namespace) -> Answer:
+    from edgelab.edgesite.audit import policy  # noqa: PLC0415 - optional
+    from edgelab.edgesite.encryption import configuration  # noqa: PLC0415
+
+    files = []
+    if given.encryption_provider_config is not None:
+        configuration.load(given.encryption_provider_config)
+        files.append(str(given.encryption_provider_config))
+    if given.audit_policy_file is not None:
+        policy.load(given.audit_policy_file)
+        files.append(str(given.audit_policy_file))
+    return {"changed": False, "files": files}, "\n".join(f"{file} can be used" for file in files)
 
 
 def _facts(manifest: archive.Manifest) -> dict[str, Any]:
@@ -128,4 +165,10 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {
     "promote": _promote,
     "migrate": _migrate,
     "encryption": _encryption,
+    "check": _check,
+}
+KEYS: dict[str, Callable[[argparse.Namespace], Answer]] = {
+    "rewrite": _rewrite,
+    "new-key": _new_key,
+    "retire": _retire,
 }
