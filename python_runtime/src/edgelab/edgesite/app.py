@@ -42,6 +42,7 @@ from edgelab.edgesite.collection import GarbageCollection
 from edgelab.edgesite.controllers.support.cluster import Cluster
 from edgelab.edgesite.encryption.guard import Unencrypted
 from edgelab.edgesite.operation import copies, datadir
+from edgelab.edgesite.operation.fence import Fence
 from edgelab.edgesite.operation.pages import Operation
 from edgelab.edgesite.operation.publisher import Publisher
 from edgelab.edgesite.settings import Settings
@@ -86,10 +87,15 @@ class Site:
         documents = Documents(kinds, OpenApi(kinds), tokens, address, catalogue.version)
         self.api = LocalApi(service)
         publisher = Publisher(settings.data_dir, self.store, clock, wait=settings.wait_for_follower)
+        self._fence = Fence(settings.data_dir, self.store, clock, settings.peers)
         self._auditor = _auditor(settings, clock)
         metrics = [publisher.write, *([self._auditor.log.write] if self._auditor is not None else [])]
         self._operation = Operation(
-            self.store, clock, delay=settings.shutdown_delay, pages=[publisher], metrics=metrics
+            self.store,
+            clock,
+            delay=settings.shutdown_delay,
+            pages=[publisher, self._fence],
+            metrics=metrics,
         )
         self._server = ApiServer(
             handler,
@@ -111,6 +117,7 @@ class Site:
         modules: list[Module] = [
             self._server,
             self._renewal,
+            self._fence,
             self._custom,
             ApiServices(self.registry),
             GarbageCollection(self._clock),
@@ -127,6 +134,7 @@ class Site:
     async def start(self) -> None:
         """Fill an empty store, listen, write the kubeconfig. The store must be running. Raises Fatal."""
         settings = self._settings
+        await self._fence.begin()
         self.port = await self._server.start(settings.host, settings.port, self._tls)
         ca_pem = self.keys.ca_pem.decode()
         await bootstrap(self.registry, settings.service_network, settings.addresses, self.port, ca_pem)

@@ -49,6 +49,7 @@ class Settings:
     shutdown_delay: float = 0.0
     history: History = HISTORY
     wait_for_follower: float = 0.0
+    peers: tuple[str, ...] = ()
     encryption: Path | None = None
     audit: AuditSettings | None = None
     kubelet: KubeletSettings = field(default_factory=KubeletSettings)
@@ -88,6 +89,13 @@ def parser() -> argparse.ArgumentParser:
         default=0.0,
         metavar="SECONDS",
         help="how long a write waits for a follower to have it, too; 0 is not at all",
+    )
+    server.add_argument(
+        "--peer",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="another box of this site, repeatable: this one does not serve when that one was promoted",
     )
     server.add_argument(
         "--history",
@@ -174,6 +182,13 @@ def _audit_settings(arguments: argparse.Namespace) -> AuditSettings | None:
     return AuditSettings(arguments.audit_log, arguments.audit_policy_file, size, backups)
 
 
+def _peers(given: list[str]) -> tuple[str, ...]:
+    for peer in given:
+        if not peer.startswith("https://"):
+            raise Fatal(f"--peer {peer}: give a URL, for example https://192.0.2.11:6443", code=2)
+    return tuple(dict.fromkeys(peer.rstrip("/") for peer in given))
+
+
 def from_arguments(arguments: argparse.Namespace) -> Settings:
     """Check the command line. Raises Fatal."""
     host, _, port = str(arguments.listen).rpartition(":")
@@ -201,5 +216,6 @@ def from_arguments(arguments: argparse.Namespace) -> Settings:
         kubelet=_kubelet_settings(arguments),
         encryption=arguments.encryption_provider_config,
         wait_for_follower=max(0.0, arguments.wait_for_follower),
+        peers=_peers(arguments.peer),
         history=History(max(1.0, arguments.history), max(1, arguments.history_size) << 20),
     )

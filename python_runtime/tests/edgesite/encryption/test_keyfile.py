@@ -41,14 +41,15 @@ async def test_keys_are_made_and_changed_without_being_shown(
 
     async with running(tmp_path) as client:
         await create(client, "plain")
-    first = command("new-key")["key"]
+    first = command("new-key", "--if-needed")["key"]
+    assert not command("new-key", "--if-needed")["changed"]
     assert file.stat().st_mode & 0o777 == 0o600
     async with running(tmp_path, encryption=file) as client:
         assert await read(client, "plain") == ENCODED.decode()
     assert command("rewrite")["changed"]
     assert present(tmp_path, ENCODED) == []
 
-    second = command("new-key", "--provider=secretbox")["key"]
+    second = command("new-key", "--provider=secretbox", "--if-needed")["key"]
     async with running(tmp_path, encryption=file) as client:
         await create(client, "between")
         with pytest.raises(Fatal, match="in use by another edgesite"):
@@ -62,6 +63,10 @@ async def test_keys_are_made_and_changed_without_being_shown(
     assert len(secrets_of(file)) == 1
     async with running(tmp_path, encryption=file) as client:
         assert await read(client, "plain") == await read(client, "between") == ENCODED.decode()
+    assert main(["check", *site, "--encryption-provider-config", str(file)]) == 0
+    configured(tmp_path, entry("secretbox", ("another", OLD)))
+    assert main(["check", *site, "--encryption-provider-config", str(file)]) == 1
+    assert f"is encrypted by secretbox with key '{second}'" in capsys.readouterr().err
     assert command("status")["secrets"] == {f"secretbox with key '{second}'": 2}
 
 

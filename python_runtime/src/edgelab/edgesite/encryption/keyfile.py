@@ -46,6 +46,11 @@ def new_key(path: Path, provider: str, clock: Clock, resources: tuple[str, ...] 
     return name
 
 
+def is_first(path: Path, provider: str) -> bool:
+    """Whether each rule of the file writes by a key of this provider. Raises Fatal."""
+    return path.exists() and all(provider in rule["providers"][0] for rule in _document(path)["resources"])
+
+
 def retire(path: Path, directory: Path) -> tuple[str, ...]:
     """Take out what nothing in a site that is not running is encrypted by, and gives the names. All of it
     must have been written anew before. Raises Fatal.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 from edgelab.daemon.errors import Fatal
@@ -33,6 +34,22 @@ def status(directory: Path, bucket: str = "secrets") -> dict[str, int]:
     except sqlite3.Error as error:
         raise schema.unusable(path, error) from error
     return dict(sorted(found.items()))
+
+
+def insist_on_readable(directory: Path, transform: AtRest) -> None:
+    """Read every version of a site, which may be running or not be there yet. Raises Fatal for one that is
+    encrypted by something else.
+    """
+    path = directory / datadir.DATABASE
+    if not path.exists():
+        return
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            for found in connection.execute(f"SELECT {COLUMNS} FROM log"):  # noqa: S608 - names of columns
+                row, _ = read(found)
+                transform.from_disk(row.key, row.value)
+    except sqlite3.Error as error:
+        raise schema.unusable(path, error) from error
 
 
 def rewrite(directory: Path, transform: AtRest) -> tuple[int, int]:

@@ -25,7 +25,7 @@ def refusal(arguments: list[str]) -> str | None:
 
 
 def operation(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add backup, restore, follow, promote, migrate, encryption and check."""
+    """Add backup, restore, follow, migrate, promote, demote, encryption and check."""
     backup = _command(commands, "backup", "write a backup of a site, which may be running")
     backup.add_argument(
         "target", type=Path, metavar="FILE|DIR", help="where to; into DIR with the time as name"
@@ -53,6 +53,7 @@ def operation(commands: argparse._SubParsersAction[Any]) -> None:
     migrate.add_argument("file", type=Path, metavar="FILE")
     migrate.add_argument("--output", choices=("text", "json"), default="text", help="form of the answer")
     _command(commands, "promote", "make a follower's copy a site of its own; then run edgesite server")
+    _command(commands, "demote", "put the site of this box aside, so that it can follow another one")
     encryption = _command(commands, "encryption", "see or renew how Secrets are encrypted on the disk")
     encryption.add_argument(
         "action",
@@ -72,7 +73,13 @@ def operation(commands: argparse._SubParsersAction[Any]) -> None:
         default="aesgcm",
         help="for new-key: what it is a key of",
     )
+    encryption.add_argument(
+        "--if-needed", action="store_true", help="for new-key: not when such a key is the first one already"
+    )
     check = commands.add_parser("check", help="check files that the server would be started with")
+    check.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="a site that the file of keys must be able to read"
+    )
     check.add_argument("--encryption-provider-config", type=Path, metavar="FILE")
     check.add_argument("--audit-policy-file", type=Path, metavar="FILE")
     check.add_argument("--output", choices=("text", "json"), default="text", help="form of the answer")

@@ -93,6 +93,14 @@ def _promote(given: argparse.Namespace) -> Answer:
     return {"changed": True, "revision": revision}, text
 
 
+def _demote(given: argparse.Namespace) -> Answer:
+    aside = restoring.demote(given.data_dir)
+    if aside is None:
+        return {"changed": False}, f"{given.data_dir} holds no site"
+    text = f"{given.data_dir} can follow another site now; its own lies in {aside}"
+    return {"changed": True, "replaced": str(aside)}, text
+
+
 def _encryption(given: argparse.Namespace) -> Answer:
     from edgelab.edgesite.encryption import rewriting  # noqa: PLC0415 - optional
 
@@ -118,6 +126,8 @@ def _new_key(given: argparse.Namespace) -> Answer:
     from edgelab.edgesite.encryption import keyfile  # noqa: PLC0415 - optional
 
     file = given.encryption_provider_config
+    if given.if_needed and keyfile.is_first(file, given.provider):
+        return {"changed": False, "file": str(file)}, f"a key of {given.provider} is the first of {file}"
     name = keyfile.new_key(file, given.provider, SYSTEM)
     return {"changed": True, "key": name, "file": str(file)}, f"{name} is the first key of {file}"
 
@@ -133,11 +143,13 @@ def _retire(given: argparse.Namespace) -> Answer:
 
 def _check(given: argparse.Namespace) -> Answer:
     from edgelab.edgesite.audit import policy  # noqa: PLC0415 - optional
-    from edgelab.edgesite.encryption import configuration  # noqa: PLC0415
+    from edgelab.edgesite.encryption import configuration, rewriting, transform  # noqa: PLC0415
 
     files = []
     if given.encryption_provider_config is not None:
-        configuration.load(given.encryption_provider_config)
+        rules = configuration.load(given.encryption_provider_config)
+        if given.data_dir is not None:
+            rewriting.insist_on_readable(given.data_dir, transform.AtRest(rules))
         files.append(str(given.encryption_provider_config))
     if given.audit_policy_file is not None:
         policy.load(given.audit_policy_file)
@@ -163,6 +175,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {
     "backup": _backup,
     "restore": _restore,
     "promote": _promote,
+    "demote": _demote,
     "migrate": _migrate,
     "encryption": _encryption,
     "check": _check,

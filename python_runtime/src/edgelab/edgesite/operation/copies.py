@@ -70,17 +70,33 @@ def is_copy(path: Path) -> bool:
         raise schema.unusable(path, error) from error
 
 
-def begin_anew(path: Path) -> int:
+def term_of(path: Path) -> int:
+    """How often a site that does not run was promoted or restored; 0 when it is not there, or damaged."""
+    try:
+        # Immutable: to look at a database that is about to be moved leaves no files beside it.
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as connection:
+            return _term(connection)
+    except sqlite3.Error:
+        return 0
+
+
+def _term(connection: sqlite3.Connection) -> int:
+    found = connection.execute("SELECT value FROM meta WHERE name = 'term'").fetchone()
+    return int(found[0]) if found else 0
+
+
+def begin_anew(path: Path, replaced: int = 0) -> int:
     """Make a copy a history of its own: versions jump ahead, what watchers hold of the old one is 410
-    Gone, and followers of the old one start again. Gives the revision. Raises Fatal.
+    Gone, and followers of the old one start again. Its term is later than its own and the `replaced`
+    one. Gives the revision. Raises Fatal.
     """
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             schema.prepare(connection, path)
-            revision = revision_of(connection) + BUMP
+            revision, term = revision_of(connection) + BUMP, max(_term(connection), replaced) + 1
             connection.execute("BEGIN IMMEDIATE")
-            for name, value in (("compacted", revision), ("history", schema.new_history()), ("following", 0)):
-                connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+            new = {"compacted": revision, "history": schema.new_history(), "following": 0, "term": term}
+            connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", new.items())
             connection.execute("COMMIT")
             return revision
     except sqlite3.Error as error:

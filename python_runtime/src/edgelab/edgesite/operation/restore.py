@@ -36,7 +36,8 @@ def restore(source: Path, data_dir: Path, *, force: bool = False) -> Restored:
             staged = datadir.stage(data_dir)
             archive.verify(source, staged)
             copies.check(staged / datadir.DATABASE)
-            revision = copies.begin_anew(staged / datadir.DATABASE)
+            replaced = copies.term_of(data_dir / datadir.DATABASE)
+            revision = copies.begin_anew(staged / datadir.DATABASE, replaced)
             return Restored(manifest, revision, datadir.put_in(data_dir))
         except OSError as error:
             raise Fatal(f"cannot restore into {data_dir}: {error}") from error
@@ -72,3 +73,15 @@ def promote(data_dir: Path) -> int:
             raise Fatal(f"{data_dir} holds a site already, no follower's copy: there is nothing to promote")
         copies.check(database)
         return copies.begin_anew(database)
+
+
+def demote(data_dir: Path) -> Path | None:
+    """Put the site of a box aside, so that it can follow another one; gives where it lies now, None when
+    there is no site but a copy or nothing. Raises Fatal.
+    """
+    with datadir.locked(data_dir):
+        datadir.finish(data_dir)
+        database = data_dir / datadir.DATABASE
+        if not database.exists() or copies.is_copy(database):
+            return None
+        return datadir.put_aside(data_dir)

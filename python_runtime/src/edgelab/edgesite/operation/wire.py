@@ -13,7 +13,7 @@ from edgelab.edgesite.operation.datadir import KEYS
 from edgelab.edgesite.store.entries import Key
 from edgelab.edgesite.store.rows import Row
 
-SNAPSHOT, LOG = "/edgesite/v1/snapshot", "/edgesite/v1/log"
+SNAPSHOT, LOG, TERM = "/edgesite/v1/snapshot", "/edgesite/v1/log", "/edgesite/v1/term"
 HEARTBEAT_SECONDS = 1.0
 SHARED_KEYS = ("ca.crt", "ca.key", "service-account.key")
 """What nodes and tokens trust. The server's certificate is not among them: every box has its own."""

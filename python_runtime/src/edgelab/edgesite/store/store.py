@@ -69,7 +69,7 @@ class Store:
         self._recent = Recent(self._start, clock)
         self._compactor = Compactor(self._disk, self._on_thread, clock, history, self._forgot)
         self.compact = self._compactor.compact
-        self.history = self._disk.meta("history", 0)
+        self.history, self.term = self._disk.meta("history", 0), self._disk.meta("term", 0)
         self.changed: dict[str, int] = {}
         self.stats = Stats()
         self.refusal: StoreFailed | None = None
