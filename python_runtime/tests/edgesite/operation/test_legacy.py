@@ -108,6 +108,16 @@ def test_what_is_no_old_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
         translate(json.dumps(NODE), "node.json")
     with pytest.raises(Fatal, match=r"x\.yaml is no edgeSite\.yaml"):
         translate("kind: Pod\napiVersion: v1\n", "x.yaml")
+    for text, told in (
+        ("loggerLevel: INFO\nwriters: [stdout]\n", "says how the old EdgeSite logs: .*journal"),
+        ("edgehub: {}\nedged: {}\n", "is EdgeCore's file of KubeEdge up to 1.2: `edgecore --minconfig`"),
+        (
+            "apiVersion: edgecore.config.kubeedge.io/v1alpha1\nkind: EdgeCore\n",
+            "is EdgeCore's file: `edgecore --config FILE`",
+        ),
+    ):
+        with pytest.raises(Fatal, match=told):
+            translate(text, "old.yaml")
     with pytest.raises(Fatal, match="line 2"):
         translate("{", "x.yaml")
 
@@ -119,6 +129,8 @@ def test_what_is_no_old_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
         (["--config=old.yaml"], "`edgesite migrate old.yaml`"),
         (["--minconfig"], "--minconfig: EdgeSite has no configuration file; run `edgesite server`"),
         (["--defaultconfig"], "run `edgesite server`"),
+        (["agent", "--proxy-server-host=10.0.0.1"], "edgesite-server and edgesite-agent are a tunnel"),
+        (["server", "--agent-port", "8091"], "this EdgeSite is such a cluster itself"),
     ],
 )
 def test_the_old_command_line_is_answered_with_the_new_one(
@@ -126,6 +138,28 @@ def test_the_old_command_line_is_answered_with_the_new_one(
 ) -> None:
     assert main(words) == 2
     assert told in capsys.readouterr().err
+
+
+def test_the_old_program_started_beside_its_file_names_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/edgeSite.yaml").write_text(DASHES)
+    monkeypatch.setenv("GOARCHAIUS_CONFIG_PATH", str(tmp_path))
+    assert main([]) == 2
+    assert f"`edgesite migrate {tmp_path}/conf/edgeSite.yaml`" in capsys.readouterr().err
+    monkeypatch.delenv("GOARCHAIUS_CONFIG_PATH")
+    monkeypatch.chdir(tmp_path)
+    assert main([]) == 2
+    assert "`edgesite migrate conf/edgeSite.yaml`" in capsys.readouterr().err
+    monkeypatch.chdir("/")
+    assert main([]) == 2
+    assert "usage: edgesite" in capsys.readouterr().err
+
+
+def test_the_list_of_modules_beside_it_is_told_of(tmp_path: Path) -> None:
+    found = translate("modules:\n    enabled: [edgecontroller, metaManager, edged, dbTest]\n", "modules.yaml")
+    assert "modules.enabled" in {problem.field for problem in found.told}
 
 
 def test_the_command_prints_for_people_and_programs(

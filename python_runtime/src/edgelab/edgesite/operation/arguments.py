@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
 DATA_DIR = Path("/var/lib/edgesite")
 OLD_FLAGS = ("--config", "--minconfig", "--defaultconfig")
+OLD_FILE, OLD_PLACE = "conf/edgeSite.yaml", "GOARCHAIUS_CONFIG_PATH"
+"""Where the old one looked for its file, below a directory that the environment named."""
+TUNNEL_FLAGS = (
+    *(f"--{name}-port" for name in ("server", "agent", "admin", "health", "proxy-server")),
+    *(f"--{name}" for name in ("proxy-server-host", "cluster-cert", "cluster-key", "cluster-ca-cert")),
+    *(
+        f"--{name}"
+        for name in ("server-ca-cert", "agent-cert", "agent-key", "agent-identifiers", "proxy-strategies")
+    ),
+)
+"""Of apiserver-network-proxy, which KubeEdge calls edgesite-server and edgesite-agent since 1.8."""
 
 
 def refusal(arguments: list[str]) -> str | None:
-    """What to say to someone who calls it as KubeEdge's old EdgeSite was called; None otherwise."""
+    """What to say to someone who calls it as one of KubeEdge's EdgeSites is called; None otherwise."""
+    if arguments[:1] == ["agent"] or any(word.partition("=")[0] in TUNNEL_FLAGS for word in arguments):
+        return (
+            f"{arguments[0]}: KubeEdge's edgesite-server and edgesite-agent are a tunnel to the API"
+            " servers of clusters at the edge; this EdgeSite is such a cluster itself, and `edgesite server`"
+            " runs it. Reach it by an address that you route, or by `edgesite follow` for a copy of it"
+        )
+    if not arguments:
+        return _file_of_old()
     old = next((word for word in arguments if word.partition("=")[0] in OLD_FLAGS), None)
     if old is None or not arguments[0].startswith("-"):
         return None
@@ -21,6 +41,18 @@ def refusal(arguments: list[str]) -> str | None:
     return (
         f"{old.partition('=')[0]}: EdgeSite has no configuration file; run `edgesite server`, and"
         f" `edgesite migrate {name}` for what the settings of an old one have become"
+    )
+
+
+def _file_of_old() -> str | None:
+    """The old program was started without a word in a directory that had its file."""
+    places = (Path(os.environ.get(OLD_PLACE) or "."), Path("."))
+    found = next((place / OLD_FILE for place in places if (place / OLD_FILE).exists()), None)
+    if found is None:
+        return None
+    return (
+        f"{found} is the file of KubeEdge's old EdgeSite, and is not read: `edgesite migrate {found}` says"
+        " what its settings have become, and `edgesite server` runs the API server that it needed"
     )
 
 

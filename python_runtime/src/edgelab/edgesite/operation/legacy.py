@@ -71,6 +71,8 @@ def translate(text: str, source: str) -> Translation:
             f"{source} is a Node and no settings: `kubectl apply -f {source}` works as it did, and"
             f" `keadm node register --name {name}` does the same"
         )
+    if (other := _of_another(document)) is not None:
+        raise Fatal(f"{source} {other}")
     if document.get("apiVersion") == V1ALPHA1:
         new, told = _from_v1alpha1(document)
     elif document.get("apiVersion") is None and {"edged", "controller", "mqtt", "modules"} & set(document):
@@ -81,6 +83,21 @@ def translate(text: str, source: str) -> Translation:
         )
     told += edgecore_v1alpha1.migrate(new)
     return Translation(SERVER, _known(new, told), told)
+
+
+def _of_another(document: Obj) -> str | None:
+    """What else of the old tutorials a file is."""
+    if document.get("kind") in ("EdgeCore", "CloudCore"):
+        program = str(document["kind"]).lower()
+        return f"is {document['kind']}'s file: `{program} --config FILE` reads it as it is"
+    if "edgehub" in document:
+        return "is EdgeCore's file of KubeEdge up to 1.2: `edgecore --minconfig` prints one of today"
+    if {"loggerLevel", "writers"} & set(document):
+        return (
+            "says how the old EdgeSite logs: today all of it goes to the journal, `edgesite server -v 4` says"
+            " more"
+        )
+    return None
 
 
 def _from_v1alpha1(document: Obj) -> tuple[Obj, list[Problem]]:
