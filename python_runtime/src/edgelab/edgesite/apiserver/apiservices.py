@@ -16,7 +16,7 @@ from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.context import Context
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
 from edgelab.edgesite.apiserver.registry import Registry
-from edgelab.edgesite.store import Entry, Key, Overrun, Store
+from edgelab.edgesite.store import Ended, Entry, Key, Overrun, Store
 from edgelab.objects.status import ApiError
 
 log = logging.getLogger("edgesite.apiservices")
@@ -184,6 +184,8 @@ class ApiServices:
                     while True:
                         if any(self._concerns(event.entry) for event in await watch.events()):
                             self._changed.set()
+                except Ended:
+                    return  # the server stops
                 except Overrun:
                     log.info("too many changes at once; looking at all of them again")
 
