@@ -65,6 +65,7 @@ class ApiServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # an answer in one packet: a second one would wait for the first to be confirmed
 
             def _do(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)

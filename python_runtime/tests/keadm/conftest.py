@@ -2,16 +2,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.testing
 from tests.keadm.api_server import ApiServer
 from typer.testing import CliRunner
 
 from edgelab.keadm.__main__ import app
 
 Keadm = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_command_tree() -> Iterator[None]:
+    """CliRunner makes all commands anew for each call, which takes longer than most of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.testing, "_get_command", cache(typer.main.get_command), raising=False)
+        yield
 
 
 @pytest.fixture
