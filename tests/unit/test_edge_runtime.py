@@ -321,7 +321,10 @@ def test_the_runtimes_own_wheel_is_taken_from_the_wheelhouse_when_it_is_of_this_
     assert Builder(source, tmp_path / "cache", tmp_path).wheel() == wheel
 
 
-def test_a_password_in_the_index_url_is_not_shown(source: Path, tmp_path: Path) -> None:
+def test_a_password_in_the_index_url_is_not_shown(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_RETRIES", "0")
     (source / "locks" / "edge.lock").write_text(LOCK)
     index = "http://me:secret@127.0.0.1:9/simple"
     builder = Builder(source, tmp_path / "cache", index_url=index)

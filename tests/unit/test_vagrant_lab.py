@@ -154,7 +154,7 @@ class Answering(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[str]:
     with HTTPServer(("127.0.0.1", 0), Answering) as http:
-        thread = threading.Thread(target=http.serve_forever, name="answering")
+        thread = threading.Thread(target=http.serve_forever, args=(0.01,), name="answering")
         thread.start()
         yield f"http://127.0.0.1:{http.server_port}"
         http.shutdown()
