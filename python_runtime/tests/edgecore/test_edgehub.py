@@ -139,7 +139,7 @@ async def test_it_is_back_within_seconds_when_the_cloud_returns(own: Pki) -> Non
         began = time.monotonic()
         await cloud.start()
         await cloud.wait_for(lambda m: m.route.operation == "keepalive", after=seen)
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 8
         await cloud.stop()
 
 

@@ -211,11 +211,11 @@ async def test_a_follower_that_hangs_is_waited_for_once(tmp_path: Path) -> None:
             process.send_signal(signal.SIGSTOP)
             began = time.monotonic()
             await write(client, "slow")
-            assert 0.4 < time.monotonic() - began < 3
+            assert 0.4 < time.monotonic() - began < 5
             began = time.monotonic()
             for number in range(10):
                 await write(client, f"n{number}")
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 4, "ten times half a second"
             process.send_signal(signal.SIGCONT)
             await until_in_step(client)
         finally:
