@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from collections.abc import Iterator
 
+import pytest
 from tests.edgesite.site import TestClock
 
 from edgelab.edgesite.collection import INTERVAL, GarbageCollection
@@ -12,6 +14,15 @@ from edgelab.edgesite.collection import INTERVAL, GarbageCollection
 class Ring:
     def __init__(self) -> None:
         self.me = self
+
+
+@pytest.fixture(autouse=True)
+def usual_settings() -> Iterator[None]:
+    """What Python starts with, whatever a server in this process has set."""
+    before = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    yield
+    gc.set_threshold(*before)
 
 
 async def test_old_cycles_are_collected_once_in_a_while_and_the_settings_restored() -> None:
