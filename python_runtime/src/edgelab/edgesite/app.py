@@ -37,6 +37,7 @@ from edgelab.edgesite.apiserver.reviews import Reviews
 from edgelab.edgesite.apiserver.schema import Catalogue
 from edgelab.edgesite.apiserver.server import ApiServer
 from edgelab.edgesite.apiserver.service import ApiService
+from edgelab.edgesite.apiserver.serviceaddresses import ServiceAddresses
 from edgelab.edgesite.apiserver.tokens import Tokens
 from edgelab.edgesite.collection import GarbageCollection
 from edgelab.edgesite.controllers.support.cluster import Cluster
@@ -75,6 +76,8 @@ class Site:
         authorizer = Authorizer(self.store)
         admission = DefaultAdmission(self.store, settings.service_network, authorizer, clock)
         self.registry = Registry(self.store, kinds, admission, clock)
+        self._addresses = ServiceAddresses(self.registry)
+        self.registry.companions["services"] = self._addresses.follow
         tokens = Tokens(self.keys.token_key, clock)
         service = ApiService(self.registry, Reader(self.store), tokens, clock)
         authority = CertificateAuthority.load(self.keys.ca_pem, self.keys.ca_key, clock.now)
@@ -120,6 +123,7 @@ class Site:
             self._fence,
             self._custom,
             ApiServices(self.registry),
+            self._addresses,
             GarbageCollection(self._clock),
             *controllers.build(
                 self.api, self._clock, self.keys.ca_pem.decode(), cluster=cluster, trust=self._trust

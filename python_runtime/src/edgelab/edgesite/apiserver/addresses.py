@@ -7,6 +7,7 @@ from typing import Any
 
 from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.invalid import Cause, bad, invalid
+from edgelab.edgesite.apiserver.ranges import FULL, Ranges
 from edgelab.edgesite.apiserver.strategies.core import clusterips
 from edgelab.edgesite.apiserver.strategies.core.services import needs_health_check
 from edgelab.edgesite.store import Key, Store
@@ -26,18 +27,19 @@ class Addresses:
 
     def __init__(self, store: Store, network: ipaddress.IPv4Network) -> None:
         self._store = store
-        self._network = network
+        self._ranges = Ranges(store, network)
 
-    def give(self, service: Obj, old: Obj | None = None) -> None:
+    def give(self, service: Obj, old: Obj | None = None, *, dry_run: bool = False) -> None:
         """Complete a new or changed Service, in place. Raises ApiError 422."""
         spec, before = service["spec"], clusterips.spec_of(old)
         _in_step(spec, before if old is not None else None)
         if old is not None:
             _keep(spec, before)
-        others = self._others(service)
+        numbered = spec["type"] in WITH_PORTS or needs_health_check(spec)
+        others = self._others(service) if numbered else []
         if spec["type"] != "ExternalName":
             self._families(service, old)
-            self._address(service, others, before)
+            self._address(service, before, dry_run=dry_run)
         if spec["type"] in WITH_PORTS:
             self._ports(service, others, before)
         if needs_health_check(spec) and not spec.get("healthCheckNodePort"):
@@ -79,35 +81,23 @@ class Addresses:
         _refuse(service, problems)
         spec["ipFamilies"] = families or ["IPv4"]
 
-    def _address(self, service: Obj, others: list[Obj], before: Obj) -> None:
+    def _address(self, service: Obj, before: Obj, *, dry_run: bool) -> None:
         spec = service["spec"]
         addresses = spec.get("clusterIPs") or []
         if addresses[:1] == ["None"]:
             return
-        used = {other.get("clusterIP") for other in others}
         if not addresses:
-            addresses = [self._free(used)]
+            addresses = [self._ranges.first() if dry_run else self._ranges.free()]
+            if not addresses[0]:
+                text = f"failed to allocate a serviceIP: {FULL}"
+                raise ApiError(500, f"Internal error occurred: {text}", reason="InternalError")
         elif addresses[0] != before.get("clusterIP"):
-            self._check(service, addresses[0], used)
+            self._check(service, addresses[0], dry_run=dry_run)
         spec["clusterIPs"] = addresses
         spec["clusterIP"] = addresses[0]
 
-    def _free(self, used: set[Any]) -> str:
-        hosts = self._network.hosts()
-        next(hosts)  # the first one is the API server's own service
-        for address in hosts:
-            if str(address) not in used:
-                return str(address)
-        text = f"failed to allocate a serviceIP: range {self._network} is full"
-        raise ApiError(500, f"Internal error occurred: {text}")
-
-    def _check(self, service: Obj, address: str, used: set[Any]) -> None:
-        problem = ""
-        if ipaddress.ip_address(address) not in self._network:
-            problem = f"the provided IP ({address}) is not in the valid range."
-            problem += f" The range of valid IPs is {self._network}"
-        elif address in used:
-            problem = "provided IP is already allocated"
+    def _check(self, service: Obj, address: str, *, dry_run: bool) -> None:
+        problem = self._ranges.outside(address) if dry_run else self._ranges.problem(address)
         if problem:
             text = f"failed to allocate IP {address}: {problem}"
             _refuse(service, [bad("spec.clusterIPs", service["spec"]["clusterIPs"], text)])

@@ -68,7 +68,7 @@ class DefaultAdmission:
         elif kind.group == "" and kind.name == "PersistentVolumeClaim":
             self._storage_class(obj)
         elif kind.group == "" and kind.name == "Service":
-            self._addresses.give(obj)
+            self._addresses.give(obj, dry_run=context.dry_run)
         elif kind.name == "CertificateSigningRequest":
             self._requests.create(obj, user_info(context.user))
         if kind.group == "" and kind.name in IN_USE:
@@ -89,7 +89,7 @@ class DefaultAdmission:
         if kind.name == "CertificateSigningRequest":
             self._requests.update(new, old, subresource, context.user)
         if kind.group == "" and kind.name == "Service" and not new["metadata"].get("deletionTimestamp"):
-            self._addresses.give(new, old)
+            self._addresses.give(new, old, dry_run=context.dry_run)
         elif kind.group == "" and kind.name == "Pod":
             podadmission.keep(new, old)
 

@@ -39,7 +39,8 @@ async def bootstrap(
     await _ensure_all(
         registry, [{"apiVersion": "v1", "kind": "Namespace", "metadata": name} for name in names]
     )
-    await _ensure_all(registry, [*_priority_classes(), _service(network)])
+    await _ensure_all(registry, [*_priority_classes(), _range(network)])
+    await _ensure(registry, _service(network))
     await _ensure_policy(registry)
     await apiservices.announce(registry)
     reachable = [address for address in addresses if not ipaddress.ip_address(address).is_loopback]
@@ -82,6 +83,12 @@ async def _reconcile(registry: Registry, wanted: Obj) -> None:
             await registry.update(kind, namespace, name, new, Context())
     except ApiError as error:
         raise RuntimeError(f"cannot bootstrap {kind.name} {name}: {error}") from error
+
+
+def _range(network: ipaddress.IPv4Network) -> Obj:
+    """Where Services get their addresses from (controller `defaultservicecidr`)."""
+    version, spec = "networking.k8s.io/v1", {"cidrs": [str(network)]}
+    return {"apiVersion": version, "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"}, "spec": spec}
 
 
 def _service(network: ipaddress.IPv4Network) -> Obj:

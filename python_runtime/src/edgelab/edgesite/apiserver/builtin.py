@@ -53,6 +53,8 @@ discovery.k8s.io/v1 | endpointslices | EndpointSlice | N | | |
 events.k8s.io/v1 | events | Event | N | ev | |
 networking.k8s.io/v1 | ingressclasses | IngressClass | C | | |
 networking.k8s.io/v1 | ingresses | Ingress | N | ing | | status
+networking.k8s.io/v1 | ipaddresses | IPAddress | C | ip | |
+networking.k8s.io/v1 | servicecidrs | ServiceCIDR | C | | | status
 networking.k8s.io/v1 | networkpolicies | NetworkPolicy | N | netpol | |
 node.k8s.io/v1 | runtimeclasses | RuntimeClass | C | | |
 policy/v1 | poddisruptionbudgets | PodDisruptionBudget | N | pdb | | status

@@ -152,6 +152,7 @@ CHECKS: dict[tuple[str, str], Check] = {
     ("certificates.k8s.io", "CertificateSigningRequest"): path_segment,
     ("", "Namespace"): label,
     ("", "Service"): service_label,
+    ("networking.k8s.io", "IPAddress"): lambda name: [],  # an address, which its strategy checks
     ("apps", "StatefulSet"): label,
     (RBAC, "Role"): path_segment,
     (RBAC, "ClusterRole"): path_segment,

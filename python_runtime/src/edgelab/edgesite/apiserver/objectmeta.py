@@ -105,6 +105,14 @@ def carry_over(new: Obj, old: Obj) -> None:
         mine.setdefault("generateName", theirs["generateName"])
 
 
+def keep_described(new: Obj, old: Obj) -> None:
+    """A change of the status leaves labels and the like alone (ResetObjectMetaForStatus)."""
+    for field in ("labels", "annotations", "finalizers", "ownerReferences"):
+        new["metadata"].pop(field, None)
+        if field in old["metadata"]:
+            new["metadata"][field] = old["metadata"][field]
+
+
 def validate(obj: Obj, kind: Kind) -> list[Cause]:
     """What is wrong with an object's metadata."""
     if kind.custom is None:

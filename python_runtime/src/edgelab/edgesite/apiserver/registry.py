@@ -7,6 +7,7 @@ conflict with another one; the await is for the disk. Objects go in as dicts and
 from __future__ import annotations
 
 import copy
+from asyncio import Future
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -75,6 +76,8 @@ class Registry:
         self._clock = clock
         self._managers = Managers(kinds.catalogue.object_meta, clock)
         self._hooks: HookedWrites | None = None
+        self.companions: dict[str, Callable[[Key, Obj | None], None]] = {}
+        """By bucket, who writes something else in the same commit: told of an object, or None if it goes."""
 
     @staticmethod
     def key(kind: Kind, namespace: str, name: str) -> Key:
@@ -324,13 +327,27 @@ class Registry:
     def _put_stored(self, key: Key, stored: Obj, context: Context) -> Awaitable[Entry]:
         if context.dry_run:
             return _ready(Entry(key, self.store.revision, codec.encode(stored)))
+        if key.bucket in self.companions:
+            self.companions[key.bucket](key, stored)
         return self.store.put(key, _encoder(stored))
 
     def _remove(self, kind: Kind, key: Key, obj: Obj, context: Context) -> Awaitable[Entry]:
         stored = codec.to_storage(obj, kind)
         if context.dry_run:
             return _ready(Entry(key, self.store.revision, codec.encode(stored)))
+        if key.bucket in self.companions:
+            self.companions[key.bucket](key, None)
         return self.store.delete(key, _encoder(stored))
+
+    def put_own(self, kind: Kind, obj: Obj) -> Future[Entry]:
+        """Store a new object of the server's own, which nobody has to check."""
+        objectmeta.prepare_new(obj, kind, "", self._clock, counted=_is_counted(kind))
+        self._managers.created(kind, obj, Context(field_manager="kube-apiserver"))
+        return self.store.put(self.key(kind, "", obj["metadata"]["name"]), _encoder(obj))
+
+    def drop_own(self, kind: Kind, entry: Entry) -> Future[Entry]:
+        """Remove an object of the server's own."""
+        return self.store.delete(entry.key, _encoder(codec.to_storage(codec.decode(entry.data), kind)))
 
     async def delete(
         self, kind: Kind, namespace: str, name: str, options: Obj, context: Context

@@ -26,6 +26,7 @@ from edgelab.edgesite.controllers.pod_gc import PodGarbageCollector
 from edgelab.edgesite.controllers.replicaset import ReplicaSetController, ReplicationControllerManager
 from edgelab.edgesite.controllers.resource_quota import ResourceQuotaController
 from edgelab.edgesite.controllers.root_ca import RootCAPublisher
+from edgelab.edgesite.controllers.service_cidrs import ServiceCIDRController
 from edgelab.edgesite.controllers.serviceaccount import ServiceAccountController
 from edgelab.edgesite.controllers.statefulset import StatefulSetController
 from edgelab.edgesite.controllers.support.cluster import Cluster
@@ -71,6 +72,7 @@ def build(
         EndpointsController(cluster),
         EndpointSliceController(cluster),
         MirroringController(cluster),
+        ServiceCIDRController(cluster),
         VolumeBinder(cluster),
         ProtectionController(cluster),
         NamespaceController(cluster, lambda: served(built_in, definitions)),

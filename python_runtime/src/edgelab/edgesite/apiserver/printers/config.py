@@ -87,6 +87,16 @@ def ingress_class(obj: Obj, now: dt.datetime) -> list[Any]:
     return [_name(obj), spec.get("controller", ""), shown, created(obj, now)]
 
 
+def ip_address(obj: Obj, now: dt.datetime) -> list[Any]:
+    """An IPAddress's row; its age has no column."""
+    parent, shown = (obj.get("spec") or {}).get("parentRef"), NONE
+    if parent is not None:
+        group = f".{parent['group']}" if parent.get("group") else ""
+        where = [f"{parent.get('resource', '')}{group}".lower(), parent.get("namespace"), parent.get("name")]
+        shown = "/".join(filter(None, where))
+    return [_name(obj), shown, created(obj, now)]
+
+
 def endpoint_slice(obj: Obj, now: dt.datetime) -> list[Any]:
     """An EndpointSlice's row."""
     ports = [port.get("port") for port in obj.get("ports") or ()]
@@ -147,6 +157,12 @@ PRINTERS = {
         created(o, now),
     ],
     ("networking.k8s.io", "Ingress"): ingress,
+    ("networking.k8s.io", "IPAddress"): ip_address,
+    ("networking.k8s.io", "ServiceCIDR"): lambda o, now: [
+        _name(o),
+        ",".join((o.get("spec") or {}).get("cidrs") or ()),
+        created(o, now),
+    ],
     ("networking.k8s.io", "IngressClass"): ingress_class,
     ("networking.k8s.io", "NetworkPolicy"): lambda o, now: [
         _name(o),

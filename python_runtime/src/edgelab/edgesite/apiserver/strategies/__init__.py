@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgelab.edgesite.apiserver.strategies import definitions, pods
 from edgelab.edgesite.apiserver.strategies.core import claims, cluster, config, limits, persistent, services
 from edgelab.edgesite.apiserver.strategies.groups import (
+    addresses,
     apiservices,
     autoscaling,
     certificates,
@@ -51,9 +52,11 @@ STRATEGIES: dict[tuple[str, str], Strategy] = {
     ("coordination.k8s.io", "Lease"): others.LEASE,
     ("discovery.k8s.io", "EndpointSlice"): others.ENDPOINT_SLICE,
     ("events.k8s.io", "Event"): cluster.EVENT,
+    ("networking.k8s.io", "IPAddress"): addresses.ADDRESS,
     ("networking.k8s.io", "Ingress"): networking.INGRESS,
     ("networking.k8s.io", "IngressClass"): networking.INGRESS_CLASS,
     ("networking.k8s.io", "NetworkPolicy"): networking.NETWORK_POLICY,
+    ("networking.k8s.io", "ServiceCIDR"): addresses.RANGES,
     ("node.k8s.io", "RuntimeClass"): others.RUNTIME_CLASS,
     ("policy", "PodDisruptionBudget"): others.BUDGET,
     ("rbac.authorization.k8s.io", "ClusterRole"): rbac.CLUSTER_ROLE,

@@ -320,6 +320,10 @@ def canonical_cidr(value: str, path: str) -> list[Cause]:
     found = parse_cidr(value)
     if found is None:
         return cidr(value, path)
+    if isinstance(found[0], ipaddress.IPv6Address) and found[0].ipv4_mapped:
+        return [bad(path, value, "must not have an IPv4-mapped IPv6 address")]
+    if (re.search(r"(^|[./])0\d", value) and found[0].version == 4) or re.search(r"/0\d", value):
+        return [bad(path, value, "must not have leading 0s in IP or prefix length")]
     if found[0] != found[1].network_address:
         return [bad(path, value, "must not have bits set beyond the prefix length")]
     if str(found[1]) != value:

@@ -95,20 +95,12 @@ def status_changed(new: Obj, old: Obj) -> list[Cause]:
     return causes
 
 
-def keep_metadata(new: Obj, old: Obj) -> None:
-    """A change of the status changes nothing else."""
-    for field in ("labels", "annotations", "finalizers", "ownerReferences"):
-        new["metadata"].pop(field, None)
-        if field in old["metadata"]:
-            new["metadata"][field] = old["metadata"][field]
-
-
 API_SERVICE = Strategy(
     default=default,
     on_create=on_create,
     validate=validate,
     validate_update=changed,
-    parts={"status": Part(keep_metadata, status_changed)},
+    parts={"status": Part(objectmeta.keep_described, status_changed)},
     keeps_status_on_create=True,
     has_generation=False,
     unconditional=False,
