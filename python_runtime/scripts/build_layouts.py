@@ -19,7 +19,7 @@ from pathlib import Path
 
 ARCHIVE = Path(__file__).parents[1] / "src/edgelab/data/apis/kubernetes.zip"
 MEMBER = "LAYOUTS"
-GROUPS = ("core", "apps", "autoscaling", "batch", "networking", "policy", "rbac", "storage")
+GROUPS = ("core", "apps", "autoscaling", "batch", "flowcontrol", "networking", "policy", "rbac", "storage")
 META = "apimachinery/pkg/apis/meta/v1/types.go"
 ROOTS = (
     "apps.DaemonSetUpdateStrategy",
@@ -41,6 +41,9 @@ ROOTS = (
     "core.Taint",
     "core.Toleration",
     "core.VolumeNodeAffinity",
+    "flowcontrol.FlowDistinguisherMethod",
+    "flowcontrol.FlowSchemaSpec",
+    "flowcontrol.PriorityLevelConfigurationSpec",
     "metav1.LabelSelector",
     "networking.ParentReference",
     "networking.ServiceCIDRSpec",

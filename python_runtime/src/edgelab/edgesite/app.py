@@ -26,6 +26,7 @@ from edgelab.edgesite.apiserver.authorization import Authorizer
 from edgelab.edgesite.apiserver.bootstrap import bootstrap
 from edgelab.edgesite.apiserver.crds import CustomResources
 from edgelab.edgesite.apiserver.documents import Documents
+from edgelab.edgesite.apiserver.flowcontrol import FlowControl
 from edgelab.edgesite.apiserver.handlers import ResourceHandler
 from edgelab.edgesite.apiserver.kinds import Kinds
 from edgelab.edgesite.apiserver.local import LocalApi
@@ -124,6 +125,7 @@ class Site:
             self._custom,
             ApiServices(self.registry),
             self._addresses,
+            FlowControl(self.registry, self._clock),
             GarbageCollection(self._clock),
             *controllers.build(
                 self.api, self._clock, self.keys.ca_pem.decode(), cluster=cluster, trust=self._trust

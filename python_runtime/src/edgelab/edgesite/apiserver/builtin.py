@@ -51,6 +51,8 @@ certificates.k8s.io/v1 | certificatesigningrequests | CertificateSigningRequest 
 coordination.k8s.io/v1 | leases | Lease | N | | |
 discovery.k8s.io/v1 | endpointslices | EndpointSlice | N | | |
 events.k8s.io/v1 | events | Event | N | ev | |
+flowcontrol.apiserver.k8s.io/v1 | flowschemas | FlowSchema | C | | | status
+flowcontrol.apiserver.k8s.io/v1 | prioritylevelconfigurations | PriorityLevelConfiguration | C | | | status
 networking.k8s.io/v1 | ingressclasses | IngressClass | C | | |
 networking.k8s.io/v1 | ingresses | Ingress | N | ing | | status
 networking.k8s.io/v1 | ipaddresses | IPAddress | C | ip | |

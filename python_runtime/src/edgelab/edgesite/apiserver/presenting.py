@@ -9,6 +9,7 @@ from edgelab.daemon.clock import Clock
 from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.accept import Wanted, check_many, check_one
 from edgelab.edgesite.apiserver.kinds import Kind
+from edgelab.edgesite.apiserver.printers import ORDERS
 from edgelab.edgesite.apiserver.reads import Change, Page
 from edgelab.edgesite.apiserver.strategies import strategy_for
 from edgelab.edgesite.apiserver.tables import table_for
@@ -84,9 +85,9 @@ class Presenter:
                 f"includeObject: Invalid value: \"{include}\": must be 'Metadata', 'Object', 'None', or empty"
             )
             raise ApiError(400, f"Unable to convert to Table as requested: {why}")
-        now = self._clock.now()
+        now, order = self._clock.now(), ORDERS.get((kind.group, kind.name))
         rows = []
-        for obj in objects:
+        for obj in sorted(objects, key=order) if order is not None else objects:
             row = table.row(codec.hub(obj), now)
             if include != "None":
                 row["object"] = obj if include == "Object" else partial(obj, version)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgelab.edgesite.apiserver.printers import cluster, config, core, workloads
+from edgelab.edgesite.apiserver.printers import cluster, config, core, requests, workloads
 from edgelab.edgesite.apiserver.printers.base import Cells
 
 PRINTERS: dict[tuple[str, str], Cells] = {
@@ -10,6 +10,9 @@ PRINTERS: dict[tuple[str, str], Cells] = {
     **workloads.PRINTERS,
     **config.PRINTERS,
     **cluster.PRINTERS,
+    **requests.PRINTERS,
 }
+ORDERS = requests.ORDERS
+"""By what a table's rows are sorted, where that is not namespace and name."""
 
-__all__ = ["PRINTERS", "Cells"]
+__all__ = ["ORDERS", "PRINTERS", "Cells"]
