@@ -319,6 +319,10 @@ class Registry:
         """Make an object readable that somebody else has to convert. Raises ApiError 500."""
         return conversion.prepare_at(self.store, kind, self.key(kind, namespace, name))
 
+    def put(self, kind: Kind, key: Key, obj: Obj, context: Context) -> Awaitable[Entry]:
+        """Store an object as it is, with no more checks: what the server itself changes."""
+        return self._put(kind, key, obj, context)
+
     def _put(self, kind: Kind, key: Key, obj: Obj, context: Context) -> Awaitable[Entry]:
         if conversion.is_converted(kind):
             return conversion.put(self.store, kind, key, obj, lambda o: self._put_stored(key, o, context))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from edgelab.daemon.clock import Clock, rfc3339
-from edgelab.edgesite.apiserver import boundobjects, codec, objectmeta, scale, tokenrequests
+from edgelab.daemon.clock import Clock
+from edgelab.edgesite.apiserver import binding, boundobjects, codec, objectmeta, scale, tokenrequests
 from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.eviction import CREATED, Eviction
 from edgelab.edgesite.apiserver.invalid import invalid
@@ -15,8 +15,7 @@ from edgelab.edgesite.apiserver.reads import Reader
 from edgelab.edgesite.apiserver.registry import Change, Registry
 from edgelab.edgesite.apiserver.subkinds import OTHERS, Subkinds
 from edgelab.kube.interface import PatchType
-from edgelab.objects import metadata as meta
-from edgelab.objects.status import ApiError, conflict, not_found
+from edgelab.objects.status import ApiError, not_found
 
 Obj = dict[str, Any]
 
@@ -137,35 +136,8 @@ class ApiService:
             raise ApiError(500, text, reason="")
         if not node:
             raise ApiError(500, "target.name: Required value", reason="")
-        wanted = (body.get("metadata") or {}).get("uid")
-
-        def assign(old: Obj) -> Obj:
-            spec = old.get("spec") or {}
-            if wanted and wanted != old["metadata"]["uid"]:
-                raise conflict("pods/binding", name, "Precondition failed: UID in precondition differs")
-            if old["metadata"].get("deletionTimestamp"):
-                raise conflict(
-                    "pods/binding", name, f"pod {name} is being deleted, cannot be assigned to a host"
-                )
-            if spec.get("nodeName"):
-                raise conflict(
-                    "pods/binding", name, f'pod {name} is already assigned to node "{spec["nodeName"]}"'
-                )
-            new = {**old, "spec": {**spec, "nodeName": node}, "status": dict(old.get("status") or {})}
-            new["status"]["conditions"] = list(new["status"].get("conditions") or ())
-            now = rfc3339(self._clock.now())
-            condition = {
-                "type": "PodScheduled",
-                "status": "True",
-                "lastProbeTime": None,
-                "lastTransitionTime": now,
-            }
-            if new["metadata"].get("generation"):
-                condition["observedGeneration"] = new["metadata"]["generation"]
-            meta.set_condition(new, condition)
-            return new
-
-        await self.registry.change(
-            target.kind, target.namespace, name, assign, context, subresource="binding"
-        )
+        key = self.registry.key(target.kind, target.namespace, name)
+        pod = self.registry.current(target.kind, target.namespace, name)
+        new = binding.assigned(target.kind, key, pod, body, self._clock.now())
+        await self.registry.put(target.kind, key, new, context)
         return dict(CREATED)
