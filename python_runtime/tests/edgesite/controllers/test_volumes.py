@@ -7,7 +7,7 @@ import pytest
 from tests.edgesite.manifests import pod
 from tests.edgesite.site import Site, site
 
-from edgelab.edgesite.controllers.support.kinds import STORAGE_CLASSES
+from edgelab.edgesite.controllers.support.kinds import STORAGE_CLASSES, VOLUME_ATTRIBUTES_CLASSES
 from edgelab.edgesite.controllers.volumes.binder import cannot_delete
 from edgelab.kube.interface import Obj
 from edgelab.kube.resources import EVENTS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
@@ -126,3 +126,18 @@ async def test_a_lost_volume_is_told_once(cluster: Site) -> None:
 def test_host_paths_are_deleted_only_where_tests_keep_theirs(path: str, refused: bool) -> None:
     found = cannot_delete({"metadata": {"name": "v"}, "spec": {"hostPath": {"path": path}}})
     assert (found is not None) is refused
+
+
+async def test_a_class_of_attributes_stays_as_long_as_something_names_it(cluster: Site) -> None:
+    made = {"metadata": {"name": "fast"}, "driverName": "example.com"}
+    await cluster.api.create(VOLUME_ATTRIBUTES_CLASSES, made)
+    await claim(cluster, volumeAttributesClassName="fast")
+    await cluster.settle()
+    found = cluster.api.one(VOLUME_ATTRIBUTES_CLASSES, "fast")
+    assert found["metadata"]["finalizers"] == ["kubernetes.io/vac-protection"]
+    await cluster.api.delete(VOLUME_ATTRIBUTES_CLASSES, "fast")
+    await cluster.settle()
+    assert cluster.api.all(VOLUME_ATTRIBUTES_CLASSES)
+    await cluster.api.delete(PERSISTENT_VOLUME_CLAIMS, "c", "default")
+    await cluster.settle()
+    assert not cluster.api.all(VOLUME_ATTRIBUTES_CLASSES)

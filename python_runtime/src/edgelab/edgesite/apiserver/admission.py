@@ -1,8 +1,8 @@
 """Admission: what kube-apiserver's default plugins do that an edge site needs.
 
 NamespaceLifecycle, LimitRanger, ServiceAccount, TaintNodesByCondition, PodSecurity, Priority,
-DefaultTolerationSeconds, DefaultStorageClass, RuntimeClass and ResourceQuota; addresses of Services; the
-identity behind a certificate request.
+DefaultTolerationSeconds, DefaultStorageClass, PersistentVolumeClaimResize, RuntimeClass and ResourceQuota;
+addresses of Services; the identity behind a certificate request.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import ipaddress
 from typing import Any
 
 from edgelab.daemon.clock import Clock
-from edgelab.edgesite.apiserver import codec, escalation, limitranger, podadmission, podsecurity
+from edgelab.edgesite.apiserver import claimresize, codec, escalation, limitranger, podadmission, podsecurity
 from edgelab.edgesite.apiserver.access.noderestriction import NodeRestriction
 from edgelab.edgesite.apiserver.addresses import Addresses
 from edgelab.edgesite.apiserver.authorization import Attributes, Authorizer
@@ -28,8 +28,9 @@ Obj = dict[str, Any]
 
 PROTECTED = ("default", "kube-system", "kube-public", "kube-node-lease")
 IN_USE = {
-    "PersistentVolumeClaim": "kubernetes.io/pvc-protection",
-    "PersistentVolume": "kubernetes.io/pv-protection",
+    ("", "PersistentVolumeClaim"): "kubernetes.io/pvc-protection",
+    ("", "PersistentVolume"): "kubernetes.io/pv-protection",
+    ("storage.k8s.io", "VolumeAttributesClass"): "kubernetes.io/vac-protection",
 }
 """What may be in use, and the finalizer by which it stays as long (StorageObjectInUseProtection)."""
 NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
@@ -71,9 +72,10 @@ class DefaultAdmission:
             self._addresses.give(obj, dry_run=context.dry_run)
         elif kind.name == "CertificateSigningRequest":
             self._requests.create(obj, user_info(context.user))
-        if kind.group == "" and kind.name in IN_USE:
+        if (kind.group, kind.name) in IN_USE:
             present = obj["metadata"].get("finalizers") or []
-            obj["metadata"]["finalizers"] = list(dict.fromkeys([*present, IN_USE[kind.name]]))
+            protecting = IN_USE[kind.group, kind.name]
+            obj["metadata"]["finalizers"] = list(dict.fromkeys([*present, protecting]))
 
     def _right_to_create(self, kind: Kind, obj: Obj, context: Context) -> None:
         """A POST was checked already; a PUT or an apply that creates has only been asked for its own verb."""
@@ -109,6 +111,8 @@ class DefaultAdmission:
         resized = kind.name == "Pod" and subresource == "resize"
         if core and ((kind.name == "Pod" and old is None) or resized or kind.name == "PersistentVolumeClaim"):
             limitranger.check(self._store, kind.plural, obj)
+        if core and kind.name == "PersistentVolumeClaim" and old is not None and not subresource:
+            claimresize.check(self._store, obj, old)
         podsecurity.check(self._store, kind, obj, old, context)
         if core and kind.name == "Pod" and old is None:
             podadmission.check_runtime(self._store, obj)

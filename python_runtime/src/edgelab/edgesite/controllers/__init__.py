@@ -34,7 +34,13 @@ from edgelab.edgesite.controllers.support.kinds import BUILT_IN, served
 from edgelab.edgesite.controllers.support.trust import Trust
 from edgelab.edgesite.controllers.token_secrets import TokenSecretController
 from edgelab.edgesite.controllers.ttl_after_finished import TTLAfterFinishedController
-from edgelab.edgesite.controllers.volumes import ProtectionController, VolumeBinder
+from edgelab.edgesite.controllers.volumes import (
+    ClassProtectionController,
+    EphemeralVolumeController,
+    ExpansionController,
+    ProtectionController,
+    VolumeBinder,
+)
 from edgelab.kube.interface import KubeApi, Resource
 from edgelab.kube.resources import CRDS
 
@@ -75,6 +81,9 @@ def build(
         ServiceCIDRController(cluster),
         VolumeBinder(cluster),
         ProtectionController(cluster),
+        ClassProtectionController(cluster),
+        EphemeralVolumeController(cluster),
+        ExpansionController(cluster),
         NamespaceController(cluster, lambda: served(built_in, definitions)),
         GarbageCollector(cluster, built_in),
         ResourceQuotaController(cluster, lambda: served(built_in, definitions)),

@@ -26,6 +26,7 @@ DEFAULT_CLASS = (
     "storageclass.beta.kubernetes.io/is-default-class",
 )
 PROVISIONER = ("volume.beta.kubernetes.io/storage-provisioner", "volume.kubernetes.io/storage-provisioner")
+MIGRATED_TO = "pv.kubernetes.io/migrated-to"
 BUILT_IN_PROVISIONERS = "kubernetes.io/"
 
 
@@ -232,12 +233,18 @@ class VolumeBinder:
         policy = volume["spec"].get("persistentVolumeReclaimPolicy", "Retain")
         if policy == "Recycle":
             await self._writes.fail(volume, "VolumeFailedRecycle", "No recycler plugin found for the volume!")
-        elif policy == "Delete" and matching.PROVISIONED_BY not in matching.notes_of(volume):
+        elif policy == "Delete" and not _has_deleter(volume):
             problem = cannot_delete(volume)
             if problem is None:
                 await self._cluster.delete(PERSISTENT_VOLUMES, volume)
             else:
                 await self._writes.fail(volume, "VolumeFailedDelete", problem)
+
+
+def _has_deleter(volume: Obj) -> bool:
+    """Whether somebody else deletes it: who has provisioned it, or its CSI driver."""
+    notes = matching.notes_of(volume)
+    return any(name in notes for name in (matching.PROVISIONED_BY, MIGRATED_TO)) or "csi" in volume["spec"]
 
 
 def cannot_delete(volume: Obj) -> str | None:
