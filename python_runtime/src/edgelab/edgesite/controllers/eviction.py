@@ -16,7 +16,7 @@ from edgelab.edgesite.scheduler.nodes import taints, tolerations_for
 from edgelab.kube.informer import DELETED, Key
 from edgelab.kube.interface import Obj
 from edgelab.kube.resources import NODES, PODS
-from edgelab.objects.metadata import condition, is_deleting
+from edgelab.objects.metadata import condition, is_deleting, key_of
 
 SILENCE = frozenset({NOT_READY, UNREACHABLE})
 DISRUPTION_SECONDS = 30.0
@@ -32,8 +32,10 @@ class TaintEvictionController:
         self._cluster = cluster
         self._pods = cluster.view(PODS)
         self._nodes = cluster.view(NODES)
-        self._since: dict[str, float] = {}
-        """Since when a pod, by uid, has been tolerating; monotonic, because wall clocks jump."""
+        self._gone: dict[Key, Obj] = {}
+        """Pods that have gone although they had time."""
+        self._due: dict[str, float] = {}
+        """When a pod, by uid, is to go; monotonic, because wall clocks jump. It stays as it was first set."""
         self._events = Recorder(cluster.api, cluster.clock, self.name)
         needs = [self._pods, self._nodes]
         self._queue = WorkQueue(self.name, self._reconcile, cluster.clock, needs)
@@ -46,7 +48,9 @@ class TaintEvictionController:
 
     def _on_pod(self, event_type: str, old: Obj | None, new: Obj) -> None:
         if event_type == DELETED:
-            self._since.pop(new["metadata"]["uid"], None)
+            if new["metadata"]["uid"] in self._due:
+                self._gone[key_of(new)] = new
+                self._queue.add_object(new)
             return
         if not new["spec"].get("nodeName"):
             return
@@ -63,24 +67,40 @@ class TaintEvictionController:
     async def _reconcile(self, key: Key) -> float | None:
         pod = self._pods.get(key[1], key[0])
         node = self._nodes.get(pod["spec"].get("nodeName") or "") if pod else None
+        if (gone := self._gone.pop(key, None)) is not None:
+            await self._cancel(gone)
         if pod is None or node is None or is_deleting(pod):
             return None
         present = taints(node, ("NoExecute",))
         uid, limit = pod["metadata"]["uid"], stay(pod, present)
+        if not limit:
+            await self._cancel(pod)
         if limit is None:
-            self._since.pop(uid, None)
             return None
         now = self._cluster.clock.monotonic()
-        left = limit - (now - self._since.setdefault(uid, now))
-        if left > 0:
-            return left
+        if limit:
+            left = self._due.setdefault(uid, now + limit) - now
+            if left > 0:
+                return left
         if all(taint["key"] in SILENCE for taint in present) and not self._somebody_is_ready():
             return DISRUPTION_SECONDS
-        text = f"Marking for deletion Pod {key[0]}/{key[1]}"
+        await self._evict(pod)
+        return None
+
+    async def _evict(self, pod: Obj) -> None:
+        metadata = pod["metadata"]
+        text = f"Marking for deletion Pod {metadata['namespace']}/{metadata['name']}"
         await self._events.normal(pod, "TaintManagerEviction", text)
         await self._announce(pod)
         await self._cluster.delete(PODS, pod)
-        return None
+        self._due.pop(metadata["uid"], None)
+
+    async def _cancel(self, pod: Obj) -> None:
+        """Say that a pod need not go, if it was to."""
+        metadata = pod["metadata"]
+        if self._due.pop(metadata["uid"], None) is not None:
+            text = f"Cancelling deletion of Pod {metadata['namespace']}/{metadata['name']}"
+            await self._events.normal(pod, "TaintManagerEviction", text)
 
     def _somebody_is_ready(self) -> bool:
         return any((condition(node, "Ready") or {}).get("status") == "True" for node in self._nodes.all())
