@@ -19,10 +19,10 @@ from edgelab.edgesite.controllers.support.owners import watch_owned
 from edgelab.edgesite.controllers.support.pods import available_in, is_finished, is_ready
 from edgelab.edgesite.controllers.support.recorder import Recorder
 from edgelab.edgesite.controllers.support.workqueue import WorkQueue
-from edgelab.kube.informer import MODIFIED, Key
+from edgelab.kube.informer import DELETED, MODIFIED, Key
 from edgelab.kube.interface import Obj
 from edgelab.kube.resources import DAEMON_SETS, NODES, PODS
-from edgelab.objects.metadata import is_deleting, labels
+from edgelab.objects.metadata import controller_of, is_deleting, labels
 from edgelab.objects.status import ApiError
 
 BURST = 250
@@ -55,8 +55,20 @@ class DaemonSetController:
         """Heartbeats change nothing that decides where pods belong."""
         if old is not None and _placing(old) == _placing(new) and event_type == MODIFIED:
             return
+        name = new["metadata"]["name"]
+        present = {owner["uid"] for pod in self._pods.on_node(name) if (owner := controller_of(pod))}
         for daemon_set in self._sets.all():
-            self._queue.add_object(daemon_set)
+            if event_type == DELETED or self._concerns(daemon_set, new, present):
+                self._queue.add_object(daemon_set)
+
+    @staticmethod
+    def _concerns(daemon_set: Obj, node: Obj, present: set[str]) -> bool:
+        """Whether a pod is missing on the node, or one there is out of place (`syncNodeUpdate`)."""
+        judge = Judge(daemon_set)
+        if daemon_set["metadata"]["uid"] not in present:
+            return judge.should_run(node)
+        misplaced = (daemon_set.get("status") or {}).get("numberMisscheduled", 0)
+        return misplaced > 0 or not judge.may_stay(node)
 
     async def _reconcile(self, key: Key) -> float | None:
         daemon_set = self._sets.get(key[1], key[0])
@@ -230,4 +242,4 @@ class DaemonSetController:
 
 def _placing(node: Obj) -> tuple[object, ...]:
     spec = node.get("spec") or {}
-    return labels(node), spec.get("taints"), spec.get("unschedulable"), is_deleting(node)
+    return labels(node), spec.get("taints")
