@@ -107,6 +107,18 @@ async def test_bodies_are_written_as_the_policy_says_but_never_those_of_secrets(
     assert not [key for key in by if key[1] == "endpoints"]
 
 
+async def test_the_line_of_a_new_object_names_it(tmp_path: Path) -> None:
+    file = tmp_path / "audit.log"
+    async with running(tmp_path, audit=AuditSettings(file)) as client:
+        await client.call("POST", f"{SPACE}/configmaps", {"metadata": {"name": "fresh"}})
+        await client.call("POST", f"{SPACE}/configmaps", {"metadata": {"generateName": "some-"}})
+        await client.call("POST", f"{SPACE}/configmaps", "{")
+        found = [line for line in await lines(file) if line["user"]["username"] == "system:admin"]
+    names = [line["objectRef"].get("name") for line in found if line["verb"] == "create"]
+    assert names == ["fresh", None, None]
+    assert all("requestObject" not in line for line in found)
+
+
 async def test_watches_and_wrong_credentials_have_their_stages(tmp_path: Path) -> None:
     file = tmp_path / "audit.log"
     async with running(tmp_path, audit=AuditSettings(file)) as client:

@@ -73,9 +73,10 @@ class Auditor:
             return
         body = response.body if isinstance(response, web.Response) else b""
         data = body if isinstance(body, bytes) else b""
-        if record.decision.level != METADATA:
+        if record.decision.level != METADATA or record.creates:
             was_read = request.body_exists and request.content.at_eof()
             sent = await request.read() if was_read else b""
+            record.created(sent)
             record.bodies(sent, data if record.decision.level == RESPONSE else b"")
         self._write(record, COMPLETE, status_of(response.status, data))
 

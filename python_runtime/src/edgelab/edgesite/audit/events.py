@@ -21,6 +21,14 @@ MAX_AGENT = 1024
 STATUS_FIELDS = ("status", "message", "reason", "details", "code")
 
 
+class _Metadata(msgspec.Struct):
+    name: str = ""
+
+
+class _Named(msgspec.Struct):
+    metadata: _Metadata = msgspec.field(default_factory=_Metadata)
+
+
 class Record:
     """What is known of a request; `event` is its line at one stage. `code` is that of an answer under way."""
 
@@ -57,6 +65,20 @@ class Record:
         """What authorization said."""
         self._annotations["authorization.k8s.io/decision"] = "allow" if allowed else "forbid"
         self._annotations["authorization.k8s.io/reason"] = reason
+
+    @property
+    def creates(self) -> bool:
+        """Whether the name of its object is in its body and nowhere else."""
+        return bool(self._reference) and self._facts["verb"] == "create" and not self._reference["name"]
+
+    def created(self, request: bytes) -> None:
+        """Take the name of a new object from the body, as kube-apiserver does."""
+        if not self.creates:
+            return
+        try:
+            self._reference["name"] = msgspec.json.decode(request, type=_Named).metadata.name
+        except msgspec.MsgspecError:
+            return  # no JSON, or none that could be created
 
     def bodies(self, request: bytes, response: bytes) -> None:
         """Keep as much of the bodies as the level wants: JSON objects only."""
