@@ -28,18 +28,22 @@ def inventory() -> dict[str, object]:
     except FileNotFoundError:
         state = {"hosts": dict.fromkeys(DEFAULT_HOSTS)}
     names = list(state["hosts"])
-    workers = [name for name in names if name.startswith("worker")]
+    # Workers of kubeadm, and boxes that follow EdgeSite; a scenario has them, the lab does not.
+    more = {
+        group: [name for name in names if name.startswith(prefix)]
+        for group, prefix in (("workers", "worker"), ("standby", "standby"))
+    }
+    groups = {group: members for group, members in more.items() if members}
     return {
         "all": {
-            "children": ["cloud", "edge", *(["workers"] if workers else [])],
+            "children": ["cloud", "edge", *groups],
             # Here and not in group_vars: what is relative to the checkout is known here for every host,
             # localhost included, and from whichever folder the playbook runs.
             "vars": {"edgelab_state_dir": str(STATE), "edgelab_cache_dir": str(CHECKOUT / ".cache")},
         },
         "cloud": {"hosts": [name for name in names if name.startswith(("cloud", BOX))]},
         "edge": {"hosts": [name for name in names if name.startswith(("edge", BOX))]},
-        # Workers of kubeadm; a scenario has them, the lab does not.
-        **({"workers": {"hosts": workers}} if workers else {}),
+        **{group: {"hosts": members} for group, members in groups.items()},
         "_meta": {
             "hostvars": {
                 name: host_variables(state, entry) for name, entry in state["hosts"].items() if entry
