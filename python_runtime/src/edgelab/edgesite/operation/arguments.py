@@ -84,7 +84,14 @@ def operation(commands: argparse._SubParsersAction[Any]) -> None:
     migrate = commands.add_parser("migrate", help="say what an edgeSite.yaml of old KubeEdge has become")
     migrate.add_argument("file", type=Path, metavar="FILE")
     migrate.add_argument("--output", choices=("text", "json"), default="text", help="form of the answer")
-    _command(commands, "promote", "make a follower's copy a site of its own; then run edgesite server")
+    promote = _command(
+        commands, "promote", "make a follower's copy a site of its own; then run edgesite server"
+    )
+    promote.add_argument(
+        "--now",
+        action="store_true",
+        help="stop edgesite-follow.service before and start edgesite.service then, and at every boot",
+    )
     _command(commands, "demote", "put the site of this box aside, so that it can follow another one")
     encryption = _command(commands, "encryption", "see or renew how Secrets are encrypted on the disk")
     encryption.add_argument(

@@ -88,6 +88,13 @@ def _migrate(given: argparse.Namespace) -> Answer:
 
 
 def _promote(given: argparse.Namespace) -> Answer:
+    if given.now:
+        from edgelab.edgesite.operation import takeover  # noqa: PLC0415 - needs systemd
+
+        done = takeover.take_over(given.data_dir)
+        goes_on = f"; versions go on at {done.revision}" if done.revision is not None else " as before"
+        facts = {"changed": done.changed, "revision": done.revision, "followed": done.followed}
+        return facts, f"{given.data_dir} is a site and served{goes_on}"
     revision = restoring.promote(given.data_dir)
     text = f"{given.data_dir} is a site now; versions go on at {revision}"
     return {"changed": True, "revision": revision}, text
