@@ -18,6 +18,7 @@ Obj = dict[str, Any]
 
 encode = msgspec.json.encode
 SCHEME = "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"
+EXTENSIONS_SCHEME = "k8s.io/apiextensions-apiserver/pkg/apiserver/apiserver.go:55"
 # versions that are no longer served, but still known to kube-apiserver
 OLD_VERSIONS = {
     "apps": ("v1beta1", "v1beta2"),
@@ -79,7 +80,8 @@ def _wrong_type(kind: Kind, found: str, version: str, kinds: Kinds) -> WrongType
     if kind.custom is not None:
         return WrongType(other_version(kind, version))
     if kinds.catalogue.kind(group, number, found) is None and number not in OLD_VERSIONS.get(group, ()):
-        text = f'no kind "{found}" is registered for version "{version}" in scheme "{SCHEME}"'
+        scheme = EXTENSIONS_SCHEME if kind.group == "apiextensions.k8s.io" else SCHEME
+        text = f'no kind "{found}" is registered for version "{version}" in scheme "{scheme}"'
         return WrongType(text, start + text)
     if same_kind:
         return WrongType(other_version(kind, version))

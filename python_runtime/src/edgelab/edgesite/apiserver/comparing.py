@@ -57,6 +57,14 @@ EMBEDDED = frozenset(
 )
 
 
+# what is written though it is not required, and is there in a new, empty object
+WRITTEN: dict[str, Obj] = {
+    "io.k8s.api.rbac.v1.ClusterRole": {"rules": None},
+    "io.k8s.api.rbac.v1.Role": {"rules": None},
+    "io.k8s.api.scheduling.v1.PriorityClass": {"value": 0},
+}
+
+
 def owned(obj: Obj) -> Obj:
     """An object without what nobody owns."""
     metadata = obj.get("metadata") or {}
@@ -71,7 +79,7 @@ def skeleton(node: Node) -> Obj:
 
     Made once for a type; do not change it.
     """
-    result: Obj = {}
+    result: Obj = dict(WRITTEN.get(node.name, {}))
     for name in node.field_names:
         field = node.field(name)
         if name in EMBEDDED and field is not None and field.type == "object" and field.values is None:

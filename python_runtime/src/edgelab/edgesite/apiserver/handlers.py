@@ -92,7 +92,7 @@ class ResourceHandler:
             pods = kinds.find("", "v1", "pods")
             assert pods is not None
             answer = await self._service.bind(
-                Target(pods, path.namespace, body["metadata"]["name"]), body, context
+                Target(pods, path.namespace, body["metadata"].get("name") or ""), body, context
             )
         else:
             answer = self._reviews.answer(kind.name, path.namespace, body, context.user)

@@ -84,6 +84,7 @@ class ApiServer:
             access_log=None,
             handler_cancellation=True,
             shutdown_timeout=GRACE_SECONDS,
+            auto_decompress=False,  # kube-apiserver takes bodies as they are
             keepalive_timeout=KEEPALIVE_SECONDS,
         )
         await runner.setup()

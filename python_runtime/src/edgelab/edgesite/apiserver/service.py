@@ -136,6 +136,8 @@ class ApiService:
             raise ApiError(500, text, reason="")
         if not node:
             raise ApiError(500, "target.name: Required value", reason="")
+        if not name:
+            raise ApiError(400, "Name parameter required.")
         key = self.registry.key(target.kind, target.namespace, name)
         pod = self.registry.current(target.kind, target.namespace, name)
         new = binding.assigned(target.kind, key, pod, body, self._clock.now())

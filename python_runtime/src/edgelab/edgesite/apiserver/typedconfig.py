@@ -7,6 +7,7 @@ from typing import Any
 
 from edgelab.edgesite.apiserver.comparing import NOT_OWNED
 from edgelab.edgesite.apiserver.conform import INT_OR_STRING, QUANTITY
+from edgelab.edgesite.apiserver.custom import golang
 from edgelab.edgesite.apiserver.fieldsets import element, is_keyed, show
 from edgelab.edgesite.apiserver.schema import Node
 
@@ -66,12 +67,25 @@ def _list(value: Any, node: Node, metadata: Node, path: str) -> Iterator[str]:
 
 
 def _plain(value: Any) -> str:
+    """Go's `%v`."""
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{_plain(value[key])}" for key in sorted(value)) + "]"
     if isinstance(value, list):
         return "[" + " ".join(map(_plain, value)) + "]"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    if value is None:
+        return "<nil>"
+    return value if isinstance(value, str) else golang.number(value)
 
 
 def _quoted(value: Any) -> str:
-    return f'"{value}"' if isinstance(value, str) else _plain(value)
+    """Go's `%#v`."""
+    if isinstance(value, dict):
+        pairs = ", ".join(f"{golang.quote(key)}:{_quoted(value[key])}" for key in sorted(value))
+        return f"map[string]interface {{}}{{{pairs}}}"
+    if isinstance(value, list):
+        return f"[]interface {{}}{{{', '.join(map(_quoted, value))}}}"
+    if value is None:
+        return "interface {}(nil)"
+    return golang.quote(value) if isinstance(value, str) else _plain(value)

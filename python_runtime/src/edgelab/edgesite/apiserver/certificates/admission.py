@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgelab.daemon.clock import Clock, rfc3339
+from edgelab.edgesite.apiserver import objectmeta
 from edgelab.edgesite.apiserver.authorization import Attributes, Authorizer, refused
 from edgelab.edgesite.apiserver.context import User
 from edgelab.edgesite.apiserver.invalid import Cause, invalid
@@ -35,7 +36,7 @@ class CertificateRequests:
         spec = {key: value for key, value in (obj.get("spec") or {}).items() if key not in REQUESTER}
         obj["spec"] = {**spec, **requester}
         obj["status"] = {}
-        _check(obj, validation.problems(obj))
+        _check(obj, [*objectmeta.of_kind(obj, GROUP, KIND), *validation.problems(obj)])
         if spec.get("signerName") == CLIENT:
             groups = requests.parse(spec["request"]).organizations
             if MASTERS in groups:

@@ -27,13 +27,20 @@ FACTS += ("kubeletVersion", "kubeProxyVersion", "operatingSystem", "architecture
 
 
 def namespace_default(obj: Obj) -> None:
-    """The label that selectors rely on."""
-    if name := obj["metadata"].get("name"):
-        obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = name
+    """The label that selectors rely on; under a generated name it comes later, and is nobody's."""
+    metadata = obj["metadata"]
+    if metadata.get("name") and not metadata.get("generateName"):
+        _label(metadata)
+
+
+def _label(metadata: Obj) -> None:
+    metadata.setdefault("labels", {})["kubernetes.io/metadata.name"] = metadata["name"]
 
 
 def namespace_on_create(obj: Obj) -> None:
     """A namespace is Active and held by its finalizer."""
+    if obj["metadata"].get("name"):
+        _label(obj["metadata"])
     finalizers = (obj.get("spec") or {}).get("finalizers") or []
     obj["spec"] = {"finalizers": finalizers + ["kubernetes"] * ("kubernetes" not in finalizers)}
     obj["status"] = {"phase": "Active"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
@@ -24,8 +25,14 @@ EXISTS_ONLY = ("BestEffort", "NotBestEffort", "Terminating", "NotTerminating", "
 
 
 def range_default(obj: Obj) -> None:
-    """Limits of containers follow from what is the most (`SetDefaults_LimitRangeItem`)."""
-    for item in (obj.get("spec") or {}).get("limits") or ():
+    """Limits of containers follow from what is the most (`SetDefaults_LimitRangeItem`); one without a name
+    gets one (`limitrange/strategy.go`).
+    """
+    metadata = obj["metadata"]
+    metadata["name"] = metadata.get("name") or str(uuid.uuid4())
+    spec = obj.setdefault("spec", {})
+    spec["limits"] = spec.get("limits") or None
+    for item in spec["limits"] or ():
         if item.get("type") != "Container":
             continue
         limits, requests = item.setdefault("default", {}), item.setdefault("defaultRequest", {})
@@ -224,6 +231,11 @@ def quota_changed(new: Obj, old: Obj) -> list[Cause]:
     return causes
 
 
+def quota_default(obj: Obj) -> None:
+    """`spec` is always written."""
+    obj.setdefault("spec", {})
+
+
 def quota_status(new: Obj, old: Obj) -> list[Cause]:
     """What is said to be used."""
     status, causes = new.get("status") or {}, objectmeta.changed(new, old)
@@ -240,6 +252,7 @@ LIMIT_RANGE = Strategy(
     has_generation=False,
 )
 QUOTA = Strategy(
+    default=quota_default,
     validate=quota,
     validate_update=quota_changed,
     parts={"status": Part(validate=quota_status)},

@@ -135,7 +135,9 @@ def _inline(found: Obj, path: str) -> list[Cause]:
 def _capacity(capacity: Obj, path: str) -> list[Cause]:
     causes = [] if capacity else [required(path)]
     if list(capacity) != ["storage"]:
-        causes.append(unsupported(path, capacity or None if capacity else {}, ["storage"]))
+        wrong = unsupported(path, capacity, ["storage"])
+        shown = wrong.message if capacity else wrong.message.replace("{}", "null", 1)
+        causes.append(Cause(path, wrong.reason, shown))
     for name, value in capacity.items():
         field, number = f"{path}[{name}]", quantity.parse(value)
         if number < 0:

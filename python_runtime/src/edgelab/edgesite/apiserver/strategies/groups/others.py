@@ -53,6 +53,11 @@ def budget_status(new: Obj, old: Obj) -> list[Cause]:
     return causes
 
 
+def budget_default(obj: Obj) -> None:
+    """`spec` is always written."""
+    obj.setdefault("spec", {})
+
+
 def budget_on_create(obj: Obj) -> None:
     """Nothing is counted yet."""
     fields = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
@@ -134,9 +139,10 @@ def runtime_changed(new: Obj, old: Obj) -> list[Cause]:
 
 
 def lease_default(obj: Obj) -> None:
-    """Coordinated leader election is off."""
+    """`spec` is always written. Coordinated leader election is off."""
+    spec = obj.setdefault("spec", {})
     for field in ("strategy", "preferredHolder"):
-        (obj.get("spec") or {}).pop(field, None)
+        spec.pop(field, None)
 
 
 def lease(obj: Obj) -> list[Cause]:
@@ -278,6 +284,7 @@ def slice_changed(new: Obj, old: Obj) -> list[Cause]:
 
 
 BUDGET = Strategy(
+    default=budget_default,
     on_create=budget_on_create,
     validate=budget,
     validate_update=lambda new, old: budget(new),

@@ -137,6 +137,12 @@ def attachment_changed(new: Obj, old: Obj) -> list[Cause]:
     return causes + checks.unchanged(new.get("spec"), old.get("spec"), "spec", "storage.VolumeAttachmentSpec")
 
 
+def csi_node_default(obj: Obj) -> None:
+    """`drivers` is always written; without any it is null."""
+    spec = obj.setdefault("spec", {})
+    spec["drivers"] = spec.get("drivers") or None
+
+
 def csi_node(obj: Obj) -> list[Cause]:
     """ValidateCSINode."""
     causes: list[Cause] = []
@@ -285,7 +291,11 @@ ATTACHMENT = Strategy(
     returns_deleted=True,
 )
 CSI_NODE = Strategy(
-    validate=csi_node, validate_update=csi_node_changed, has_generation=False, returns_deleted=True
+    default=csi_node_default,
+    validate=csi_node,
+    validate_update=csi_node_changed,
+    has_generation=False,
+    returns_deleted=True,
 )
 CSI_DRIVER = Strategy(
     on_create=csi_driver_default_of_gate, on_update=csi_driver_on_update,
