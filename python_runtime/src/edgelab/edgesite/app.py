@@ -31,6 +31,7 @@ from edgelab.edgesite.apiserver.handlers import ResourceHandler
 from edgelab.edgesite.apiserver.kinds import Kinds
 from edgelab.edgesite.apiserver.local import LocalApi
 from edgelab.edgesite.apiserver.openapi import OpenApi
+from edgelab.edgesite.apiserver.policystatus import PolicyStatus
 from edgelab.edgesite.apiserver.presenting import Presenter
 from edgelab.edgesite.apiserver.reads import Reader
 from edgelab.edgesite.apiserver.registry import Registry
@@ -75,7 +76,7 @@ class Site:
         catalogue = Catalogue()
         kinds = Kinds(catalogue, builtin.kinds(catalogue))
         authorizer = Authorizer(self.store)
-        admission = DefaultAdmission(self.store, settings.service_network, authorizer, clock)
+        admission = DefaultAdmission(self.store, kinds, settings.service_network, authorizer, clock)
         self.registry = Registry(self.store, kinds, admission, clock)
         self._addresses = ServiceAddresses(self.registry)
         self.registry.companions["services"] = self._addresses.follow
@@ -111,6 +112,7 @@ class Site:
             auditor=self._auditor,
         )
         self._custom = CustomResources(self.registry, clock)
+        self._policies = PolicyStatus(service)
         self._clock = clock
         self.port = settings.port
 
@@ -126,6 +128,7 @@ class Site:
             ApiServices(self.registry),
             self._addresses,
             FlowControl(self.registry, self._clock),
+            self._policies,
             GarbageCollection(self._clock),
             *controllers.build(
                 self.api, self._clock, self.keys.ca_pem.decode(), cluster=cluster, trust=self._trust

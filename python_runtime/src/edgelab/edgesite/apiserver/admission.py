@@ -1,31 +1,39 @@
 """Admission: what kube-apiserver's default plugins do that an edge site needs.
 
 NamespaceLifecycle, LimitRanger, ServiceAccount, TaintNodesByCondition, PodSecurity, Priority,
-DefaultTolerationSeconds, DefaultStorageClass, PersistentVolumeClaimResize, RuntimeClass and ResourceQuota;
+DefaultTolerationSeconds, DefaultStorageClass, PersistentVolumeClaimResize, RuntimeClass,
+ValidatingAdmissionPolicy and ResourceQuota;
 addresses of Services; the identity behind a certificate request.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgelab.daemon.clock import Clock
 from edgelab.edgesite.apiserver import claimresize, codec, escalation, limitranger, podadmission, podsecurity
 from edgelab.edgesite.apiserver.access.noderestriction import NodeRestriction
 from edgelab.edgesite.apiserver.addresses import Addresses
+from edgelab.edgesite.apiserver.admissionrequests import change, connection, creation, scaling
 from edgelab.edgesite.apiserver.authorization import Attributes, Authorizer
 from edgelab.edgesite.apiserver.certificates.admission import CertificateRequests
 from edgelab.edgesite.apiserver.context import Context, Target
-from edgelab.edgesite.apiserver.kinds import Kind
+from edgelab.edgesite.apiserver.kinds import Kind, Kinds
+from edgelab.edgesite.apiserver.parameters import Parameters
 from edgelab.edgesite.apiserver.podaccess import check_mirror, give_access, is_mirror, missing
 from edgelab.edgesite.apiserver.quotas import Quotas
 from edgelab.edgesite.apiserver.reviews import user_info
 from edgelab.edgesite.store import Key, Store
 from edgelab.objects.status import ApiError, not_found
 
+if TYPE_CHECKING:
+    from edgelab.edgesite.apiserver.policies.dispatching import Policies
+
 Obj = dict[str, Any]
 
+REGISTRATION = "admissionregistration.k8s.io"
+PARAMETERISED = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 PROTECTED = ("default", "kube-system", "kube-public", "kube-node-lease")
 IN_USE = {
     ("", "PersistentVolumeClaim"): "kubernetes.io/pvc-protection",
@@ -36,6 +44,9 @@ IN_USE = {
 NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 CLASSES = "storage.k8s.io/storageclasses"
+BINDINGS = f"{REGISTRATION}/validatingadmissionpolicybindings"
+LIMITED = ("", "resize", "ephemeralcontainers")
+"""Subresources that quotas and Pod Security look at."""
 OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
 
 
@@ -43,11 +54,19 @@ class DefaultAdmission:
     """Decides on the newest state of the store."""
 
     def __init__(
-        self, store: Store, service_network: ipaddress.IPv4Network, authorizer: Authorizer, clock: Clock
+        self,
+        store: Store,
+        kinds: Kinds,
+        service_network: ipaddress.IPv4Network,
+        authorizer: Authorizer,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._quotas = Quotas(store, clock)
-        self._authorizer = authorizer
+        self._kinds = kinds
+        self._parameters = Parameters(store, kinds, authorizer)
+        self._policies: Policies | None = None
+        self.authorizer = authorizer
         self._addresses = Addresses(store, service_network)
         self._nodes = NodeRestriction(store, authorizer)
         self._requests = CertificateRequests(authorizer, clock)
@@ -60,7 +79,7 @@ class DefaultAdmission:
         if kind.group == "" and kind.name == "Pod" and is_mirror(obj):
             check_mirror(obj)
         self._nodes.create(kind, obj, context.user)
-        escalation.check(self._authorizer, kind, obj, None, context.user)
+        escalation.check(self.authorizer, kind, obj, None, context.user)
         if kind.group == "" and kind.name == "Pod":
             limitranger.complete(self._store, obj)
             self._pod(obj)
@@ -80,14 +99,14 @@ class DefaultAdmission:
     def _right_to_create(self, kind: Kind, obj: Obj, context: Context) -> None:
         """A POST was checked already; a PUT or an apply that creates has only been asked for its own verb."""
         name, namespace = obj["metadata"].get("name") or "", obj["metadata"].get("namespace") or ""
-        self._authorizer.check(
+        self.authorizer.check(
             context.user, Attributes("create", kind.group, kind.plural, "", namespace, name)
         )
 
     def update(self, kind: Kind, new: Obj, old: Obj, context: Context, subresource: str = "") -> None:
         """Services may need addresses that they had not; roles and bindings may not exceed their author."""
         self._nodes.update(kind, new, old, subresource, context.user)
-        escalation.check(self._authorizer, kind, new, old, context.user)
+        escalation.check(self.authorizer, kind, new, old, context.user)
         if kind.name == "CertificateSigningRequest":
             self._requests.update(new, old, subresource, context.user)
         if kind.group == "" and kind.name == "Service" and not new["metadata"].get("deletionTimestamp"):
@@ -99,13 +118,43 @@ class DefaultAdmission:
         self, kind: Kind, obj: Obj, old: Obj | None, context: Context, subresource: str = ""
     ) -> None:
         """What a valid object may still not be."""
+        self._check(kind, obj, old, context, subresource)
+        if self._is_bound() and subresource != "binding":
+            self._by_policies(kind, obj, old, context, subresource)
+        if kind.resource.namespaced and subresource in LIMITED and (old is None or not _is_deleting(old)):
+            self._quotas.check(kind, obj, old, subresource=subresource, dry_run=context.dry_run)
+
+    def _by_policies(self, kind: Kind, obj: Obj, old: Obj | None, context: Context, subresource: str) -> None:
+        policies = self._with_policies()
+        if old is None:
+            policies.validate(creation(kind, obj, context), obj)
+        elif context.part == "scale":
+            policies.validate(*scaling(kind, obj, old, context, policies.subkinds))
+        else:
+            policies.validate(change(kind, "UPDATE", old, context, subresource), obj)
+
+    def _is_bound(self) -> bool:
+        """Whether any policy is in force."""
+        return next(self._store.heads(BINDINGS), None) is not None
+
+    def _with_policies(self) -> Policies:
+        if self._policies is None:
+            from edgelab.edgesite.apiserver.policies.dispatching import Policies  # noqa: PLC0415 - rare
+
+            self._policies = Policies(self._store, self._kinds, self.authorizer)
+        return self._policies
+
+    def _check(self, kind: Kind, obj: Obj, old: Obj | None, context: Context, subresource: str) -> None:
+        """The plugins that come before policies."""
         if kind.name == "PriorityClass" and kind.group == "scheduling.k8s.io":
             podadmission.one_default(self._store, obj, old)
         if kind.name == "Namespace" and kind.group == "" and not subresource:
             podsecurity.check_namespace(obj, old)
-        if not kind.resource.namespaced or subresource not in ("", "resize", "ephemeralcontainers"):
+        if kind.name in PARAMETERISED and kind.group == REGISTRATION and not subresource:
+            self._parameters.check(obj, old, context.user)
+        if not kind.resource.namespaced or subresource not in LIMITED:
             return
-        if old is not None and old["metadata"].get("deletionTimestamp"):
+        if old is not None and _is_deleting(old):
             return
         core = kind.group == ""
         resized = kind.name == "Pod" and subresource == "resize"
@@ -116,7 +165,6 @@ class DefaultAdmission:
         podsecurity.check(self._store, kind, obj, old, context)
         if core and kind.name == "Pod" and old is None:
             podadmission.check_runtime(self._store, obj)
-        self._quotas.check(kind, obj, old, subresource=subresource, dry_run=context.dry_run)
 
     def _storage_class(self, claim: Obj) -> None:
         """The newest class that is marked as the default one."""
@@ -139,6 +187,8 @@ class DefaultAdmission:
             raise ApiError(
                 403, f'namespaces "{name}" is forbidden: this namespace may not be deleted', details=details
             )
+        if self._is_bound():
+            self._with_policies().validate(change(kind, "DELETE", obj, context), None)
 
     def connect(self, target: Target, body: Obj, context: Context) -> None:
         """What nodes ask of pods and accounts."""
@@ -147,6 +197,9 @@ class DefaultAdmission:
             self._nodes.token(target.kind, target.namespace, target.name, spec, context.user)
         elif target.subresource == "eviction":
             self._nodes.evict(target.kind, target.namespace, target.name, context.user)
+        if self._is_bound() and target.subresource:
+            policies = self._with_policies()
+            policies.validate(connection(target, context, policies.subkinds), body)
 
     def _namespace(self, kind: Kind, obj: Obj) -> None:
         name = obj["metadata"]["namespace"]
@@ -170,6 +223,10 @@ class DefaultAdmission:
             give_access(pod, codec.decode(entry.data))
         elif account != "default":
             raise missing(pod, account)
+
+
+def _is_deleting(obj: Obj) -> bool:
+    return bool(obj["metadata"].get("deletionTimestamp"))
 
 
 def _taint(node: Obj) -> None:

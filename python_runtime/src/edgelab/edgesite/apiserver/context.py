@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from edgelab.edgesite.apiserver.kinds import Kind
 
@@ -35,7 +35,9 @@ class Context:
     """Options of a write. `field_validation` is Ignore, Warn or Strict; `warnings` goes into the answer;
     `repeated` says which keys of the body were repeated, `part` under which subresource the writer is
     recorded as a manager of fields. `yaml` is set for answers in YAML,
-    `formed` for Tables and metadata only.
+    `formed` for Tables and metadata only. `nameless` says that the request names no object (a generated
+    name, a whole collection), `options` are those of the request that were given, `annotations` go into
+    the audit log.
     """
 
     user: User = ADMIN
@@ -48,3 +50,11 @@ class Context:
     part: str = ""
     yaml: bool = False
     formed: bool = False
+    nameless: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+
+    def warn(self, text: str) -> None:
+        """Warn once."""
+        if text not in self.warnings:
+            self.warnings.append(text)

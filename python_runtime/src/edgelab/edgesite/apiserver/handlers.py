@@ -199,7 +199,7 @@ class ResourceHandler:
         writing.read(request, context)
         options = await self._delete_options(request, context)
         page = await self._service.reader.page(kind, path.namespace, where, listed)
-        registry = self._service.registry
+        registry, context.nameless = self._service.registry, True
         deletions = [
             registry.delete(kind, entry.key.namespace, entry.key.name, options, context)
             for entry in page.entries
@@ -227,6 +227,7 @@ class ResourceHandler:
             options = deletion_options(self._service.registry.kinds.catalogue, body)
         writing.check_deletion(options)
         context.dry_run = bool(options.get("dryRun"))
+        context.options = {key: value for key, value in options.items() if key not in ("kind", "apiVersion")}
         return options
 
     async def _list(self, request: web.Request, kind: Kind, namespace: str, wanted: Wanted) -> web.Response:

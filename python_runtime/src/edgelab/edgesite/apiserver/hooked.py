@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgelab.edgesite.apiserver import codec
+from edgelab.edgesite.apiserver import admissionrequests, codec
 from edgelab.edgesite.apiserver.context import Context
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.updates import Edit
-from edgelab.edgesite.apiserver.webhooks import Operation, Webhooks
+from edgelab.edgesite.apiserver.webhooks import Webhooks
 from edgelab.edgesite.store import Entry, Key
 from edgelab.objects.status import ApiError, conflict
 
@@ -26,12 +26,12 @@ class HookedWrites:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._webhooks = Webhooks(registry.store, registry.kinds)
+        self._webhooks = Webhooks(registry.store, registry.kinds, registry.admission.authorizer)
 
     async def create(self, kind: Kind, obj: Obj, context: Context) -> Entry:
         """Put a prepared object in place."""
         registry, metadata = self._registry, obj["metadata"]
-        operation = Operation(kind, metadata.get("namespace") or "", "", "CREATE", context)
+        operation = admissionrequests.creation(kind, obj, context)
         new = await self._webhooks.mutate(operation, obj)
         if new is not None and new is not obj:
             obj = codec.conform(kind, _guarded(new, metadata), registry.kinds, context)
@@ -46,7 +46,7 @@ class HookedWrites:
         for _ in range(ATTEMPTS):
             new, old = registry.prepare_change(kind, key, edit, context)
             version = old["metadata"].get("resourceVersion")
-            operation = Operation(kind, namespace, name, "UPDATE", context, old, edit.subresource)
+            operation = admissionrequests.change(kind, "UPDATE", old, context, edit.subresource)
             mutated = await self._webhooks.mutate(operation, new)
             if mutated is not None and mutated is not new:
                 new = codec.conform(kind, _guarded(mutated, new["metadata"]), registry.kinds, context)
@@ -61,7 +61,7 @@ class HookedWrites:
     async def before_delete(self, kind: Kind, namespace: str, name: str, context: Context) -> None:
         """Ask whether an object may be deleted. Raises ApiError."""
         old = self._registry.current(kind, namespace, name)
-        operation = Operation(kind, namespace, name, "DELETE", context, old)
+        operation = admissionrequests.change(kind, "DELETE", old, context)
         await self._webhooks.mutate(operation, None)
         await self._webhooks.validate(operation, None)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from edgelab.daemon.clock import Clock
 from edgelab.edgesite.apiserver import codec, objectmeta, validating
+from edgelab.edgesite.apiserver.authorization import Authorizer
 from edgelab.edgesite.apiserver.builtin import EVENTS_BUCKET
 from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.custom import conversion, objects
@@ -42,6 +43,8 @@ MODIFIED = "the object has been modified; please apply your changes to the lates
 
 class Admission(Protocol):
     """What may change or refuse an object between decoding and validation."""
+
+    authorizer: Authorizer
 
     def create(self, kind: Kind, obj: Obj, context: Context) -> None:
         """Look at a new object (with defaults)."""
@@ -108,6 +111,7 @@ class Registry:
         objectmeta.without_twice(obj["metadata"], context)
         obj = codec.hub(obj)
         given = obj["metadata"].get("resourceVersion") or ""
+        context.nameless = not obj["metadata"].get("name")
         objectmeta.prepare_new(obj, kind, namespace, self._clock, counted=_is_counted(kind))
         if given not in ("", "0") and managed is None:
             obj["metadata"]["resourceVersion"] = given  # refused when everything else is right

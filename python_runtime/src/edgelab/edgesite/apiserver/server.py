@@ -150,6 +150,9 @@ class ApiServer:
         except Exception:
             log.exception("%s %s failed unexpectedly; this is a defect", request.method, request.path)
             return _failure(ApiError(500, "an internal error occurred; see the server's log"))
+        finally:
+            if context.annotations and self._auditor is not None:
+                self._auditor.annotate(request, context.annotations)
 
     async def _answer(self, request: web.Request, context: Context) -> web.StreamResponse:
         path = parse_path(request.path)

@@ -129,6 +129,7 @@ class ApiService:
 
     async def bind(self, target: Target, body: Obj, context: Context) -> Obj:
         """Assign a pod to a node (`pkg/registry/core/pod/storage`)."""
+        self.registry.admission.connect(target, body, context)
         name, aim = target.name, body.get("target") or {}
         node = aim.get("name") or ""
         if aim.get("kind") not in (None, "", "Node"):

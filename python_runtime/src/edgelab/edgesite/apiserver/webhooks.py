@@ -10,19 +10,19 @@ import base64
 import logging
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from edgelab.edgesite.apiserver import codec
-from edgelab.edgesite.apiserver.context import Context
+from edgelab.edgesite.apiserver.admissionmatching import Matcher
+from edgelab.edgesite.apiserver.admissionrequests import Operation
+from edgelab.edgesite.apiserver.authorization import Authorizer
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
 from edgelab.edgesite.apiserver.webhookcalls import CallError, post
-from edgelab.edgesite.store import Key, Store
+from edgelab.edgesite.store import Store
 from edgelab.objects.patch import PatchError, json_patch
 from edgelab.objects.patch.json import same
-from edgelab.objects.selectors import from_object
 from edgelab.objects.status import ApiError
 
 Obj = dict[str, Any]
@@ -34,36 +34,13 @@ MUTATING = f"{GROUP}/mutatingwebhookconfigurations"
 VALIDATING = f"{GROUP}/validatingwebhookconfigurations"
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """What is asked for; `new` is given with each call, for it changes."""
-
-    kind: Kind
-    namespace: str
-    name: str
-    verb: str
-    context: Context
-    old: Obj | None = None
-    subresource: str = ""
-
-    @property
-    def options(self) -> Obj:
-        """CreateOptions and the like."""
-        name = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}[self.verb]
-        found: Obj = {"kind": name, "apiVersion": "meta.k8s.io/v1"}
-        if self.context.field_manager:
-            found["fieldManager"] = self.context.field_manager
-        if self.context.dry_run:
-            found["dryRun"] = ["All"]
-        return found
-
-
 class Webhooks:
     """Calls what the configurations in the store name."""
 
-    def __init__(self, store: Store, kinds: Kinds) -> None:
+    def __init__(self, store: Store, kinds: Kinds, authorizer: Authorizer) -> None:
         self._store = store
-        self._kinds = kinds
+        self._authorizer = authorizer
+        self._matcher = Matcher(store, kinds)
 
     async def mutate(self, operation: Operation, new: Obj | None) -> Obj | None:
         """The object as the mutating webhooks leave it. Raises ApiError."""
@@ -95,7 +72,7 @@ class Webhooks:
             return new
         try:
             changes = msgspec.json.decode(base64.b64decode(response["patch"]))
-            result: Obj = json_patch(_version(new, found), changes) if new is not None else {}
+            result: Obj = json_patch(operation.shown(new, found), changes) if new is not None else {}
         except (ValueError, PatchError) as error:
             raise ApiError(500, f"Internal error occurred: {error}") from error
         if new is None:
@@ -121,31 +98,14 @@ class Webhooks:
 
     def _concerned(self, hook: Obj, operation: Operation, new: Obj | None) -> Kind | None:
         """In which version a webhook wants to see the object; None if it does not."""
-        if operation.kind.group == GROUP or not self._selected(hook, operation, new):
+        if operation.kind.group == GROUP:
             return None
-        kinds = [operation.kind]
-        if hook.get("matchPolicy") != "Exact":
-            bucket = operation.kind.bucket
-            kinds += [kind for kind in self._kinds if kind.bucket == bucket and kind != operation.kind]
-        for kind in kinds:
-            if any(_matches(rule, kind, operation) for rule in hook.get("rules") or ()):
-                return kind
-        return None
+        kind = self._matcher.kind_for(hook, "rules", operation, new)
+        if kind is None or not hook.get("matchConditions"):
+            return kind
+        from edgelab.edgesite.apiserver.policies import webhookconditions  # noqa: PLC0415 - rarely needed
 
-    def _selected(self, hook: Obj, operation: Operation, new: Obj | None) -> bool:
-        objects = [obj for obj in (new, operation.old) if obj is not None]
-        selector = from_object(hook.get("objectSelector") or {})
-        if not any(selector.matches((obj.get("metadata") or {}).get("labels")) for obj in objects):
-            return False
-        selector = from_object(hook.get("namespaceSelector") or {})
-        if not selector:
-            return True
-        if operation.kind.group == "" and operation.kind.name == "Namespace":
-            return selector.matches((objects[0].get("metadata") or {}).get("labels"))
-        if not operation.kind.resource.namespaced:
-            return True
-        entry = self._store.head(Key("namespaces", "", operation.namespace))
-        return entry is not None and selector.matches(codec.decode(entry.data)["metadata"].get("labels"))
+        return kind if webhookconditions.hold(hook, operation, kind, new, self._authorizer) else None
 
     async def _ask(self, hook: Obj, operation: Operation, kind: Kind, new: Obj | None) -> Obj | None:
         """The response of a webhook, if it allows; None if it failed and may. Raises ApiError."""
@@ -170,60 +130,13 @@ class Webhooks:
         return response
 
 
-def _matches(rule: Obj, kind: Kind, operation: Operation) -> bool:
-    scope = rule.get("scope") or "*"
-    if scope != "*" and (scope == "Namespaced") != kind.resource.namespaced:
-        return False
-    asked = (
-        (operation.verb, "operations"),
-        (kind.group, "apiGroups"),
-        (kind.resource.version, "apiVersions"),
-    )
-    for value, field in asked:
-        if "*" not in (rule.get(field) or ()) and value not in (rule.get(field) or ()):
-            return False
-    for pattern in rule.get("resources") or ():
-        plural, _, part = pattern.partition("/")
-        if plural in ("*", kind.plural) and part in ("*" if "/" in pattern else "", operation.subresource):
-            return True
-    return False
-
-
-def _version(obj: Obj | None, kind: Kind) -> Any:
-    """An object in the version that a webhook asked for."""
-    if obj is None or obj.get("apiVersion") == kind.api_version:
-        return obj
-    converted = codec.decode(codec.convert(codec.encode(obj), kind))
-    return {**converted, "apiVersion": kind.api_version}
-
-
 def _request(operation: Operation, kind: Kind, new: Obj | None) -> Obj:
-    asked, user, metadata = operation.kind, operation.context.user, (new or {}).get("metadata") or {}
-    found: Obj = {
+    return {
         "uid": str(uuid.uuid4()),
-        "kind": _named(kind),
-        "resource": _named(kind, "resource"),
-        "requestKind": _named(asked),
-        "requestResource": _named(asked, "resource"),
-        "name": operation.name or metadata.get("name") or "",
-        "namespace": operation.namespace,
-        "operation": operation.verb,
-        "userInfo": {"username": user.name, "uid": user.uid, "groups": list(user.groups)},
-        "object": _version(new, kind),
-        "oldObject": _version(operation.old, kind),
-        "dryRun": operation.context.dry_run,
-        "options": operation.options,
+        **operation.request(kind),
+        "object": operation.shown(new, kind),
+        "oldObject": operation.shown(operation.old, kind),
     }
-    if user.extra:
-        found["userInfo"]["extra"] = {key: list(values) for key, values in user.extra}
-    if operation.subresource:
-        found["subResource"] = found["requestSubResource"] = operation.subresource
-    return found
-
-
-def _named(kind: Kind, what: str = "kind") -> Obj:
-    name = kind.name if what == "kind" else kind.plural
-    return {"group": kind.group, "version": kind.resource.version, what: name}
 
 
 def _checked(answer: Any, uid: str) -> Obj:

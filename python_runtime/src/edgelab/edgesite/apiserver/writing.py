@@ -40,6 +40,8 @@ def read(request: web.Request, context: Context) -> None:
     context.field_manager = given or ("" if apply else agent[:MAX_MANAGER])
     context.field_validation = validation or "Warn"
     context.force = force
+    options = {"fieldManager": given, "fieldValidation": validation}
+    context.options = {name: value for name, value in options.items() if value}
 
 
 def _apply(apply: bool, manager: str, *, method: str, force: bool) -> list[Cause]:

@@ -49,6 +49,10 @@ class Auditor:
         """What authorization said."""
         self._records[id(request)].decided(allowed=allowed, reason=reason)
 
+    def annotate(self, request: web.Request, annotations: dict[str, str]) -> None:
+        """What admission has to say."""
+        self._records[id(request)].annotate(annotations)
+
     async def started(self, request: web.Request, response: web.StreamResponse) -> None:
         """The head of a watch goes out, which is a stage of its own; it carries the record's id."""
         record = self._records.get(id(request))

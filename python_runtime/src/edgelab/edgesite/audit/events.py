@@ -80,6 +80,10 @@ class Record:
         except msgspec.MsgspecError:
             return  # no JSON, or none that could be created
 
+    def annotate(self, annotations: Mapping[str, str]) -> None:
+        """What admission has to say."""
+        self._annotations |= annotations
+
     def bodies(self, request: bytes, response: bytes) -> None:
         """Keep as much of the bodies as the level wants: JSON objects only."""
         level = self.decision.level

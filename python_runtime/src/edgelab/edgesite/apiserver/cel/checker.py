@@ -107,6 +107,8 @@ class Checker:
             result = self._error(node, f"undefined field '{node.name}'") if field is None else field
         elif target.kind == "param":
             self._types.assign([DYN], [target])
+        elif target.kind == "opaque":
+            self._error(node, f"unexpected failed resolution of '{target}'")
         elif target.kind not in ("dyn", "error"):
             self._error(node, f"type '{target}' does not support field selection")
         return optional(result) if wrapped or node.optional else result

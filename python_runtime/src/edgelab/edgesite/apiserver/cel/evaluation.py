@@ -68,7 +68,9 @@ def _select(node: Node) -> Program:
         if wrapped:
             target = target.value if target.present else Struct()
         if not isinstance(target, dict):
-            raise CelError(NO_OVERLOAD)
+            if test:
+                return False
+            raise CelError(f"no such key: {name}")
         struct = isinstance(target, Struct)
         key = reserved if struct and reserved in target else name
         if test or wrapped or wants:

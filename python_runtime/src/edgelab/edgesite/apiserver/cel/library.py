@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from edgelab.edgesite.apiserver.cel import kubernetes, networks, sequences, texts, times
+from edgelab.edgesite.apiserver.cel import authorizing, kubernetes, networks, sequences, texts, times
 from edgelab.edgesite.apiserver.cel.nodes import CelError
 from edgelab.edgesite.apiserver.cel.values import (
     NO_OVERLOAD,
@@ -245,11 +245,14 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     **sequences.FUNCTIONS,
     **networks.FUNCTIONS,
     **kubernetes.FUNCTIONS,
+    **authorizing.FUNCTIONS,
 }
 
 
 def cost(name: str, values: list[Any]) -> int:
     """What a call costs besides one unit: most cost more for longer arguments."""
+    if name in authorizing.FUNCTIONS:
+        return authorizing.CHECK_COST - 1 if name == "check" else 0
     sizes = [len(value) for value in values if isinstance(value, str | bytes | list)]
     if not sizes:
         return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgelab.edgesite.apiserver.cel.literals import bad_literal
 from edgelab.edgesite.apiserver.cel.nodes import Node
 from edgelab.edgesite.apiserver.cel.texts import CLAUSE
+from edgelab.edgesite.apiserver.custom import patterns
 
 FORMATTED = {
     "b": ("int bool uint", "only integers and bools can be formatted as binary, was given {}"),
@@ -47,6 +48,17 @@ def bad_literals(node: Node) -> list[tuple[int, str]]:
         if literal.kind == "literal" and literal.name == "string" and bad_literal(node.name, literal.value):
             found.append((literal.position, f"invalid {node.name} argument"))
     return found
+
+
+def uninstantiable(node: Node) -> str:
+    """Why no program can be made of an expression that is right: a pattern that is none."""
+    if node.kind == "call" and node.name in ("find", "findAll") and len(node.args) > 1:
+        literal = node.args[1]
+        if literal.kind == "literal" and isinstance(literal.value, str):
+            problem = patterns.problem(literal.value)
+            if problem:
+                return f"program instantiation failed: {problem}"
+    return next(filter(None, map(uninstantiable, node.args)), "")
 
 
 def qualified(node: Node) -> str | None:

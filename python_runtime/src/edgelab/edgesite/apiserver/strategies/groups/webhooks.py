@@ -1,4 +1,4 @@
-"""Configurations of admission webhooks (`pkg/apis/admissionregistration`); policies are refused."""
+"""Configurations of admission webhooks (`pkg/apis/admissionregistration`)."""
 
 from __future__ import annotations
 
@@ -6,32 +6,29 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from edgelab.edgesite.apiserver import names, objectmeta
-from edgelab.edgesite.apiserver.invalid import Cause, bad, duplicate, forbidden, required, unsupported
+from edgelab.edgesite.apiserver.invalid import Cause, bad, duplicate, required
 from edgelab.edgesite.apiserver.strategies import checks
+from edgelab.edgesite.apiserver.strategies.groups import matchrules
+from edgelab.edgesite.apiserver.strategies.groups.matchrules import word
 from edgelab.edgesite.apiserver.strategy import Strategy
 
 Obj = dict[str, Any]
 
 VERSIONS = ("v1", "v1beta1")
-OPERATIONS = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"]
-SCOPES = ["*", "Cluster", "Namespaced"]
 SIDE_EFFECTS = ["None", "NoneOnDryRun"]
 FORM = "; desired format: https://host[/path]"
-POLICIES = "EdgeSite does not evaluate policies in CEL; use an admission webhook"
 
 
 def default(obj: Obj) -> None:
     """Defaults of webhooks."""
     for hook in obj.get("webhooks") or ():
         hook.setdefault("failurePolicy", "Fail")
-        hook.setdefault("matchPolicy", "Equivalent")
-        hook.setdefault("namespaceSelector", {})
-        hook.setdefault("objectSelector", {})
+        matchrules.default_matching(hook)
         hook.setdefault("timeoutSeconds", 10)
         if obj["kind"] == "MutatingWebhookConfiguration":
             hook.setdefault("reinvocationPolicy", "Never")
         for rule in hook.get("rules") or ():
-            rule.setdefault("scope", "*")
+            matchrules.default_rule(rule)
         service = (hook.get("clientConfig") or {}).get("service")
         if service is not None:
             service.setdefault("port", 443)
@@ -39,11 +36,18 @@ def default(obj: Obj) -> None:
 
 def validate(obj: Obj) -> list[Cause]:
     """ValidateValidatingWebhookConfiguration and its twin."""
+    return _validated(obj, checks_conditions=True)
+
+
+def _validated(obj: Obj, *, checks_conditions: bool) -> list[Cause]:
     causes: list[Cause] = []
     seen: set[str] = set()
     for position, hook in enumerate(obj.get("webhooks") or ()):
         field, name = f"webhooks[{position}]", hook.get("name") or ""
         causes += _hook(hook, field, name)
+        if checks_conditions:
+            found = hook.get("matchConditions") or []
+            causes += matchrules.conditions(found, f"{field}.matchConditions")
         causes += _review_versions(
             hook.get("admissionReviewVersions") or [], f"{field}.admissionReviewVersions"
         )
@@ -56,29 +60,22 @@ def validate(obj: Obj) -> list[Cause]:
 def _hook(hook: Obj, path: str, name: str) -> list[Cause]:
     causes = _qualified(name, f"{path}.name")
     for position, rule in enumerate(hook.get("rules") or ()):
-        causes += _rule(rule, f"{path}.rules[{position}]")
-    causes += _word(hook, "failurePolicy", ["Fail", "Ignore"], path)
-    causes += _word(hook, "matchPolicy", ["Equivalent", "Exact"], path)
+        causes += matchrules.rule(rule, f"{path}.rules[{position}]")
+    causes += word(hook, "failurePolicy", matchrules.FAILURE_POLICIES, path)
+    causes += word(hook, "matchPolicy", matchrules.MATCH_POLICIES, path)
     effects, seconds = hook.get("sideEffects"), hook.get("timeoutSeconds")
     if effects is None:
         text = f"must specify one of {', '.join(SIDE_EFFECTS)}"
         causes.append(required(f"{path}.sideEffects", text))
-    causes += _word(hook, "sideEffects", SIDE_EFFECTS, path)
+    causes += word(hook, "sideEffects", SIDE_EFFECTS, path)
     if seconds is not None and not 1 <= seconds <= 30:
         text = "the timeout value must be between 1 and 30 seconds"
         causes.append(bad(f"{path}.timeoutSeconds", seconds, text))
     for field in ("namespaceSelector", "objectSelector"):
         causes += checks.label_selector(hook.get(field), f"{path}.{field}")
-    causes += _word(hook, "reinvocationPolicy", ["IfNeeded", "Never"], path)
+    causes += word(hook, "reinvocationPolicy", ["IfNeeded", "Never"], path)
     causes += _client(hook.get("clientConfig") or {}, f"{path}.clientConfig")
-    if hook.get("matchConditions"):
-        causes.append(forbidden(f"{path}.matchConditions", POLICIES))
     return causes
-
-
-def _word(hook: Obj, field: str, allowed: list[str], path: str) -> list[Cause]:
-    value = hook.get(field)
-    return [] if value is None or value in allowed else [unsupported(f"{path}.{field}", value, allowed)]
 
 
 def _qualified(name: str, path: str) -> list[Cause]:
@@ -89,56 +86,6 @@ def _qualified(name: str, path: str) -> list[Cause]:
         return [bad(path, name, ",".join(problems))]
     text = "should be a domain with at least three segments separated by dots"
     return [bad(path, name, text)] if name.count(".") < 2 else []
-
-
-def _rule(rule: Obj, path: str) -> list[Cause]:
-    operations, causes = rule.get("operations") or [], []
-    if not operations:
-        causes.append(required(f"{path}.operations"))
-    if len(operations) > 1 and "*" in operations:
-        text = "if '*' is present, must not specify other operations"
-        causes.append(bad(f"{path}.operations", operations, text))
-    for position, operation in enumerate(operations):
-        if operation not in OPERATIONS:
-            causes.append(unsupported(f"{path}.operations[{position}]", operation, OPERATIONS))
-    for field, what in (("apiGroups", "API groups"), ("apiVersions", "API versions")):
-        values = rule.get(field) or []
-        causes += [] if values else [required(f"{path}.{field}")]
-        if len(values) > 1 and "*" in values:
-            text = f"if '*' is present, must not specify other {what}"
-            causes.append(bad(f"{path}.{field}", values, text))
-        if field == "apiVersions":
-            causes += [required(f"{path}.{field}[{i}]") for i, value in enumerate(values) if not value]
-    causes += _resources(rule.get("resources") or [], f"{path}.resources")
-    return causes + _word(rule, "scope", SCOPES, path)
-
-
-def _resources(found: list[str], path: str) -> list[Cause]:
-    causes = [] if found else [required(path)]
-    whole: set[str] = set()
-    every: set[str] = set()
-    plain = False
-    for position, item in enumerate(found):
-        field = f"{path}[{position}]"
-        if not item:
-            causes.append(required(field))
-            continue
-        resource, slash, part = item.partition("/")
-        if not slash:
-            plain = item != "*"
-            continue
-        if resource in whole:
-            causes.append(bad(field, item, f"if '{resource}/*' is present, must not specify {item}"))
-        if part in every:
-            causes.append(bad(field, item, f"if '*/{part}' is present, must not specify {item}"))
-        whole |= {resource} if part == "*" else set()
-        every |= {part} if resource == "*" else set()
-    if len(found) > 1 and "*/*" in found:
-        causes.append(bad(path, found, "if '*/*' is present, must not specify other resources"))
-    if "*" in found and plain:
-        text = "if '*' is present, must not specify other resources without subresources"
-        causes.append(bad(path, found, text))
-    return causes
 
 
 def _client(config: Obj, path: str) -> list[Cause]:
@@ -203,14 +150,10 @@ def _review_versions(found: list[str], path: str) -> list[Cause]:
 
 
 def changed(new: Obj, old: Obj) -> list[Cause]:
-    """An update is validated as a new one."""
-    return objectmeta.of_kind(new, "admissionregistration.k8s.io", new["kind"]) + validate(new)
-
-
-def refused(obj: Obj) -> list[Cause]:
-    """A policy that would be stored and never enforced is worse than none."""
-    return [forbidden("spec", POLICIES)]
+    """Conditions that stay are not looked at again."""
+    found = [[hook.get("matchConditions") for hook in obj.get("webhooks") or ()] for obj in (new, old)]
+    causes = objectmeta.of_kind(new, "admissionregistration.k8s.io", new["kind"])
+    return causes + _validated(new, checks_conditions=found[0] != found[1])
 
 
 WEBHOOKS = Strategy(default=default, validate=validate, validate_update=changed)
-POLICY = Strategy(validate=refused)
