@@ -7,10 +7,12 @@ import datetime as dt
 
 import pytest
 
-from edgelab.edgecore.edgehub.outbox import BOUNDS, Bucket, Outbox, Priority
+from edgelab.edgecore.edgehub.outbox import Outbox
 from edgelab.edgecore.interfaces import Offline
 from edgelab.protocol import message as wire
 from edgelab.protocol.message import Message
+from edgelab.protocol.session.edge import HEARTBEAT, EdgeSession
+from edgelab.protocol.session.sending import BOUNDS, Bucket, Priority
 
 
 class StillClock:
@@ -29,12 +31,19 @@ class StillClock:
         self.seconds += seconds
 
 
+def outbox_of(clock: StillClock, bucket: Bucket | None = None) -> Outbox:
+    """An outbox whose first keepalive is out."""
+    session = EdgeSession(bucket or Bucket(0, 1, 0), 0)
+    assert session.next(0) is not None
+    return Outbox(session, clock)
+
+
 def message(source: str, operation: str = "update", group: str = "meta") -> Message:
     return wire.new(source=source, group=group, operation=operation, resource="x/y/z")
 
 
 async def test_acknowledgements_go_before_leases_and_leases_before_twins() -> None:
-    outbox = Outbox(Bucket(0, 1, StillClock()))
+    outbox = outbox_of(StillClock())
     for item in (
         message("bus", "upload", "user"),
         message("twin"),
@@ -48,21 +57,23 @@ async def test_acknowledgements_go_before_leases_and_leases_before_twins() -> No
 
 async def test_the_rate_holds_back_all_but_control_messages() -> None:
     clock = StillClock()
-    bucket = Bucket(10, 2, clock)
-    outbox = Outbox(bucket)
+    bucket = Bucket(10, 2, 0)
+    outbox = outbox_of(clock, bucket)
     for _ in range(3):
         await outbox.put(message("edged"))
     await outbox.get()
     await outbox.get()
-    assert bucket.delay() == pytest.approx(0.1)
-    await outbox.put(message("websocket", "keepalive"))
-    assert (await outbox.get()).route.operation == "keepalive"
+    assert bucket.delay(0) == pytest.approx(0.1)
+    await outbox.put(message("edgecontroller", "response"))
+    assert (await outbox.get()).route.operation == "response"
     clock.seconds += 0.1
     assert (await outbox.get()).route.source == "edged"
+    clock.seconds = HEARTBEAT
+    assert (await outbox.get()).route.operation == "keepalive"
 
 
 async def test_who_brings_too_many_waits_and_hears_when_the_connection_ends() -> None:
-    outbox = Outbox(Bucket(0, 1, StillClock()))
+    outbox = outbox_of(StillClock())
     for _ in range(BOUNDS[Priority.TWIN]):
         await outbox.put(message("twin"))
     late = [asyncio.create_task(outbox.put(message("twin"))) for _ in range(3)]

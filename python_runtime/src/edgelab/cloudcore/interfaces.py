@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias
 
-from edgelab.cloudcore.cloudhub.delivery import Delivery
 from edgelab.protocol.message import Message
+from edgelab.protocol.session.delivery import Delivery
 
 Handler: TypeAlias = Callable[[str, Message], Awaitable[None]]
 """`await handler(node, message)`: treats one message of a node; replies through Courier."""

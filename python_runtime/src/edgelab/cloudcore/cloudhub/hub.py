@@ -14,13 +14,13 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
-from edgelab.cloudcore.cloudhub.delivery import RESPONSE, Delivery
-from edgelab.cloudcore.cloudhub.session import Outbox
 from edgelab.cloudcore.cloudhub.tracker import SyncTracker
 from edgelab.cloudcore.interfaces import Handler
 from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.protocol import message as wire
 from edgelab.protocol.message import Message
+from edgelab.protocol.session.cloud import Heard, Outbox
+from edgelab.protocol.session.delivery import RESPONSE, Delivery
 
 log = logging.getLogger("edgelab.cloudcore.hub")
 
@@ -147,10 +147,10 @@ class CloudHub:
     async def receive(self, session: Session, message: Message) -> None:
         """Treat a message of a node (everything but keepalives)."""
         route = message.route
-        if route.operation == RESPONSE:
-            self._acknowledged(session, message.parent_id)
-        elif route.operation == "error":
-            self._refused(session, message)
+        heard, delivery = session.outbox.receive(message, self._clock.monotonic())
+        if heard is not Heard.REQUEST:
+            if delivery is not None:
+                self._settled(session, message, delivery, stored=heard is Heard.STORED)
         elif route.resource == "k8s/ca.crt":
             self._answer_ca(session.node, message)
         elif route.operation == "upload" and route.group == "user":
@@ -179,20 +179,15 @@ class CloudHub:
         if session is not None and session.outbox.offer(delivery):
             session.wake.set()
 
-    def _acknowledged(self, session: Session, message_id: str) -> None:
-        delivery = session.outbox.acknowledge(message_id)
-        if delivery is not None:
+    def _settled(self, session: Session, message: Message, delivery: Delivery, *, stored: bool) -> None:
+        if stored:
             self.counts["acknowledged"] += 1
             self._tracker.acknowledged(session.node, delivery)
-            session.wake.set()
-
-    def _refused(self, session: Session, message: Message) -> None:
-        delivery = session.outbox.refuse(message.parent_id, self._clock.monotonic())
-        if delivery is not None:
+        else:
             self.counts["refused"] += 1
             reason = bytes(message.content)[:200]
             log.warning("node %s could not store %s: %s", session.node, delivery.resource, reason)
-            session.wake.set()
+        session.wake.set()
 
     def _answer_ca(self, node: str, message: Message) -> None:
         content = (self._kube_ca or b"").decode()

@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from edgelab.cloudcore.cloudhub.delivery import Delivery
 from edgelab.cloudcore.workqueue import WorkQueue
 from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.kube.informer import DELETED, Informer
 from edgelab.kube.interface import KubeApi, Obj, Resource
 from edgelab.kube.resources import CLUSTER_OBJECT_SYNCS, OBJECT_SYNCS
 from edgelab.objects.status import ApiError
+from edgelab.protocol.session.delivery import Delivery
 
 log = logging.getLogger("edgelab.cloudcore.tracker")
 

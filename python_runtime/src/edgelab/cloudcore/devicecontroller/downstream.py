@@ -12,7 +12,6 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from edgelab.cloudcore.cloudhub.delivery import Delivery, of_object
 from edgelab.cloudcore.cluster import Cluster
 from edgelab.cloudcore.interfaces import Courier
 from edgelab.kube.informer import ADDED, DELETED
@@ -21,6 +20,7 @@ from edgelab.kube.resources import DEVICE_MODELS, DEVICES
 from edgelab.objects.metadata import key_of
 from edgelab.protocol import message as wire
 from edgelab.protocol.message import Message
+from edgelab.protocol.session.delivery import Delivery, of_object
 
 SOURCE = "devicecontroller"
 INSERT, UPDATE, DELETE = "insert", "update", "delete"

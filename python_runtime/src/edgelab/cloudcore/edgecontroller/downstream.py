@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 
-from edgelab.cloudcore.cloudhub.delivery import of_object
 from edgelab.cloudcore.cluster import EDGE_LABEL, Cluster
 from edgelab.cloudcore.edgecontroller.references import Reference, ReferenceIndex
 from edgelab.cloudcore.interfaces import Courier
@@ -18,6 +17,7 @@ from edgelab.kube.informer import ADDED, DELETED
 from edgelab.kube.interface import Obj
 from edgelab.kube.resources import CONFIG_MAPS, NODES, PODS, SECRETS
 from edgelab.objects.metadata import key_of
+from edgelab.protocol.session.delivery import of_object
 
 log = logging.getLogger("edgelab.cloudcore.downstream")
 

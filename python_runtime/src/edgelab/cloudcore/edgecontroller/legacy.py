@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 
-from edgelab.cloudcore.cloudhub.delivery import of_missing
 from edgelab.cloudcore.interfaces import Courier
 from edgelab.cloudcore.replies import answer, error_status
 from edgelab.daemon.errors import Unreachable
@@ -16,6 +15,7 @@ from edgelab.kube.resources import NODES, PODS
 from edgelab.objects.status import ApiError
 from edgelab.protocol.message import Message
 from edgelab.protocol.resource import Resource
+from edgelab.protocol.session.delivery import of_missing
 
 log = logging.getLogger("edgelab.cloudcore.legacy")
 

@@ -14,7 +14,6 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from edgelab.cloudcore.cloudhub.delivery import of_object
 from edgelab.cloudcore.edgecontroller.legacy import LegacyReports
 from edgelab.cloudcore.edgecontroller.permissions import Permissions
 from edgelab.cloudcore.edgecontroller.queries import Queries
@@ -26,6 +25,7 @@ from edgelab.kube.resources import CSRS, EVENTS, LEASES, NODES, PODS
 from edgelab.objects.status import ApiError
 from edgelab.protocol.message import Message
 from edgelab.protocol.resource import Resource, parse
+from edgelab.protocol.session.delivery import of_object
 
 log = logging.getLogger("edgelab.cloudcore.upstream")
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
-from edgelab.cloudcore.cloudhub.delivery import of_missing, of_object, version_of
 from edgelab.cloudcore.cloudhub.tracker import Entry, SyncTracker
 from edgelab.cloudcore.cluster import Cluster
 from edgelab.cloudcore.interfaces import Courier
@@ -19,6 +18,7 @@ from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.kube.informer import DELETED
 from edgelab.kube.interface import Obj
 from edgelab.kube.resources import NODES
+from edgelab.protocol.session.delivery import of_missing, of_object, version_of
 
 log = logging.getLogger("edgelab.cloudcore.sync")
 

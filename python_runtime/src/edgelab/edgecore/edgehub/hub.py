@@ -9,7 +9,6 @@ senders know what still matters), and a new connection is tried at once, then wi
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import NoReturn
@@ -28,10 +27,12 @@ from edgelab.edgecore.edgehub.connection import (
     open_connection,
 )
 from edgelab.edgecore.edgehub.enrolment import Enrolment
-from edgelab.edgecore.edgehub.outbox import Bucket, Outbox
+from edgelab.edgecore.edgehub.outbox import Outbox
 from edgelab.edgecore.interfaces import NoAnswer, Offline
 from edgelab.protocol import message as wire
 from edgelab.protocol.message import Message
+from edgelab.protocol.session.edge import EdgeSession, Received
+from edgelab.protocol.session.sending import Bucket
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class EdgeHub:
         self._enrolment = enrolment
         self._clock = clock
         self._heartbeat = heartbeat
-        self._bucket = Bucket(qps, burst, clock)
+        self._bucket = Bucket(qps, burst, clock.monotonic())
         self._rotate = rotate
         self._reconnect_cap = reconnect_cap
         self._joined_before = joined_before
@@ -72,6 +73,7 @@ class EdgeHub:
         self._listeners: list[Callable[[bool], None]] = []
         self._pending: dict[str, asyncio.Future[Message]] = {}
         self._outbox: Outbox | None = None
+        self._link: EdgeSession | None = None
         self._renewed = asyncio.Event()
         self._complaint = ""
 
@@ -98,6 +100,8 @@ class EdgeHub:
         """Send and await the answer. Raises Offline or NoAnswer."""
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._pending[message.id] = future
+        if self._link is not None:
+            self._link.expect(message.id)
         try:
             async with asyncio.timeout(deadline):
                 await self.send(message)
@@ -107,6 +111,8 @@ class EdgeHub:
             raise NoAnswer(f"no answer to {route.operation} {route.resource} in {deadline:g} s") from None
         finally:
             del self._pending[message.id]
+            if self._link is not None:
+                self._link.forget(message.id)
             if not future.cancel() and not future.cancelled():
                 future.exception()  # seen, even if Offline came from `send` before it came from here
 
@@ -158,25 +164,25 @@ class EdgeHub:
 
     async def _session(self, connection: Connection) -> str:
         """Work on one connection until it ends; returns why."""
-        outbox = self._outbox = Outbox(self._bucket)
+        link = self._link = EdgeSession(self._bucket, self._clock.monotonic(), self._heartbeat)
+        outbox = self._outbox = Outbox(link, self._clock)
         self._renewed.clear()
         self._complaint = ""
         log.info("connected to CloudCore at %s as %s", self._endpoint.server, self._endpoint.node)
         notify(STATUS=f"connected to CloudCore at {self._endpoint.server}")
         reason = ""
         try:
-            await connection.send(wire.encode(_keepalive()))
+            await connection.send(wire.encode(await outbox.get()))  # a keepalive, as the first message
             self._tell(True)
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._read(connection), name="edgehub/read")
+                group.create_task(self._read(connection, link), name="edgehub/read")
                 group.create_task(self._write(connection, outbox), name="edgehub/write")
-                group.create_task(self._keep_alive(outbox), name="edgehub/keepalive")
                 group.create_task(self._watch_peer(connection), name="edgehub/peer")
                 group.create_task(self._leave_when_renewed(), name="edgehub/renewed")
         except* Disconnected as gone:
             reason = str(_first(gone))
         finally:
-            self._outbox = None
+            self._outbox = self._link = None
             outbox.close()
             self._abandon()
             self._tell(False)
@@ -191,7 +197,7 @@ class EdgeHub:
         for listener in self._listeners:
             listener(connected)
 
-    async def _read(self, connection: Connection) -> NoReturn:
+    async def _read(self, connection: Connection, link: EdgeSession) -> NoReturn:
         while True:
             frame = await connection.receive()
             try:
@@ -199,18 +205,17 @@ class EdgeHub:
             except (msgspec.DecodeError, RecursionError) as error:
                 log.warning("CloudCore sent something that is no message: %s", error)
                 continue
-            await self._deliver(message)
+            match link.receive(message):
+                case Received.ANSWER:
+                    waiting = self._pending.get(message.parent_id)
+                    if waiting is not None and not waiting.done():
+                        waiting.set_result(message)
+                case Received.STRAY:
+                    log.debug("an answer that nobody waits for: %s", message.route)
+                case Received.PUSH:
+                    await self._deliver(message)
 
     async def _deliver(self, message: Message) -> None:
-        if message.parent_id:
-            waiting = self._pending.get(message.parent_id)
-            if waiting is not None:
-                if not waiting.done():
-                    waiting.set_result(message)
-                return
-            if "membership/detail" not in message.route.resource:
-                log.debug("an answer that nobody waits for: %s", message.route)
-                return
         handler = self._routes.get(message.route.group)
         if handler is None:
             log.warning("no module of this node takes %s", message.route)
@@ -224,12 +229,6 @@ class EdgeHub:
         while True:
             await connection.send(wire.encode(await outbox.get()))
 
-    async def _keep_alive(self, outbox: Outbox) -> NoReturn:
-        while True:
-            await self._clock.sleep(self._heartbeat)
-            with contextlib.suppress(Offline):
-                await outbox.put(_keepalive())
-
     async def _watch_peer(self, connection: Connection) -> NoReturn:
         longest = self._endpoint.dead_peer
         while True:
@@ -240,12 +239,6 @@ class EdgeHub:
     async def _leave_when_renewed(self) -> NoReturn:
         await self._renewed.wait()
         raise Disconnected("the certificate was renewed")
-
-
-def _keepalive() -> Message:
-    return wire.new(
-        source="websocket", group="resource", operation="keepalive", resource="node", content="ping"
-    )
 
 
 def _first(group: BaseExceptionGroup[Disconnected]) -> BaseException:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from edgelab.cloudcore.cloudhub import session
-from edgelab.cloudcore.cloudhub.delivery import Delivery, of_missing, of_object
-from edgelab.cloudcore.cloudhub.session import Outbox
 from edgelab.protocol import message as wire
 from edgelab.protocol.message import Message
+from edgelab.protocol.session import cloud as session
+from edgelab.protocol.session.cloud import Outbox
+from edgelab.protocol.session.delivery import Delivery, of_missing, of_object
 
 
 def pod(name: str, version: int, operation: str = "update", **more: Any) -> Delivery:

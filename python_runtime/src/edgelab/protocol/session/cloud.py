@@ -1,4 +1,4 @@
-"""What waits for one connected node, what is on its way, and when to repeat it. No I/O, no clock.
+"""The cloud's side of one connection: what waits for the node, what is on its way, when to repeat it.
 
 Facts: KubeEdge `cloud/pkg/cloudhub/session` (docs/reference/protocol.md): a message that needs an
 acknowledgement is sent again every 5 s, four times; at 25 s it is given up for now and goes back.
@@ -14,9 +14,11 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
 
-from edgelab.cloudcore.cloudhub.delivery import Delivery
 from edgelab.protocol.message import Message
+from edgelab.protocol.session.delivery import RESPONSE, Delivery
 
 REPEAT_SECONDS = 5.0
 SENDS = 5
@@ -24,6 +26,27 @@ OBJECTS = 16384
 PLAIN = 2048
 FIRST_REST, LONGEST_REST = 5.0, 300.0
 """How long an object rests that the node refused or never acknowledged, before it is tried again."""
+
+
+class Heard(Enum):
+    """What a message of a node is."""
+
+    KEEPALIVE = "keepalive"
+    STORED = "stored"
+    """The acknowledgement of a delivery."""
+    REFUSED = "refused"
+    """The node could not store a delivery."""
+    STRAY = "stray"
+    """An acknowledgement of what is not, or no more, under way."""
+    REQUEST = "request"
+    """For a controller."""
+
+
+class Reception(NamedTuple):
+    """A message of a node, and the delivery that it is about."""
+
+    what: Heard
+    delivery: Delivery | None = None
 
 
 @dataclass(slots=True)
@@ -100,6 +123,19 @@ class Outbox:
                 w.not_before for uid, w in self._waiting.items() if w.not_before and uid not in self._busy
             ]
         return min(times, default=None)
+
+    def receive(self, message: Message, now: float) -> Reception:
+        """Take note of a message of the node; requests are the caller's to answer."""
+        operation = message.route.operation
+        if operation == "keepalive":
+            return Reception(Heard.KEEPALIVE)
+        if operation == RESPONSE:
+            delivery = self.acknowledge(message.parent_id)
+            return Reception(Heard.STORED if delivery else Heard.STRAY, delivery)
+        if operation == "error":
+            delivery = self.refuse(message.parent_id, now)
+            return Reception(Heard.REFUSED if delivery else Heard.STRAY, delivery)
+        return Reception(Heard.REQUEST)
 
     def acknowledge(self, message_id: str) -> Delivery | None:
         """The node has stored a message; gives it when it was on its way."""
