@@ -1,84 +1,93 @@
-"""A clock for a whole site that stands still while anything happens, and otherwise leaps to the next moment.
+"""An event loop whose time stands still while anything happens, and otherwise leaps to the next timer.
 
 What takes minutes on a machine's clock takes as long as the work that is done in them, and a busy machine
-changes nothing: time passes only when the site has nothing left to do.
+changes nothing: time passes only when nobody in this process has anything left to do.
 """
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import heapq
-from collections.abc import Awaitable, Callable
-from itertools import count
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
-from edgelab.edgesite.store import Store
+T = TypeVar("T")
+BREATH, PATIENCE = 0.001, 0.5
+"""Real seconds without any input before a leap: while it is waited for, and while something else is (an
+answer that itself takes time)."""
 
-ROUNDS, TURNS = 3, 100
-"""So often must the disk have answered, and so many turns of the loop gone by, without a write."""
+
+class Leaping(selectors.DefaultSelector):
+    """Waits for input, but never for a timer: when none comes, it is the timer's time at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = 1000.0
+        self.sleepers = 0
+        self.jobs = 0
+        """Work on other threads, which is no input yet."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is not None and timeout <= 0:
+            return super().select(0)
+        found = super().select(BREATH if self.sleepers else PATIENCE)
+        if not found and not self.jobs and timeout is not None:
+            self.seconds += timeout
+        return found
+
+
+class DrivenLoop(asyncio.SelectorEventLoop):
+    """The loop."""
+
+    def __init__(self) -> None:
+        self.leaping = Leaping()
+        super().__init__(self.leaping)
+
+    def time(self) -> float:
+        return self.leaping.seconds
+
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        future = super().run_in_executor(executor, func, *args)
+        self.leaping.jobs += 1
+        future.add_done_callback(self._done)
+        return future
+
+    def _done(self, _: object) -> None:
+        self.leaping.jobs -= 1
 
 
 class DrivenClock:
-    """The site's clock: begins at the present, and moves only when `reach` moves it."""
+    """The loop's time as a clock; begins at the present."""
 
     def __init__(self) -> None:
-        self._begin = dt.datetime.now(dt.UTC).replace(microsecond=0)
-        self._passed = 0.0
-        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
-        self._number = count()
+        self._loop = asyncio.get_running_loop()
+        self._begin = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=self._loop.time())
 
     def now(self) -> dt.datetime:
-        return self._begin + dt.timedelta(seconds=self._passed)
+        return self._begin + dt.timedelta(seconds=self._loop.time())
 
     def monotonic(self) -> float:
-        return 1000.0 + self._passed
+        return self._loop.time()
 
     async def sleep(self, seconds: float) -> None:
-        if seconds <= 0:
-            await asyncio.sleep(0)
-            return
-        future = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self.monotonic() + seconds, next(self._number), future))
-        await future
-
-    def reach(self, moment: float) -> bool:
-        """Go on to the first moment, up to this one, at which somebody wakes; whether there was one."""
-        while self._sleepers and self._sleepers[0][2].done():
-            heapq.heappop(self._sleepers)
-        first = self._sleepers[0][0] if self._sleepers else moment
-        self._passed = max(self._passed, min(first, moment) - 1000.0)
-        woken = False
-        while self._sleepers and self._sleepers[0][0] <= self.monotonic():
-            future = heapq.heappop(self._sleepers)[2]
-            if not future.done():
-                future.set_result(None)
-                woken = True
-        return woken
+        await asyncio.sleep(seconds)
 
 
-class Driver:
-    """The same clock for who plays with the site: to sleep is to let time pass for everybody."""
-
-    def __init__(self, clock: DrivenClock, idle: Callable[[], Awaitable[None]]) -> None:
-        self._clock = clock
-        self._idle = idle
-        self.now = clock.now
-        self.monotonic = clock.monotonic
+class Driver(DrivenClock):
+    """The same for who plays with a site, and has no other wish while asleep than that time may pass."""
 
     async def sleep(self, seconds: float) -> None:
-        end = self._clock.monotonic() + seconds
-        await self._idle()
-        while self._clock.reach(end):
-            await self._idle()
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, DrivenLoop)
+        loop.leaping.sleepers += 1
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            loop.leaping.sleepers -= 1
 
 
-async def idle(store: Store) -> None:
-    """Until nothing is written any more as long as time stands still."""
-    still, before = 0, -1
-    while still < ROUNDS:
-        await store.settled()
-        await store.answers()  # what was being read from the disk is read
-        for _ in range(TURNS):
-            await asyncio.sleep(0)
-        still = still + 1 if store.revision == before else 0
-        before = store.revision
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """On such a loop."""
+    with asyncio.Runner(loop_factory=DrivenLoop) as runner:
+        return runner.run(main)

@@ -29,7 +29,7 @@ class Situation:
     """Plays steps in a namespace of its own; after `quiet` seconds without a change all is done.
 
     `sleep` steps are waits for the clock; `rest` steps are what the recorded server needed, times `pace`.
-    With the driven clock of a site, what a step sets off is done before the next one.
+    With the clock of a driven loop, time passes only when what was set off is done.
     """
 
     def __init__(

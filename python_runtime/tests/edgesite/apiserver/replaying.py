@@ -193,6 +193,8 @@ class Replay:
         return self.answers
 
     async def _join(self) -> None:
+        while not all(task.done() for _, task, _ in self.watches):
+            await self.clock.sleep(0.1)
         for name, task, only in self.watches:
             lines = [
                 {"type": line["type"], "object": picked(self.normal(line["object"]), only)}

@@ -9,12 +9,11 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-from tests.edgesite.driven import DrivenClock, Driver, idle
+from tests.edgesite.driven import DrivenClock, Driver
 
 from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.daemon.tasks import run_modules
@@ -93,7 +92,6 @@ async def running(directory: Path, clock: Clock = SYSTEM, **more: Any) -> AsyncI
 
 @asynccontextmanager
 async def driven(directory: Path, **more: Any) -> AsyncIterator[tuple[Client, Driver]]:
-    """The same on a clock that moves only while somebody sleeps by it; the second one is theirs."""
-    clock = DrivenClock()
-    async with running(directory, clock, **more) as client:
-        yield client, Driver(clock, partial(idle, client.site.store))
+    """The same on a driven loop, and the clock by which to let time pass."""
+    async with running(directory, DrivenClock(), **more) as client:
+        yield client, Driver()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.edgesite.apiserver.replaying import VECTORS, Replay, differences
 from tests.edgesite.apiserver.running import driven
+from tests.edgesite.driven import run
 
 SCENARIOS = sorted(path.name.removesuffix(".steps.json") for path in VECTORS.glob("*.steps.json"))
 RUN = "-replay"
@@ -23,10 +24,14 @@ KNOWN_DIFFERENCES: dict[str, Any] = {
 }
 
 
+async def replayed(directory: Path, scenario: str) -> dict[str, Any]:
+    async with driven(directory) as (client, clock):
+        return await Replay(client, scenario, RUN, clock).run()
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS)
-async def test_answers_are_those_of_a_kube_apiserver(tmp_path: Path, scenario: str) -> None:
-    async with driven(tmp_path) as (client, clock):
-        got = await Replay(client, scenario, RUN, clock).run()
+def test_answers_are_those_of_a_kube_apiserver(tmp_path: Path, scenario: str) -> None:
+    got = run(replayed(tmp_path, scenario))
     different = differences(json.loads((VECTORS / f"{scenario}.json").read_text()), got)
     known = {name: value for name, value in KNOWN_DIFFERENCES.items() if name.startswith(f"{scenario}/")}
     assert different == known

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.edgesite.apiserver.replaying import flat
 from tests.edgesite.apiserver.running import driven
+from tests.edgesite.driven import run
 from tests.edgesite.situations import Situation
 
 VECTORS = Path(__file__).parents[1] / "vectors/controllers"
@@ -41,12 +42,15 @@ def differences(wanted: Any, found: Any) -> dict[str, tuple[Any, Any]]:
     return told
 
 
-@pytest.mark.parametrize("subject", SUBJECTS)
-async def test_controllers_bring_about_what_the_real_ones_do(tmp_path: Path, subject: str) -> None:
+async def played(directory: Path, subject: str) -> dict[str, Any]:
     steps = json.loads((VECTORS / f"{subject}.steps.json").read_text())
-    async with driven(tmp_path) as (client, clock):
-        situation = Situation(client.call, f"here-{subject}", QUIET_SECONDS, clock=clock)
-        found = await situation.play(steps)
+    async with driven(directory) as (client, clock):
+        return await Situation(client.call, f"here-{subject}", QUIET_SECONDS, clock=clock).play(steps)
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_controllers_bring_about_what_the_real_ones_do(tmp_path: Path, subject: str) -> None:
+    found = run(played(tmp_path, subject))
     told = differences(json.loads((VECTORS / f"{subject}.json").read_text()), found)
     known = KNOWN.get(subject, set())
     assert {where: what for where, what in told.items() if where not in known} == {}

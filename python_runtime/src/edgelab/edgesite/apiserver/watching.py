@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -88,12 +87,17 @@ def _line(lines: Lines, kind: Kind, change: Change, pace: _Pace) -> bytes:
     return lines.bookmark(bookmark(kind, change.revision, initial_end=True))
 
 
+def _now() -> float:
+    """The time by which `asyncio.timeout` ends a watch."""
+    return asyncio.get_running_loop().time()
+
+
 class _Pace:
     """When the next bookmark is due: every minute or so, and shortly before the end."""
 
     def __init__(self, seconds: float, *, bookmarks: bool) -> None:
         self.bookmarks = bookmarks
-        now = time.monotonic()
+        now = _now()
         self._last = now + seconds - LAST_BOOKMARK_SECONDS
         self._next = self._after(now)
 
@@ -103,11 +107,11 @@ class _Pace:
 
     def patience(self) -> float | None:
         """How long to wait for changes at most."""
-        return max(0.001, self._next - time.monotonic()) if self.bookmarks else None
+        return max(0.001, self._next - _now()) if self.bookmarks else None
 
     def due(self) -> bool:
         """Whether a bookmark is due now; then the next one is later."""
-        now = time.monotonic()
+        now = _now()
         if not self.bookmarks or now < self._next:
             return False
         self._next = self._after(now)
