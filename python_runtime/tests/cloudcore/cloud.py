@@ -205,7 +205,7 @@ class Edge:
         await self.send(request)
         return await self.wait(lambda message: message.parent_id == request.id)
 
-    async def wait(self, wanted: Callable[[Message], bool], seconds: float = 5.0) -> Message:
+    async def wait(self, wanted: Callable[[Message], bool], seconds: float = 60) -> Message:
         """The first message (also of those that came earlier) that fits."""
         async with asyncio.timeout(seconds):
             while True:
@@ -215,14 +215,14 @@ class Edge:
                     return found
                 await self._arrived.wait()
 
-    async def pushed(self, resource: str, operation: str, seconds: float = 5.0) -> Message:
+    async def pushed(self, resource: str, operation: str, seconds: float = 60) -> Message:
         return await self.wait(lambda m: about(m) == (operation, resource) and not m.parent_id, seconds)
 
     async def acknowledge(self, message: Message) -> None:
         reply = wire.reply(message, "OK")
         await self.send(reply)
 
-    async def closed(self, seconds: float = 5.0) -> None:
+    async def closed(self, seconds: float = 60) -> None:
         assert self._reader is not None
         async with asyncio.timeout(seconds):
             await asyncio.wait([self._reader])
@@ -244,7 +244,7 @@ def about(message: Message) -> tuple[str, str]:
     return message.route.operation, message.route.resource
 
 
-async def eventually(check: Callable[[], bool], seconds: float = 5.0) -> None:
+async def eventually(check: Callable[[], bool], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not check():
             await asyncio.sleep(0.01)

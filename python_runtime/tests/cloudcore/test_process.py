@@ -53,7 +53,7 @@ def start(directory: Path, settings: dict[str, Any], server: str = "http://127.0
 
 
 def refusal(process: Any) -> str:
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "Traceback" not in errors
     return str(errors)
@@ -96,7 +96,7 @@ def test_it_waits_for_the_api_and_ends_at_once_when_told(tmp_path: Path) -> None
     assert "modules.router is enabled, but this release does not have it" in lines[0]
     assert "waiting: http://127.0.0.1:1" in lines[1]
     process.send_signal(signal.SIGTERM)
-    _, rest = process.communicate(timeout=10)
+    _, rest = process.communicate(timeout=20)
     assert process.returncode == 0
     assert "Traceback" not in rest
 

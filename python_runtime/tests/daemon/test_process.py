@@ -44,7 +44,7 @@ def start(body: str, **env: str) -> subprocess.Popen[str]:
 
 def test_a_fatal_error_is_one_line_and_its_own_exit_status() -> None:
     process = start("raise Fatal('port 10000 is taken', code=3)")
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (3, "prog: port 10000 is taken\n")
 
 
@@ -53,13 +53,13 @@ def test_a_fatal_error_inside_a_task_group_is_still_one_line() -> None:
         async def fail(): raise Fatal('no containerd')
         group.create_task(fail())"""
     process = start(body)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (1, "prog: no containerd\n")
 
 
 def test_a_defect_shows_its_traceback() -> None:
     process = start("raise KeyError('x')")
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 70
     assert "Traceback" in err
 
@@ -67,12 +67,12 @@ def test_a_defect_shows_its_traceback() -> None:
 def test_sigterm_ends_cleanly_and_readiness_reaches_systemd(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(20)
+        systemd.settimeout(60)
         process = start("await asyncio.sleep(60)", NOTIFY_SOCKET=str(tmp_path / "notify"))
         assert systemd.recv(4096) == b"READY=1\nSTATUS=serving"
         process.send_signal(signal.SIGTERM)
         assert systemd.recv(4096) == b"STOPPING=1"
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
 
 
@@ -142,7 +142,7 @@ async def test_the_supervisor_cancels_again_what_lost_its_cancellation() -> None
 
     task = owner.spawn(forgetful(), "web")
     await asyncio.sleep(0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await owner.close()
     assert task.cancelled()
 

@@ -119,7 +119,7 @@ class CloudPeer:
         return message
 
     async def wait_for(
-        self, wanted: Callable[[Message], bool], *, after: int = 0, seconds: float = 5
+        self, wanted: Callable[[Message], bool], *, after: int = 0, seconds: float = 60
     ) -> Message:
         """The first received message (from index `after`) that `wanted` accepts."""
         async with asyncio.timeout(seconds):
@@ -130,7 +130,7 @@ class CloudPeer:
                         return message
                 await changed.wait()
 
-    async def acknowledged(self, message: Message, seconds: float = 5) -> Message:
+    async def acknowledged(self, message: Message, seconds: float = 60) -> Message:
         return await self.wait_for(lambda m: m.parent_id == message.id, seconds=seconds)
 
 

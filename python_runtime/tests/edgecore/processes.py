@@ -29,7 +29,7 @@ class Process:
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
-    async def wait_for_line(self, text: str, seconds: float = 10) -> None:
+    async def wait_for_line(self, text: str, seconds: float = 60) -> None:
         async with asyncio.timeout(seconds):
             while text not in self.output():
                 assert self.child.returncode is None, self.output()
@@ -62,7 +62,7 @@ async def edgecore(config: Path) -> AsyncIterator[Process]:
         if process.child.returncode is None:
             process.child.terminate()
             try:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(20):
                     await process.child.wait()
             except TimeoutError:
                 await process.kill()
@@ -89,7 +89,7 @@ async def mosquitto(directory: Path, *extra: str, port: int = 0) -> AsyncIterato
 
 
 async def _listens(port: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -146,7 +146,7 @@ async def test_it_is_back_within_seconds_when_the_cloud_returns(own: Pki) -> Non
 async def test_without_certificate_and_token_it_ends_with_one_line(own: Pki) -> None:
     (own.directory / "server.crt").unlink()
     async with edgecore(configuration(own.directory, free_port())) as process:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await process.child.wait() == 1
         last = process.output().strip().splitlines()[-1]
         assert last.startswith("edgecore: there is no certificate in ")
@@ -157,7 +157,7 @@ async def test_without_certificate_and_token_it_ends_with_one_line(own: Pki) -> 
 async def test_a_cloud_of_another_authority_ends_it_with_one_line(own: Pki, tmp_path: Path) -> None:
     other = Pki.create(tmp_path / "other")
     async with cloud_peer(other) as cloud, edgecore(configuration(own.directory, cloud.port)) as process:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await process.child.wait() == 1
         assert "is not signed by" in process.output().strip().splitlines()[-1]
         assert "Traceback" not in process.output()
@@ -190,7 +190,7 @@ async def test_a_database_that_cannot_be_written_ends_it_with_one_line(own: Pki)
     config = configuration(own.directory, free_port())
     (own.directory / "edgecore.db").write_text("this is no database" * 100)
     async with edgecore(config) as process:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await process.child.wait() == 1
         assert "database" in process.output().strip().splitlines()[-1]
         assert "Traceback" not in process.output()

@@ -81,7 +81,7 @@ class World:
             source="edgecontroller", group="resource", operation=operation, resource=resource, content=content
         )
         await self.meta.receive(message)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not any(sent.parent_id == message.id for sent in self.hub.sent):
                 await asyncio.sleep(0.001)
         return next(sent for sent in self.hub.sent if sent.parent_id == message.id)
@@ -205,7 +205,7 @@ async def test_the_newest_status_waits_for_the_connection_even_over_a_restart(tm
     async with running(tmp_path / "e.db") as world:
         world.hub.answers["default/podpatch/a"] = {"Object": POD, "Err": None}
         world.hub.connect(True)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while rows.value(world.store, "default/podpatch/a") is not None:
                 await asyncio.sleep(0.001)
         assert [m.value() for m in world.hub.sent] == ['{"status":{"phase":"Running"}}']

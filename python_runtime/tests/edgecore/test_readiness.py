@@ -42,7 +42,7 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.
 
 async def test_ready_is_told_when_the_last_module_has_begun(systemd: socket.socket) -> None:
     slow = SlowPart()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         telling = asyncio.create_task(Readiness([Part(), slow]).run())
         for _ in range(5):
             await asyncio.sleep(0)

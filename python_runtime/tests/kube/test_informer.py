@@ -39,7 +39,7 @@ class Seen:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -56,7 +56,7 @@ async def informer(client: HttpClient, server: MisbehavingServer, seen: Seen) ->
     informer = Informer(client, CONFIG_MAPS, "default")
     informer.add_handler(seen)
     task = asyncio.create_task(informer.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await informer.wait_synced()
     yield informer
     task.cancel()
@@ -138,7 +138,7 @@ async def test_a_refusal_at_start_is_remembered_and_overcome(
     server.answer = web.json_response(status, status=403)
     informer = Informer(client, CONFIG_MAPS, "default")
     task = asyncio.create_task(informer.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await informer.wait_synced()
     assert server.lists == 2
     task.cancel()

@@ -35,7 +35,7 @@ async def background(work: Any) -> AsyncIterator[asyncio.Task[Any]]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(condition: Callable[[], Any], limit: float = 5) -> None:
+async def until(condition: Callable[[], Any], limit: float = 60) -> None:
     async with asyncio.timeout(limit):
         while not condition():
             await asyncio.sleep(0.01)
@@ -179,7 +179,7 @@ async def test_read_only_port_serves_health_and_pods() -> None:
     problem = ""
     server = ReadOnlyServer("127.0.0.1", 0, lambda: [pod()], lambda: problem)
     async with background(server.run()):
-        await asyncio.wait_for(server.listening.wait(), 5)
+        await asyncio.wait_for(server.listening.wait(), 60)
         assert await get(server.bound_port, "/healthz") == (200, "ok")
         assert await get(server.bound_port, "/healthz/syncloop") == (200, "ok")
         code, body = await get(server.bound_port, "/pods")

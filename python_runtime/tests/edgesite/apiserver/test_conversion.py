@@ -142,7 +142,7 @@ async def webhook() -> AsyncIterator[Hook]:
 async def hook(client: Client) -> AsyncIterator[Hook]:
     async with webhook() as found:
         await client.call("POST", CRDS, found.definition())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while (await client.call("GET", PATH.format("v1")))[0] != 200:
                 await asyncio.sleep(0.02)
         yield found
@@ -240,6 +240,6 @@ async def test_a_definition_goes_with_its_objects_even_when_nobody_converts_them
     await client.call("POST", PATH.format("v2"), host("v2", "a", host="box", port=1))
     hook.answer = lambda request: {}
     await client.call("DELETE", f"{CRDS}/hosts.convert.example.com")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (await client.call("GET", f"{CRDS}/hosts.convert.example.com"))[0] != 404:
             await asyncio.sleep(0.05)

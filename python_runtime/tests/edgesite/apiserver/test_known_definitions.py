@@ -103,7 +103,7 @@ async def serve(client: Client, text: str, path: str) -> None:
     crd = yaml.safe_load(text)
     status, answer = await client.call("POST", CRDS, crd)
     assert status == 201, answer
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (await client.call("GET", path))[0] != 200:
             await asyncio.sleep(0.02)
 
@@ -157,7 +157,7 @@ async def test_clients_of_a_deprecated_version_are_warned(client: Client) -> Non
     crd["spec"]["versions"].append(old)
     await client.call("POST", CRDS, crd)
     path = "/apis/gateway.example.com/{}/namespaces/default/routes"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (await client.call("GET", path.format("v1")))[0] != 200:
             await asyncio.sleep(0.02)
     async with client.admin.get(client.base + path.format("v1beta1")) as response:

@@ -26,7 +26,7 @@ async def start(directory: Path, *extra: str) -> asyncio.subprocess.Process:
 
 
 async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, str]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         _, text = await process.communicate()
     return process.returncode, text.decode()
 
@@ -65,7 +65,7 @@ async def test_wrong_arguments_are_named(tmp_path: Path) -> None:
 
 
 async def until_written(path: Path) -> str:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not path.exists():
             await asyncio.sleep(0.05)
     return str(yaml.safe_load(path.read_text())["clusters"][0]["cluster"]["server"])
@@ -124,7 +124,7 @@ async def test_a_process_says_when_it_is_ready_and_ends_cleanly_when_asked(tmp_p
         environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")}
         process = await asyncio.create_subprocess_exec(*COMMAND, *arguments, env=environment, stderr=-1)
         told = b""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while b"READY=1" not in told:
                 told += await asyncio.get_running_loop().sock_recv(notify, 4096)
         process.terminate()

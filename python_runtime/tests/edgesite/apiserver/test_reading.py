@@ -18,7 +18,7 @@ def config(name: str, **labels: str) -> dict[str, Any]:
 
 async def watched(client: Client, path: str, count: int) -> list[Any]:
     found = []
-    async with asyncio.timeout(5), client.admin.get(client.base + path) as response:
+    async with asyncio.timeout(60), client.admin.get(client.base + path) as response:
         async for line in response.content:
             found.append(json.loads(line))
             if len(found) == count:

@@ -177,7 +177,7 @@ async def test_objects_of_a_custom_resource_outlive_a_restart_of_their_version(c
         },
     }
     await client.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (await client.call("GET", "/apis/example.com/v1/things"))[0] != 200:
             await asyncio.sleep(0.05)
     thing = {

@@ -51,7 +51,7 @@ async def metric(client: Client, name: str) -> float | None:
 
 
 async def until_in_step(client: Client) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await metric(client, "edgesite_follower_lag_revisions") != 0:
             await asyncio.sleep(0.02)
 
@@ -241,7 +241,7 @@ async def test_the_second_box_takes_over_within_ten_seconds_of_a_kill(tmp_path: 
         "--wait-for-follower",
         "5",
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not kubeconfig.exists():
             await asyncio.sleep(0.05)
     following_it = await asyncio.create_subprocess_exec(
@@ -264,7 +264,7 @@ async def test_the_second_box_takes_over_within_ten_seconds_of_a_kill(tmp_path: 
 
     connector = aiohttp.TCPConnector(ssl=found.ssl_context() or True)
     async with aiohttp.ClientSession(connector=connector) as http:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while "edgesite_followers 1" not in await (await http.get(f"{found.server}/metrics")).text():
                 await asyncio.sleep(0.05)
         writers = [asyncio.create_task(load_it(http, worker), name=f"w{worker}") for worker in range(8)]
@@ -309,7 +309,7 @@ async def test_a_follower_that_is_killed_under_load_ends_up_with_the_same_rows(t
         writers = [asyncio.create_task(load_it(client, worker), name=f"w{worker}") for worker in range(3)]
         for kill in range(4):
             process = await asyncio.create_subprocess_exec(*EDGESITE, "follow", *words)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while not await metric(client, "edgesite_followers "):
                     await asyncio.sleep(0.05)
             await asyncio.sleep(0.1 * (kill + 1))

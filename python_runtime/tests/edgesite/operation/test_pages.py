@@ -25,7 +25,7 @@ CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
 @pytest.fixture(name="client")
 async def fresh(tmp_path: Path):  # type: ignore[no-untyped-def] # a fixture
     async with running(tmp_path) as client:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await client.call("GET", "/readyz"))[0] != 200:
                 await asyncio.sleep(0.02)
         yield client
@@ -171,7 +171,7 @@ async def test_a_stop_lets_requests_finish_ends_watches_and_is_announced(tmp_pat
             assert (await admin.get(f"{base}/livez")).status == 200
             assert (await writing).status == 201
             assert await watch.text() == ""
-            await asyncio.wait([serving], timeout=10)
+            await asyncio.wait([serving], timeout=60)
             with pytest.raises(aiohttp.ClientError):
                 await admin.get(f"{base}/livez")
     site.stop()

@@ -202,14 +202,14 @@ async def test_compaction_that_the_disk_refuses_is_tried_again_later(
         connection.execute("PRAGMA query_only=ON")  # refuses writes, as a full disk does
         await asyncio.sleep(0.2)
         with pytest.raises(store_module.StoreFailed):
-            await asyncio.wait_for(asyncio.shield(store.put(key("b"), encoder(1))), 5)
+            await asyncio.wait_for(asyncio.shield(store.put(key("b"), encoder(1))), 60)
         assert value(store.get(key("a")).data) == 1
         connection.execute("PRAGMA query_only=OFF")
-        await asyncio.wait_for(store.put(key("b"), encoder(2)), 5)
+        await asyncio.wait_for(store.put(key("b"), encoder(2)), 60)
         await store.put(key("b"), encoder(3))
         first = store.revision
         await store.put(key("b"), encoder(4))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await store.sizes())[2] < first:
                 await asyncio.sleep(0.02)
         with pytest.raises(Compacted):
