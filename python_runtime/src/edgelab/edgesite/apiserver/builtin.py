@@ -11,6 +11,7 @@ from edgelab.kube.interface import Resource
 # group/version | plural | kind | N(amespaced) or C(luster) | short names | categories | subresources
 TABLE = """
 v1 | bindings | Binding | N | | | !create
+v1 | componentstatuses | ComponentStatus | C | cs | |
 v1 | configmaps | ConfigMap | N | cm | |
 v1 | endpoints | Endpoints | N | ep | |
 v1 | events | Event | N | ev | |
@@ -75,7 +76,10 @@ storage.k8s.io/v1 | volumeattributesclasses | VolumeAttributesClass | C | vac | 
 EVENTS_BUCKET = "events"
 STORED = {"autoscaling/v1": "autoscaling/v2"}
 # what can be done with a resource, where that is not everything
-VERBS = {"v1/namespaces": tuple(verb for verb in ALL_VERBS if verb != "deletecollection")}
+VERBS = {
+    "v1/componentstatuses": ("get", "list"),
+    "v1/namespaces": tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
+}
 
 
 def kinds(catalogue: Catalogue) -> Iterator[Kind]:

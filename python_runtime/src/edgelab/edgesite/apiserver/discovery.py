@@ -90,7 +90,7 @@ def _entries(kind: Kind) -> Iterator[Obj]:
         entry["shortNames"] = list(kind.short_names)
     if kind.categories:
         entry["categories"] = list(kind.categories)
-    if len(kind.verbs) > 1:
+    if {"create", "get"} <= set(kind.verbs):
         entry["storageVersionHash"] = storage_version_hash(kind)
     yield entry
     for name in kind.subresources:

@@ -10,6 +10,7 @@ from aiohttp import web
 from edgelab.edgesite.apiserver import codec, connecting, listoptions, writing
 from edgelab.edgesite.apiserver.accept import Wanted
 from edgelab.edgesite.apiserver.bodies import Bodies
+from edgelab.edgesite.apiserver.components import DEPRECATED, ComponentStatuses
 from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.custom import conversion
 from edgelab.edgesite.apiserver.kinds import Kind
@@ -47,13 +48,14 @@ class ResourceHandler:
         self._presenter = presenter
         self._bodies = Bodies(service.registry.kinds.catalogue)
         self._watcher = Watcher(service.reader, presenter)
+        self._components = ComponentStatuses(service.registry.store, presenter)
 
     async def serve(
         self, request: web.Request, kind: Kind, path: ResourcePath, context: Context, wanted: Wanted
     ) -> web.StreamResponse:
         """Answer, or raise ApiError."""
-        if kind.verbs == ("create",):
-            return await self._review(request, kind, path, context)
+        if not {"create", "list"} <= set(kind.verbs):
+            return await self._unstored(request, kind, path, context, wanted)
         if path.name and conversion.is_converted(kind):
             await request.read()  # nothing may be waited for between the preparation and the use
             await self._service.registry.prepare(kind, path.namespace, path.name)
@@ -78,6 +80,15 @@ class ResourceHandler:
     def _deletes_many(kind: Kind, path: ResourcePath) -> bool:
         """A collection is that of a namespace, and not every kind can be deleted so."""
         return "deletecollection" in kind.verbs and bool(path.namespace) == kind.resource.namespaced
+
+    async def _unstored(
+        self, request: web.Request, kind: Kind, path: ResourcePath, context: Context, wanted: Wanted
+    ) -> web.Response:
+        """What is only asked, or only told."""
+        if kind.verbs == ("create",):
+            return await self._review(request, kind, path, context)
+        context.warnings.append(DEPRECATED)
+        return respond(self._components.answer(request, kind, path, wanted), 200, context)
 
     async def _review(
         self, request: web.Request, kind: Kind, path: ResourcePath, context: Context

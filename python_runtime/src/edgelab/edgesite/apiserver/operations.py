@@ -82,6 +82,10 @@ def paths(kind: Kind) -> Obj:
     if kind.verbs == ("create",):
         return {collection: _item(outer, post=_operation(kind, "post", "Namespaced"))}
     scope = "Namespaced" if kind.resource.namespaced else ""
+    inner = [_path_parameter("name"), *outer]
+    if "create" not in kind.verbs:
+        one = _item(inner, get=_operation(kind, "get", scope))
+        return {collection: _item(outer, get=_operation(kind, "list", scope)), f"{collection}/{{name}}": one}
     found = {
         collection: _item(
             outer,
@@ -92,7 +96,6 @@ def paths(kind: Kind) -> Obj:
     }
     if kind.resource.namespaced:
         found[f"{root}/{kind.plural}"] = _item([], get=_operation(kind, "list", "", "ForAllNamespaces"))
-    inner = [_path_parameter("name"), *outer]
     verbs = {verb: _operation(kind, verb, scope) for verb in ("get", "put", "patch", "delete")}
     found[f"{collection}/{{name}}"] = _item(inner, **verbs)
     for name in (sub for sub in kind.subresources if sub not in STREAMS):

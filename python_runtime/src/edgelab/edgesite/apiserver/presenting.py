@@ -39,13 +39,14 @@ class Presenter:
         check_one(wanted, kind)
         if wanted.form == "Table":
             table = self._table(kind, [obj], query, wanted.version)
-            table["metadata"] = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+            version = obj["metadata"].get("resourceVersion")
+            table["metadata"] = {"resourceVersion": version} if version else {}
             return codec.encode(table)
         return codec.encode(partial(obj, wanted.version))
 
     def many(self, kind: Kind, page: Page, wanted: Wanted, query: Mapping[str, str]) -> bytes:
         """A list."""
-        metadata: Obj = {"resourceVersion": str(page.revision)}
+        metadata: Obj = {"resourceVersion": str(page.revision)} if page.revision else {}
         if page.next:
             metadata["continue"] = page.next
         if page.remaining is not None:

@@ -73,6 +73,13 @@ def api_service(obj: Obj, now: dt.datetime) -> list[Any]:
     return [obj["metadata"]["name"], where, shown, created(obj, now)]
 
 
+def component(obj: Obj, now: dt.datetime) -> list[Any]:
+    """A ComponentStatus's row."""
+    found: Obj = next((item for item in obj.get("conditions") or () if item.get("type") == "Healthy"), {})
+    state = "Unknown" if not found else "Healthy" if found.get("status") == "True" else "Unhealthy"
+    return [obj["metadata"]["name"], state, found.get("message", ""), found.get("error", "")]
+
+
 def storage_driver(obj: Obj, now: dt.datetime) -> list[Any]:
     """A CSIDriver's row."""
     spec = obj.get("spec") or {}
@@ -92,6 +99,7 @@ def storage_driver(obj: Obj, now: dt.datetime) -> list[Any]:
 PRINTERS = {
     ("", "ResourceQuota"): resource_quota,
     ("", "PodTemplate"): pod_template,
+    ("", "ComponentStatus"): component,
     ("apiregistration.k8s.io", "APIService"): api_service,
     (ADMISSION, "MutatingWebhookConfiguration"): webhooks,
     (ADMISSION, "ValidatingWebhookConfiguration"): webhooks,
