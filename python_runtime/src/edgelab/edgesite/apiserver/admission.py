@@ -1,8 +1,8 @@
 """Admission: what kube-apiserver's default plugins do that an edge site needs.
 
 NamespaceLifecycle, LimitRanger, ServiceAccount, TaintNodesByCondition, PodSecurity, Priority,
-DefaultTolerationSeconds, DefaultStorageClass, PersistentVolumeClaimResize, RuntimeClass,
-ValidatingAdmissionPolicy and ResourceQuota;
+DefaultTolerationSeconds, DefaultStorageClass, DefaultIngressClass, PersistentVolumeClaimResize,
+RuntimeClass, ValidatingAdmissionPolicy and ResourceQuota;
 addresses of Services; the identity behind a certificate request.
 """
 
@@ -12,7 +12,15 @@ import ipaddress
 from typing import TYPE_CHECKING, Any
 
 from edgelab.daemon.clock import Clock
-from edgelab.edgesite.apiserver import claimresize, codec, escalation, limitranger, podadmission, podsecurity
+from edgelab.edgesite.apiserver import (
+    claimresize,
+    codec,
+    defaultclasses,
+    escalation,
+    limitranger,
+    podadmission,
+    podsecurity,
+)
 from edgelab.edgesite.apiserver.access.noderestriction import NodeRestriction
 from edgelab.edgesite.apiserver.addresses import Addresses
 from edgelab.edgesite.apiserver.admissionrequests import change, connection, creation, scaling
@@ -89,6 +97,8 @@ class DefaultAdmission:
             self._storage_class(obj)
         elif kind.group == "" and kind.name == "Service":
             self._addresses.give(obj, dry_run=context.dry_run)
+        elif kind.group == "networking.k8s.io" and kind.name == "Ingress":
+            defaultclasses.give_class(self._store, obj)
         elif kind.name == "CertificateSigningRequest":
             self._requests.create(obj, user_info(context.user))
         if (kind.group, kind.name) in IN_USE:
