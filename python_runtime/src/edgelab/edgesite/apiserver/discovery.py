@@ -13,6 +13,8 @@ from edgelab.edgesite.apiserver.kinds import Kind, Kinds
 Obj = dict[str, Any]
 
 CUSTOM_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+OLD_STORAGE = ("CustomResourceDefinition", "VolumeAttributesClass")
+"""What kube-apiserver 1.35 stores in an older version than it serves."""
 # subresource -> (group, version, kind, verbs); an empty kind is the resource's own
 SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "approval": ("", "", "", ("get", "patch", "update")),
@@ -118,8 +120,8 @@ def _kind_of(kind: Kind, subresource: str, other: str) -> str:
 def storage_version_hash(kind: Kind) -> str:
     """Of the version that the resource is stored in (`discovery.StorageVersionHash`)."""
     group, _, version = kind.storage_api_version.rpartition("/")
-    if kind.name == "CustomResourceDefinition":
-        version = "v1beta1"  # what kube-apiserver still stores them in
+    if kind.name in OLD_STORAGE:
+        version = "v1beta1"
     digest = hashlib.sha256(f"{group}/{version}/{kind.name}".encode()).digest()
     return base64.b64encode(digest[:8]).decode()
 
