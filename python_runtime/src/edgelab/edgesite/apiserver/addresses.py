@@ -9,7 +9,7 @@ from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.invalid import Cause, bad, invalid
 from edgelab.edgesite.apiserver.ranges import FULL, Ranges
 from edgelab.edgesite.apiserver.strategies.core import clusterips
-from edgelab.edgesite.apiserver.strategies.core.services import needs_health_check
+from edgelab.edgesite.apiserver.strategies.core.servicetypes import needs_health_check
 from edgelab.edgesite.store import Key, Store
 from edgelab.objects.status import ApiError
 

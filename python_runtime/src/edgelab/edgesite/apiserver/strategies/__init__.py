@@ -14,6 +14,7 @@ from edgelab.edgesite.apiserver.strategies.groups import (
     others,
     policies,
     rbac,
+    slices,
     storage,
     webhooks,
 )
@@ -52,7 +53,7 @@ STRATEGIES: dict[tuple[str, str], Strategy] = {
     ("batch", "Job"): jobs.JOB,
     ("certificates.k8s.io", "CertificateSigningRequest"): certificates.REQUEST,
     ("coordination.k8s.io", "Lease"): others.LEASE,
-    ("discovery.k8s.io", "EndpointSlice"): others.ENDPOINT_SLICE,
+    ("discovery.k8s.io", "EndpointSlice"): slices.ENDPOINT_SLICE,
     ("events.k8s.io", "Event"): cluster.EVENT,
     ("flowcontrol.apiserver.k8s.io", "FlowSchema"): flowcontrol.FLOW_SCHEMA,
     ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): flowcontrol.PRIORITY_LEVEL,
