@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+from edgelab.daemon.backoff import delays
 from edgelab.daemon.clock import Clock, rfc3339
+from edgelab.daemon.tasks import Supervisor
 from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.context import Context
 from edgelab.edgesite.apiserver.custom import conditions, conversion, services, serving
@@ -25,6 +28,15 @@ Obj = dict[str, Any]
 BUCKET = "apiextensions.k8s.io/customresourcedefinitions"
 FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 TERMINATING = "Terminating"
+IN_PROGRESS = ("True", "InstanceDeletionInProgress", "CustomResource deletion is in progress")
+LATE = (
+    "True",
+    "InstanceDeletionCheck",
+    "could not confirm zero CustomResources remaining: context deadline exceeded",
+)
+LATE_SECONDS = 60.0
+"""After so long a definition says that its objects do not go."""
+FIRST_LOOK, LONGEST_LOOK = 0.05, 5.0
 SLICE = 50
 
 
@@ -40,6 +52,9 @@ class CustomResources:
         self._store = registry.store
         self._clock = clock
         self._definitions: dict[str, Definition] = {}
+        self._removals: dict[str, asyncio.Task[None]] = {}
+        """Definitions whose objects are being removed: that may take as long as others' finalizers do."""
+        self._tasks = Supervisor(self.name)
         for entry in self._store.entries(BUCKET):
             self._serve(codec.decode(entry.data))
 
@@ -51,6 +66,12 @@ class CustomResources:
 
     async def run(self) -> None:
         """Follow the definitions until cancelled."""
+        try:
+            await self._follow()
+        finally:
+            await self._tasks.close()
+
+    async def _follow(self) -> None:
         while True:
             with self._store.watch_now(BUCKET) as watch:
                 for entry in list(self._store.entries(BUCKET)):
@@ -70,9 +91,14 @@ class CustomResources:
         await self._settle_group(crd)
 
     def _forget(self, crd: Obj) -> None:
+        """Nobody serves its objects any more, and who watches them is told so."""
         self._definitions.pop(crd["metadata"]["name"], None)
-        names = (crd.get("status") or {}).get("acceptedNames") or {}
-        self._registry.kinds.remove(crd["spec"]["group"], names.get("plural") or "")
+        kinds, group = self._registry.kinds, crd["spec"]["group"]
+        plural = ((crd.get("status") or {}).get("acceptedNames") or {}).get("plural") or ""
+        kind = kinds.for_plural(group, plural)
+        kinds.remove(group, plural)
+        if kind is not None:
+            self._store.end_watches(kind.bucket)
 
     async def _settle_group(self, crd: Obj) -> None:
         """Names have become free: others of the group may have wanted them."""
@@ -133,23 +159,33 @@ class CustomResources:
         )
 
     async def _remove(self, crd: Obj) -> None:
-        """Delete all objects; when none is left, let the definition go."""
-        if FINALIZER not in (crd["metadata"].get("finalizers") or ()):
-            return
+        """Begin to delete all objects; when none is left, the definition is let go."""
         name = crd["metadata"]["name"]
-        progress = ("True", "InstanceDeletionInProgress", "CustomResource deletion is in progress")
-        await self._terminating(name, *progress)
+        if FINALIZER not in (crd["metadata"].get("finalizers") or ()) or name in self._removals:
+            return
         if not conditions.is_true(crd, "Established"):
+            await self._terminating(name, *IN_PROGRESS)
             never = ("False", "NeverEstablished", "resource was never established")
             await self._terminating(name, *never, release=True)
             return
-        plural = crd["status"]["acceptedNames"]["plural"]
+        task = self._tasks.spawn(self._remove_objects(crd), name)
+        self._removals[name] = task
+        task.add_done_callback(lambda _: self._removals.pop(name, None))
+
+    async def _remove_objects(self, crd: Obj) -> None:
+        name, plural = crd["metadata"]["name"], crd["status"]["acceptedNames"]["plural"]
+        await self._terminating(name, *IN_PROGRESS)
         kind = serving.plain(self._registry.kinds.for_plural(crd["spec"]["group"], plural))
+        patience, since = delays(FIRST_LOOK, LONGEST_LOOK), self._clock.monotonic()
         while kind is not None and (left := list(self._store.entries(kind.bucket))):
             for entry in left:
                 if not codec.decode(entry.data)["metadata"].get("deletionTimestamp"):
-                    await self._registry.delete(kind, entry.key.namespace, entry.key.name, {}, Context())
-            await self._clock.sleep(0.2)
+                    with suppress(ApiError):  # somebody else may have deleted it
+                        await self._registry.delete(kind, entry.key.namespace, entry.key.name, {}, Context())
+            if self._clock.monotonic() - since > LATE_SECONDS:
+                await self._terminating(name, *LATE)
+            if self._store.counts().get(kind.bucket):
+                await self._clock.sleep(next(patience))
         done = ("False", "InstanceDeletionCompleted", "removed all instances")
         await self._terminating(name, *done, release=True)
 

@@ -247,12 +247,12 @@ class Store:
             recent = await self._read(lambda: self._disk.events(watch.bucket, after, until))
         watch.prepend(recent)
 
-    def end_watches(self) -> None:
-        """Tell every watch, and those to come, that there is no more to come."""
-        self._closing = True
+    def end_watches(self, *buckets: str) -> None:
+        """Tell the watches of some resources, or (with none) all of now and later, that this was all."""
+        self._closing = self._closing or not buckets
         self._advanced()
-        for watches in self._watches.values():
-            for watch in watches:
+        for bucket in buckets or tuple(self._watches):
+            for watch in self._watches.get(bucket, ()):
                 watch.end()
 
     def _forgot(self, revision: int) -> None:
