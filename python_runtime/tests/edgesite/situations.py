@@ -1,6 +1,7 @@
 """Situations: requests, and the state that controllers bring about after each of them.
 
-A step either sends something (`do`, or `each` for every object of a list) or looks (`see`): it waits until
+A step either sends something (`do`, or `each` for every object of a list; with `keep` the uid of what was
+answered stands for `{{uid:<name>}}` from then on) or looks (`see`): it waits until
 nothing changes any more and takes down all objects of the kinds that are named, without what differs
 from run to run: uids, times, the random ends of names, hashes of Go structures.
 """
@@ -43,6 +44,7 @@ class Situation:
         self._prefixes = {"kube-api-access-"}
         self._hashes: dict[str, str] = {}
         self._dropped = DROPPED
+        self._uids: dict[str, str] = {}
 
     async def play(self, steps: list[dict[str, Any]]) -> dict[str, Any]:
         """What was seen, by the names of the steps."""
@@ -72,7 +74,10 @@ class Situation:
 
     def _filled(self, value: Any) -> Any:
         now = rfc3339(self._clock.now())
-        return json.loads(json.dumps(value).replace("{{ns}}", self._namespace).replace("{{now}}", now))
+        text = json.dumps(value).replace("{{ns}}", self._namespace).replace("{{now}}", now)
+        for name, uid in self._uids.items():
+            text = text.replace(f"{{{{uid:{name}}}}}", uid)
+        return json.loads(text)
 
     async def _post(self, path: str, body: Any) -> None:
         status, answer = await self._call("POST", path, body)
@@ -90,6 +95,8 @@ class Situation:
         if "answer" in step:
             return {step["name"]: {"status": status, "body": self._normal(answer)}}
         assert status < 300, (step, answer)
+        if "keep" in step:
+            self._uids[step["keep"]] = answer["metadata"]["uid"]
         return {}
 
     async def _each(self, step: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from edgelab.kube.resources import (
     SERVICES,
 )
 from edgelab.objects.metadata import condition, is_deleting
+from edgelab.objects.status import ApiError
 
 GAUGES = Resource("lab.example.com", "v1", "gauges", "Gauge")
 
@@ -86,6 +87,21 @@ async def test_a_deleted_namespace_is_emptied_and_goes(cluster: Site) -> None:
     assert "work" not in {obj["metadata"]["name"] for obj in cluster.api.all(NAMESPACES)}
     for resource in (PODS, DEPLOYMENTS, REPLICA_SETS, CONFIG_MAPS, SERVICE_ACCOUNTS):
         assert not cluster.api.all(resource, "work")
+
+
+async def test_what_cannot_be_deleted_keeps_a_namespace_and_is_told(cluster: Site) -> None:
+    await cluster.namespace("work")
+    await cluster.settle()
+    cluster.api.refuse = ("delete", "configmaps", ApiError(403, "a webhook says no"))
+    await cluster.api.delete(NAMESPACES, "work")
+    await cluster.settle()
+    failure = condition(cluster.api.one(NAMESPACES, "work"), "NamespaceDeletionContentFailure")
+    assert failure is not None
+    assert (failure["status"], failure["reason"]) == ("True", "ContentDeletionFailed")
+    assert failure["message"] == "Failed to delete all resource types, 1 remaining: a webhook says no"
+    cluster.api.refuse = None
+    await cluster.settle(6)
+    assert "work" not in {obj["metadata"]["name"] for obj in cluster.api.all(NAMESPACES)}
 
 
 async def test_dependents_follow_their_owner(cluster: Site) -> None:

@@ -130,7 +130,11 @@ def conditions(
     removed = ("ContentRemoved", "All content successfully removed")
     free = ("ContentHasNoFinalizers", "All content-preserving finalizers finished")
     if failures:
-        deleted = ("ContentDeletionFailed", "; ".join(failures))
+        text = ", ".join(sorted(failures))
+        deleted = (
+            "ContentDeletionFailed",
+            f"Failed to delete all resource types, {len(failures)} remaining: {text}",
+        )
     if left:
         removed = ("SomeResourcesRemain", f"Some resources are remaining: {left}")
     if held:
