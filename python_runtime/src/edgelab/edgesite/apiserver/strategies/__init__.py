@@ -18,7 +18,7 @@ from edgelab.edgesite.apiserver.strategies.groups import (
     storage,
     webhooks,
 )
-from edgelab.edgesite.apiserver.strategies.workloads import apps, jobs, stateful
+from edgelab.edgesite.apiserver.strategies.workloads import apps, cronjobs, jobs, stateful
 from edgelab.edgesite.apiserver.strategy import PLAIN, Strategy
 
 STRATEGIES: dict[tuple[str, str], Strategy] = {
@@ -49,7 +49,7 @@ STRATEGIES: dict[tuple[str, str], Strategy] = {
     ("apps", "ReplicaSet"): apps.REPLICA_SET,
     ("apps", "StatefulSet"): stateful.STATEFUL_SET,
     ("autoscaling", "HorizontalPodAutoscaler"): autoscaling.AUTOSCALER,
-    ("batch", "CronJob"): jobs.CRON_JOB,
+    ("batch", "CronJob"): cronjobs.CRON_JOB,
     ("batch", "Job"): jobs.JOB,
     ("certificates.k8s.io", "CertificateSigningRequest"): certificates.REQUEST,
     ("coordination.k8s.io", "Lease"): others.LEASE,
