@@ -11,6 +11,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from tests.edgesite.site import Site
 from tests.edgesite.site import site as bare_site
 
@@ -162,6 +166,23 @@ def test_requests_are_forgotten_as_their_state_says(
     status = {"conditions": conditions, "certificate": certificate}
     request = {"metadata": {"name": "r", "creationTimestamp": moment}, "status": status}
     assert is_old(request, now) is old
+
+
+def test_a_request_is_old_when_its_certificate_has_expired() -> None:
+    issued = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "n")])
+    until = issued + dt.timedelta(minutes=10)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
+    builder = builder.public_key(key.public_key()).not_valid_before(issued).not_valid_after(until)
+    pem = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    condition = {"type": "Approved", "lastUpdateTime": rfc3339(issued)}
+    request = {
+        "metadata": {"creationTimestamp": rfc3339(issued)},
+        "status": {"conditions": [condition], "certificate": base64.b64encode(pem).decode()},
+    }
+    ages = {minutes: is_old(request, issued + dt.timedelta(minutes=minutes)) for minutes in (9, 11)}
+    assert ages == {9: False, 11: True}
 
 
 async def test_an_aggregated_role_follows_what_it_selects() -> None:

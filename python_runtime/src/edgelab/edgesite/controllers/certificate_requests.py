@@ -119,6 +119,8 @@ def is_old(request: Obj, now: dt.datetime) -> bool:
     if not conditions:
         return _older(request["metadata"].get("creationTimestamp"), now, PENDING_HOURS)
     issued = bool(_certificate(request))
+    if issued and any(item.get("type") == "Approved" for item in conditions) and _is_expired(request, now):
+        return True
     hours = {
         "Approved": DECIDED_HOURS if issued else PENDING_HOURS,
         "Denied": DECIDED_HOURS,
@@ -128,6 +130,16 @@ def is_old(request: Obj, now: dt.datetime) -> bool:
         item.get("type") in hours and _older(item.get("lastUpdateTime"), now, hours[item["type"]])
         for item in conditions
     )
+
+
+def _is_expired(request: Obj, now: dt.datetime) -> bool:
+    from edgelab.identity import ca  # noqa: PLC0415 - rare
+
+    try:
+        certificate = ca.load_certificate(base64.b64decode(_certificate(request)))
+    except ValueError:
+        return False
+    return bool(now > certificate.not_valid_after_utc)
 
 
 def _older(moment: str | None, now: dt.datetime, hours: int) -> bool:
