@@ -34,7 +34,7 @@ class NodeChange(NamedTuple):
 
 
 class StorageChange(NamedTuple):
-    """A claim, a volume or a class came or changed."""
+    """A claim, a volume, a class or a node's drivers came or changed, or a volume was detached."""
 
     kind: str
     obj: Obj
@@ -94,7 +94,11 @@ def _storage(plugin: str, pod: PodInfo, change: StorageChange) -> bool:
     if change.kind == "PersistentVolumeClaim":
         metadata = change.obj["metadata"]
         mine = metadata["namespace"] == pod.namespace and metadata["name"] in pod.claims
+        if plugin == "NodeVolumeLimits":
+            return mine and change.is_new
         return mine and (plugin != "VolumeRestrictions" or change.is_new) and plugin.startswith("Volume")
+    if change.kind in ("CSINode", "VolumeAttachment"):
+        return plugin == "NodeVolumeLimits"
     return plugin in ("VolumeBinding", "VolumeZone")
 
 
@@ -119,6 +123,10 @@ def _disks(pod: PodInfo, change: PodChange, _: NamespaceLabels) -> bool:
     if gone is None or gone.namespace != pod.namespace:
         return False
     return bool(gone.obj["spec"].get("volumes"))
+
+
+def _attached(pod: PodInfo, change: PodChange, _: NamespaceLabels) -> bool:
+    return change.new is None and change.old is not None and bool(change.old.claims)
 
 
 def _spread_pods(pod: PodInfo, change: PodChange, _: NamespaceLabels) -> bool:
@@ -149,6 +157,7 @@ _PODS: dict[str, Callable[[PodInfo, PodChange, NamespaceLabels], bool]] = {
     "NodePorts": _ports,
     "NodeResourcesFit": _room,
     "VolumeRestrictions": _disks,
+    "NodeVolumeLimits": _attached,
     "PodTopologySpread": _spread_pods,
     "InterPodAffinity": _near_pods,
 }

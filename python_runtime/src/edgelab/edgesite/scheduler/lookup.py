@@ -15,11 +15,13 @@ from edgelab.kube.resources import (
     PERSISTENT_VOLUMES,
     REPLICA_SETS,
     SERVICES,
+    VOLUME_ATTACHMENTS,
 )
 from edgelab.objects.metadata import controller_of, labels
 from edgelab.objects.selectors import EVERYTHING, LabelSelector, from_labels, from_object
 
 STORAGE_CLASSES = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False)
+CSI_NODES = Resource("storage.k8s.io", "v1", "csinodes", "CSINode", namespaced=False)
 BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 REPLICATION_CONTROLLERS = Resource("", "v1", "replicationcontrollers", "ReplicationController")
 OWNERS = {
@@ -33,6 +35,8 @@ WATCHED = (
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
     STORAGE_CLASSES,
+    CSI_NODES,
+    VOLUME_ATTACHMENTS,
     BUDGETS,
     *OWNERS.values(),
 )
@@ -64,6 +68,14 @@ class Lookup:
     def storage_class(self, name: str) -> Obj | None:
         """A storage class."""
         return self.views[STORAGE_CLASSES].get(name)
+
+    def csi_node(self, name: str) -> Obj | None:
+        """What CSI drivers a node has."""
+        return self.views[CSI_NODES].get(name)
+
+    def attachments(self) -> list[Obj]:
+        """All VolumeAttachments."""
+        return self.views[VOLUME_ATTACHMENTS].all()
 
     def budgets(self) -> list[Obj]:
         """All disruption budgets."""

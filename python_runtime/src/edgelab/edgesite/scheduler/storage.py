@@ -10,6 +10,7 @@ from edgelab.edgesite.scheduler.nodeinfo import NodeInfo
 from edgelab.edgesite.scheduler.plugins.base import Filter
 from edgelab.edgesite.scheduler.plugins.disks import NAME as RESTRICTIONS
 from edgelab.edgesite.scheduler.plugins.disks import VolumeRestrictions
+from edgelab.edgesite.scheduler.plugins.limits import NodeVolumeLimits
 from edgelab.edgesite.scheduler.plugins.volumes import (
     BIND_COMPLETED,
     SELECTED_NODE,
@@ -44,6 +45,9 @@ def volume_filters(pod: PodInfo, nodes: Sequence[NodeInfo], known: Lookup) -> li
     claims = before_binding(pod, known)
     if not isinstance(claims, Claims):
         return claims
+    limits = NodeVolumeLimits(known, pod)
+    if not limits.is_idle:
+        found.append(limits)
     found.append(VolumeBinding(known, claims))
     wanted = zones(pod, known)
     if isinstance(wanted, Refusal):

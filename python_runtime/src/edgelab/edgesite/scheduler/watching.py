@@ -6,13 +6,14 @@ from edgelab.edgesite.controllers.support.pods import is_finished
 from edgelab.edgesite.scheduler.demand import demand
 from edgelab.edgesite.scheduler.hints import Change, NodeChange, OwnChange, PodChange, StorageChange, may_help
 from edgelab.edgesite.scheduler.ledger import Ledger
-from edgelab.edgesite.scheduler.lookup import STORAGE_CLASSES, Lookup
+from edgelab.edgesite.scheduler.lookup import CSI_NODES, STORAGE_CLASSES, Lookup
 from edgelab.edgesite.scheduler.nodeinfo import NodeInfo
+from edgelab.edgesite.scheduler.plugins.limits import limits_of
 from edgelab.edgesite.scheduler.podinfo import PodInfo
 from edgelab.edgesite.scheduler.queue import Queue, Queued
 from edgelab.kube.informer import DELETED
 from edgelab.kube.interface import Obj
-from edgelab.kube.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
+from edgelab.kube.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, VOLUME_ATTACHMENTS
 from edgelab.objects.metadata import key_of, labels
 
 STORAGE = (PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES)
@@ -31,6 +32,8 @@ class Watcher:
         """Pods for which others are being removed, by uid; they are not tried meanwhile."""
         for resource in STORAGE:
             lookup.views[resource].add_handler(self._on_storage)
+        lookup.views[CSI_NODES].add_handler(self._on_csi_node)
+        lookup.views[VOLUME_ATTACHMENTS].add_handler(self._on_attachment)
 
     def on_pod(self, event_type: str, old: Obj | None, new: Obj) -> None:
         """A pod came, changed or went."""
@@ -123,6 +126,16 @@ class Watcher:
     def _on_storage(self, event_type: str, old: Obj | None, new: Obj) -> None:
         if event_type != DELETED:
             self.tell(StorageChange(new.get("kind", ""), new, old is None))
+
+    def _on_csi_node(self, event_type: str, old: Obj | None, new: Obj) -> None:
+        before, after = limits_of(old), limits_of(new)
+        more = any(count > before.get(driver, 0) for driver, count in after.items())
+        if event_type != DELETED and (old is None or more):
+            self.tell(StorageChange("CSINode", new, old is None))
+
+    def _on_attachment(self, event_type: str, old: Obj | None, new: Obj) -> None:
+        if event_type == DELETED:
+            self.tell(StorageChange("VolumeAttachment", new, False))
 
 
 def _node(node: Obj) -> NodeInfo:
