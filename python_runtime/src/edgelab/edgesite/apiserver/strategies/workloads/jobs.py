@@ -8,7 +8,7 @@ from typing import Any
 from edgelab.edgesite.apiserver import names, objectmeta
 from edgelab.edgesite.apiserver.invalid import Cause, bad, immutable, required
 from edgelab.edgesite.apiserver.strategies import checks, poddefaults
-from edgelab.edgesite.apiserver.strategies.workloads import jobspec
+from edgelab.edgesite.apiserver.strategies.workloads import jobspec, jobstatus
 from edgelab.edgesite.apiserver.strategy import Part, Strategy
 from edgelab.objects import selectors
 
@@ -143,18 +143,10 @@ def _take(to: Obj, source: Obj, field: str) -> None:
         to.pop(field, None)
 
 
-def job_status(new: Obj, old: Obj) -> list[Cause]:
-    """Numbers of a Job's status."""
-    status, causes = new.get("status") or {}, objectmeta.changed(new, old)
-    for field in ("active", "succeeded", "failed", "ready", "terminating"):
-        causes += checks.nonnegative(status.get(field), f"status.{field}")
-    return causes
-
-
 JOB = Strategy(
     default=job_default,
     on_create=job_on_create,
     validate=job,
     validate_update=job_changed,
-    parts={"status": Part(validate=job_status)},
+    parts={"status": Part(validate=jobstatus.changed)},
 )
