@@ -11,7 +11,16 @@ from edgelab.edgesite.apiserver.access.attributes import attributes
 from edgelab.edgesite.apiserver.authorization import Authorizer
 from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.registry import Registry
-from edgelab.edgesite.apiserver.relay import forwarding, headers, logs, options, upgrades
+from edgelab.edgesite.apiserver.relay import (
+    forwarding,
+    headers,
+    logs,
+    options,
+    translating,
+    tunneling,
+    upgrades,
+    websockets,
+)
 from edgelab.edgesite.apiserver.relay.dialing import Trust
 from edgelab.edgesite.apiserver.relay.podplaces import PodPlaces
 from edgelab.edgesite.apiserver.relay.proxyplaces import ProxyPlaces
@@ -88,8 +97,13 @@ class Relay:
         self._check_create(request, path, context)
         if target.subresource == "portforward":
             place = self._pods.ports(target, parameters)
+            if websockets.wants(request, websockets.TUNNEL) and websockets.is_proper(request):
+                return await tunneling.answer(request, place, self._trust)
         else:
-            place = self._pods.stream(target, options.stream_options(request.query, target.subresource))
+            wanted = options.stream_options(request.query, target.subresource)
+            place = self._pods.stream(target, wanted)
+            if websockets.wants(request, websockets.STREAMS) and websockets.is_proper(request):
+                return await translating.answer(request, place, self._trust, wanted)
         if not headers.is_upgrade(request):
             raise ApiError(400, "Upgrade request required")
         return await upgrades.answer(request, place, self._trust)

@@ -18,15 +18,13 @@ HOP_BY_HOP = (
 )
 OURS = ("Authorization", "Host", "Content-Length", "Transfer-Encoding", "Expect")
 """Credentials are for us alone; the others are written anew."""
-IMPERSONATION = "impersonate-"
+PREFIXES = ("impersonate-", "x-remote-")
 
 
 def copied(request: web.Request) -> CIMultiDict[str]:
     """The client's headers, without its credentials."""
     headers = CIMultiDict(request.headers)
-    for name in [name for name in headers if name in OURS or name.lower().startswith(IMPERSONATION)]:
-        headers.popall(name, None)
-    for name in OURS:
+    for name in (*OURS, *[name for name in headers if name.lower().startswith(PREFIXES)]):
         headers.popall(name, None)
     return headers
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import h11
 from aiohttp import web
 
 from edgelab.edgesite.apiserver.invalid import quote
+from edgelab.edgesite.apiserver.relay import websockets
 from edgelab.edgesite.apiserver.relay.backend import Backend, Cut, why
 from edgelab.edgesite.apiserver.relay.dialing import Trust, Unreached
+from edgelab.edgesite.apiserver.relay.headers import is_websocket, subprotocols
 from edgelab.edgesite.apiserver.relay.places import Place
 from edgelab.objects.status import ApiError
 
 LARGEST_ERROR = 50_000
 AGENT = "edgesite"
+BASE64 = "base64.binary.k8s.io"
+PROTOCOLS = ("binary.k8s.io", BASE64)
 REDIRECTS = (301, 302, 303, 307, 308)
 SERVER_SAYS = {
     401: "the server has asked for the client to provide credentials",
@@ -35,6 +42,8 @@ async def answer(request: web.Request, place: Place, trust: Trust, name: str) ->
     """The log, until it or its reader ends. Raises ApiError."""
     backend, chunks = await opened(place, trust, name)
     try:
+        if is_websocket(request) and websockets.is_proper(request):
+            return await _in_messages(request, chunks)
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         response.enable_chunked_encoding()
         await response.prepare(request)
@@ -47,6 +56,42 @@ async def answer(request: web.Request, place: Place, trust: Trust, name: str) ->
         return response
     finally:
         backend.close()
+
+
+async def _in_messages(request: web.Request, chunks: AsyncIterator[bytes]) -> web.StreamResponse:
+    """The log by a WebSocket, as a browser may want it (`wsstream.Reader`)."""
+    offered = subprotocols(request)
+    if offered and not set(offered) & set(PROTOCOLS):
+        return web.Response(status=403)
+    socket = await websockets.opened(request, *PROTOCOLS)
+
+    async def send(data: bytes) -> None:
+        if socket.ws_protocol == BASE64:
+            await socket.send_str(base64.b64encode(data).decode())
+        else:
+            await socket.send_bytes(data)
+
+    async def wait() -> None:
+        async for _ in websockets.messages(socket):
+            pass
+        task.cancel()
+
+    async def copy() -> None:
+        with suppress(Cut, ConnectionError):
+            await send(b"")
+            async for chunk in chunks:
+                await send(chunk)
+        await socket.close()
+
+    task = asyncio.create_task(copy())
+    listener = asyncio.create_task(wait())
+    try:
+        await asyncio.wait([task])
+    finally:
+        for ended in (task, listener):
+            ended.cancel()
+        await asyncio.gather(task, listener, return_exceptions=True)
+    return socket
 
 
 async def opened(place: Place, trust: Trust, name: str) -> tuple[Backend, AsyncIterator[bytes]]:

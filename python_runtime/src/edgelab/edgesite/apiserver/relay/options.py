@@ -45,6 +45,17 @@ class StreamOptions(NamedTuple):
     tty: bool
     command: list[str]
 
+    def stream_types(self) -> list[str]:
+        """The streams that are opened, in their order; a terminal has no separate stderr."""
+        present = {
+            "error": True,
+            "stdin": self.stdin,
+            "stdout": self.stdout,
+            "stderr": self.stderr and not self.tty,
+            "resize": self.tty,
+        }
+        return [name for name, wanted in present.items() if wanted]
+
     def parameters(self) -> Pairs:
         """What the kubelet is asked with."""
         pairs = [(short, "1") for name, short in STREAMS if getattr(self, name)]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
 KEPT_IN_PATHS = "$&+,/:;=@"
-PARTS = re.compile(r"(?:(?P<scheme>https?|):)?(?P<name>[^:]*)(?::(?P<port>[^:]*))?")
 
 
 class Place(NamedTuple):
