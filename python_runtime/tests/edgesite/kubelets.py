@@ -1,6 +1,7 @@
 """A kubelet's API over TLS: logs, exec and attach by SPDY/3.1, ports, and paths that misbehave.
 
-It runs no containers: "commands" are those of `COMMANDS`. It asks for a client certificate.
+It runs no containers: "commands" are those of `COMMANDS`. It asks for a client certificate, and must be
+shown one for everything that is a kubelet's alone.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from edgelab.daemon.clock import SYSTEM
 from edgelab.edgesite.apiserver.relay import spdy
 from edgelab.identity.ca import CertificateAuthority
 
+PUBLIC = ("echo", "page", "moved", "cut")
 UPGRADED = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
 PAGE = b'<html><head><LINK href=/a.css></head><a href="/x?a=1&amp;b=2">\xc3\xa9</a><a href="y">z</a></html>'
 
@@ -50,7 +52,7 @@ class Kubelet:
         context.load_cert_chain(*files)
         if self.client_ca is not None:
             context.load_verify_locations(cadata=self.client_ca.decode())
-            context.verify_mode = ssl.CERT_REQUIRED
+            context.verify_mode = ssl.CERT_OPTIONAL  # requests for a pod come without one
         return context
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -71,7 +73,9 @@ class Kubelet:
         method, target, _ = head.split("\r\n", 1)[0].split(" ")
         path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
         parts = path.strip("/").split("/")
-        if parts[0] == "containerLogs":
+        if self.client_ca is not None and parts[0] not in PUBLIC and not subject:
+            answer(writer, "401 Unauthorized", b"Unauthorized")
+        elif parts[0] == "containerLogs":
             await self._log(writer, parts, query)
         elif parts[0] in ("exec", "attach", "portForward") and "upgrade: spdy/3.1" in head.lower():
             version = "portforward.k8s.io" if parts[0] == "portForward" else "v4.channel.k8s.io"

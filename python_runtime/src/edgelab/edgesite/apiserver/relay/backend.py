@@ -6,6 +6,7 @@ What it sends is read no faster than it is asked for, and at most `HIGH` bytes o
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from typing import cast
@@ -137,8 +138,7 @@ class Backend(asyncio.Protocol):
         self._transport = None
         self._writable.set()
         if not self._ended:
-            reset = isinstance(error, ConnectionResetError)
-            self._fail(Cut("read: connection reset by peer" if reset else "EOF"))
+            self._fail(Cut(_ending(error)))
 
     def _parse(self, data: bytes) -> None:
         if self._ended or self._failure is not None:
@@ -189,6 +189,12 @@ class Backend(asyncio.Protocol):
             self._head.set_exception(failure)
             self._head.exception()  # nobody may have waited for it
         self._news.set()
+
+
+def _ending(error: Exception | None) -> str:
+    if isinstance(error, ssl.SSLError):
+        return gowords.not_secured("", error)
+    return "read: connection reset by peer" if isinstance(error, ConnectionResetError) else "EOF"
 
 
 def decoded(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
