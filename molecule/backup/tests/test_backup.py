@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 from testinfra.host import Host
 
 testinfra_hosts = ["ansible://cloud"]
+CHECKOUT = Path(__file__).resolve().parents[3]
 KEADM = "/opt/edgelab/current/bin/keadm"
 KUBECONFIG = "--kube-config /etc/edgelab/admin.kubeconfig --output json"
 
@@ -53,3 +56,27 @@ def test_the_restored_database_is_sound(host: Host) -> None:
     database = "sqlite3.connect('/var/lib/edgesite/state.db')"
     script = f"import sqlite3; print({database}.execute('PRAGMA quick_check').fetchone()[0])"
     assert host.check_output(f'python3 -c "{script}"') == "ok"
+
+
+def test_no_key_of_secrets_is_in_the_archive(host: Host) -> None:
+    key = host.check_output("sed -n 's/.*secret: //p' /etc/edgelab/encryption.yaml").replace("+", "[+]")
+    assert key
+    script = (
+        f"mkdir /root/unpacked && tar -xf {archive(host)} -C /root/unpacked &&"
+        " find /root/unpacked -name site.tar.gz -execdir tar -xf {} ';' && find /root/unpacked -name state.db"
+    )
+    assert host.check_output(script).endswith("state.db")
+    assert host.run(f"grep -r -a -l -e '{key}' /root/unpacked").stdout == ""
+    assert host.run("find /root/unpacked -name 'encryption.yaml*'").stdout == ""
+
+
+def test_a_version_that_has_no_backup_is_named_with_the_way(
+    host: Host, play: Callable[..., tuple[int, str]]
+) -> None:
+    host.check_output("printf '#!/bin/sh\\nexit 2\\n' > /root/old && chmod 755 /root/old")
+    status, words = play(CHECKOUT / "playbooks/backup.yml", {"_edgesite_program": "/root/old"})
+    assert status != 0
+    assert "the installed edgesite has no command backup" in words
+    assert "tar -C /var/lib -czf /var/backups/edgesite.tar.gz edgesite" in words
+    assert host.service("edgesite").is_running
+    assert archive(host), "and no other archive was begun"
