@@ -116,6 +116,7 @@ def fitting(kind: Kind, obj: Obj, kinds: Kinds, context: Context, *, unstructure
     elif kind.schema is not None:
         obj = conformer.root(obj, kind.schema, kind.name)
         obj["metadata"] = obj.get("metadata") or {}
+        context.hollow = context.hollow or conformer.hollow
     unknown = [f'unknown field "{path}"' for path in conformer.unknown]
     if not (unknown or context.repeated):
         return obj

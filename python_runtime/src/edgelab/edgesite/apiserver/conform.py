@@ -8,6 +8,7 @@ import datetime as dt
 from typing import Any
 
 from edgelab.edgesite.apiserver import gotypes
+from edgelab.edgesite.apiserver.encoding import fresh
 from edgelab.edgesite.apiserver.schema import Node
 from edgelab.objects import quantity
 
@@ -26,10 +27,14 @@ class DecodeError(ValueError):
 
 
 class Conformer:
-    """One pass over one object; `unknown` collects the paths of fields that the type does not have."""
+    """One pass over one object; `unknown` collects the paths of fields that the type does not have.
+
+    `hollow` tells that there are lists or maps with nothing in them.
+    """
 
     def __init__(self, *, unstructured: bool = False) -> None:
         self.unknown: list[str] = []
+        self.hollow = False
         self._unstructured = unstructured
         # where we are: a field is (name, its type's name), a key of a map (name,), an element its index
         self._way: list[tuple[str, ...] | int] = []
@@ -72,6 +77,10 @@ class Conformer:
                 way.pop()
                 if found or not _is_omitted(found, field, key, node):
                     result[key] = found
+                    self.hollow = self.hollow or found in ([], {})
+        for key, zero in node.encoding.filled:
+            if key not in result:
+                result[key] = fresh(zero)
         return result
 
     def _map(self, value: dict[str, Any], values: Node, owner: str) -> Any:
@@ -184,10 +193,10 @@ _HANDLERS = {
 
 
 def _is_omitted(value: Any, field: Node, key: str, node: Node) -> bool:
-    """Empty lists and maps are left out where they may be (Go's `omitempty`)."""
+    """What is empty is left out where Go may (`omitempty`)."""
     if isinstance(value, list) or (isinstance(value, dict) and field.values is not None):
-        return key not in node.required and key != "managedFields"  # an empty list resets them
-    return False
+        return key != "managedFields" and key not in node.encoding.always  # an empty list resets them
+    return key in node.encoding.omitted
 
 
 def _zero(node: Node) -> Any:

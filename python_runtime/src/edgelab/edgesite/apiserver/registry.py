@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgelab.daemon.clock import Clock
-from edgelab.edgesite.apiserver import codec, objectmeta, validating
+from edgelab.edgesite.apiserver import codec, encoding, objectmeta, validating
 from edgelab.edgesite.apiserver.authorization import Authorizer
 from edgelab.edgesite.apiserver.builtin import EVENTS_BUCKET
 from edgelab.edgesite.apiserver.context import Context, Target
@@ -328,6 +328,8 @@ class Registry:
         return self._put(kind, key, obj, context)
 
     def _put(self, kind: Kind, key: Key, obj: Obj, context: Context) -> Awaitable[Entry]:
+        if context.hollow and kind.custom is None and kind.schema is not None:
+            encoding.settle(obj, kind.schema)
         if conversion.is_converted(kind):
             return conversion.put(self.store, kind, key, obj, lambda o: self._put_stored(key, o, context))
         return self._put_stored(key, codec.to_storage(obj, kind), context)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
+from edgelab.edgesite.apiserver import encoding
 from edgelab.objects.patch import FieldPatch
 
 REFERENCE = "#/components/schemas/"
@@ -19,13 +20,14 @@ Resolve = Callable[[str], dict[str, Any]]
 class Node:
     """One schema. Children are made when they are asked for, and then kept."""
 
-    __slots__ = ("_fields", "_items", "_resolve", "_values", "name", "raw")
+    __slots__ = ("_fields", "_items", "_resolve", "_values", "encoding", "name", "raw")
 
     def __init__(self, raw: dict[str, Any], resolve: Resolve | None = None, name: str = "") -> None:
         if resolve is not None:
             raw, name = _dereference(raw, resolve, name)
         self.raw = raw
         self.name = name
+        self.encoding = encoding.of(name)
         self._resolve = resolve
         self._fields: dict[str, Node] = {}
         self._items: Node | None = None

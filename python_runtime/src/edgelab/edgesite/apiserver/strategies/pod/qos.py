@@ -23,7 +23,7 @@ def of(spec: Obj) -> str:
     for found in holders:
         limits, requests = (_counted(found.get(field) or {}) for field in ("limits", "requests"))
         any_set = any_set or bool(limits or requests)
-        equal = all(quantity.parse(str(requests.get(k, v))) == quantity.parse(v) for k, v in limits.items())
+        equal = all(quantity.parse(requests.get(k, "0")) == quantity.parse(v) for k, v in limits.items())
         guaranteed = guaranteed and limits.keys() == set(COUNTED) and equal
     if not any_set:
         return "BestEffort"
