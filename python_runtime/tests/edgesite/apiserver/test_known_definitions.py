@@ -115,11 +115,32 @@ async def test_shipped_definitions_are_accepted_and_served(client: Client, name:
     spec = crd["spec"]
     version = next(item["name"] for item in spec["versions"] if item["served"])
     await serve(client, text, f"/apis/{spec['group']}/{version}/{spec['names']['plural']}")
-    _, found = await client.call("GET", f"{CRDS}/{crd['metadata']['name']}")
-    assert [item["type"] for item in found["status"]["conditions"] if item["status"] == "True"][:2] == [
-        "NamesAccepted",
-        "Established",
+    path = f"{CRDS}/{crd['metadata']['name']}"
+    states = await conditions(client, path)
+    assert states[:2] == [
+        ("NamesAccepted", "True", "NoConflicts"),
+        ("Established", "True", "InitialNamesAccepted"),
     ]
+
+
+async def conditions(client: Client, path: str) -> list[tuple[str, str, str]]:
+    _, found = await client.call("GET", path)
+    return [(item["type"], item["status"], item["reason"]) for item in found["status"]["conditions"]]
+
+
+async def test_a_definition_is_given_its_names_first_and_is_established_then(client: Client) -> None:
+    await client.call("POST", CRDS, yaml.safe_load(GATEWAY))
+    path = f"{CRDS}/routes.gateway.example.com"
+    seen: list[tuple[str, ...]] = []
+    async with asyncio.timeout(60):
+        while not seen or seen[-1][1:2] != ("True",):
+            _, found = await client.call("GET", path)
+            states = {item["type"]: item["status"] for item in found["status"]["conditions"] or ()}
+            now = tuple(states.get(kind, "") for kind in ("NamesAccepted", "Established"))
+            seen += [] if seen[-1:] == [now] else [now]
+            await asyncio.sleep(0.005)
+    assert ("True", "False") in seen
+    assert (await client.call("GET", "/apis/gateway.example.com/v1/routes"))[0] == 200
 
 
 def route(*rules: dict[str, Any], **spec: Any) -> dict[str, Any]:

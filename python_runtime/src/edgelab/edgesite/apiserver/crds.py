@@ -17,7 +17,7 @@ from edgelab.edgesite.apiserver.custom import conditions, conversion, services, 
 from edgelab.edgesite.apiserver.custom.definition import Definition
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.registry import Registry
-from edgelab.edgesite.store import Entry, Overrun
+from edgelab.edgesite.store import Entry, Key, Overrun
 from edgelab.objects import metadata as meta
 from edgelab.objects.status import ApiError
 
@@ -38,6 +38,8 @@ LATE_SECONDS = 60.0
 """After so long a definition says that its objects do not go."""
 FIRST_LOOK, LONGEST_LOOK = 0.05, 5.0
 SLICE = 50
+ESTABLISH_SECONDS = 0.05
+"""Names are accepted and definitions established in two steps, as kube-apiserver's two controllers do."""
 
 
 class CustomResources:
@@ -54,6 +56,7 @@ class CustomResources:
         self._definitions: dict[str, Definition] = {}
         self._removals: dict[str, asyncio.Task[None]] = {}
         """Definitions whose objects are being removed: that may take as long as others' finalizers do."""
+        self._waiting: set[str] = set()
         self._tasks = Supervisor(self.name)
         for entry in self._store.entries(BUCKET):
             self._serve(codec.decode(entry.data))
@@ -109,7 +112,7 @@ class CustomResources:
             ):
                 await self._settle(entry)
 
-    async def _settle(self, entry: Entry) -> None:
+    async def _settle(self, entry: Entry, *, establish: bool = False) -> None:
         """Bring one definition to where it should be; the write that does it comes back as an event."""
         if self._store.get(entry.key) is not entry:
             return
@@ -120,11 +123,20 @@ class CustomResources:
             if meta.is_deleting(crd):
                 await self._remove(crd)
             else:
-                await self._accept(crd)
+                await self._accept(crd, establish=establish)
         except ApiError as error:
             log.warning("definition %s: %s", entry.key.name, error)
 
-    async def _accept(self, crd: Obj) -> None:
+    async def _establish(self, name: str) -> None:
+        try:
+            await self._clock.sleep(ESTABLISH_SECONDS)
+        finally:
+            self._waiting.discard(name)
+        entry = self._store.get(Key(BUCKET, "", name))
+        if entry is not None:
+            await self._settle(entry, establish=True)
+
+    async def _accept(self, crd: Obj, *, establish: bool) -> None:
         name, before = crd["metadata"]["name"], (crd.get("status") or {}).get("acceptedNames")
 
         def change(status: Obj, old: Obj) -> Obj:
@@ -132,9 +144,13 @@ class CustomResources:
                 codec.decode(entry.data) for entry in self._store.heads(BUCKET) if entry.key.name != name
             ]
             group = [other for other in others if other["spec"]["group"] == old["spec"]["group"]]
-            return conditions.settled({**old, "status": status}, group, rfc3339(self._clock.now()))
+            now = rfc3339(self._clock.now())
+            return conditions.settled({**old, "status": status}, group, now, establish=establish)
 
         new = await self._change_status(name, change)
+        if conditions.is_waiting(new) and name not in self._waiting:
+            self._waiting.add(name)
+            self._tasks.spawn(self._establish(name), f"{name}/establish")
         if (new.get("status") or {}).get("acceptedNames") != before:
             await self._settle_group(crd)
 

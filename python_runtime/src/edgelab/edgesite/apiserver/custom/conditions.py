@@ -28,14 +28,21 @@ def put(status: Obj, found: Obj, now: str) -> Obj:
     return {**status, "conditions": [*conditions, {**found, "lastTransitionTime": now}]}
 
 
+NOT_ACCEPTED = "NotAccepted"
+"""Why a definition is not established at first, also between the two steps to it."""
+
+
 def is_true(obj: Obj, kind: str) -> bool:
     """Whether a definition has a condition."""
     found = meta.condition(obj, kind)
     return found is not None and found["status"] == "True"
 
 
-def settled(obj: Obj, others: Iterable[Obj], now: str) -> Obj:
-    """The status that a definition should have, among the others of its group."""
+def settled(obj: Obj, others: Iterable[Obj], now: str, *, establish: bool = True) -> Obj:
+    """The status that a definition should have, among the others of its group.
+
+    Without `establish` one whose names are accepted is left to be established later (`is_waiting`).
+    """
     status: Obj = obj.get("status") or {}
     names = obj["spec"]["names"]
     if names != status.get("acceptedNames"):
@@ -44,9 +51,9 @@ def settled(obj: Obj, others: Iterable[Obj], now: str) -> Obj:
         if accepted != status.get("acceptedNames") or not _same(old, found):
             status = put({**status, "acceptedNames": accepted}, found, now)
             if meta.condition(obj, "Established") is None:
-                refused = condition("Established", "False", "NotAccepted", "not all names are accepted")
+                refused = condition("Established", "False", NOT_ACCEPTED, "not all names are accepted")
                 status = put(status, refused, now)
-    status = _established({**obj, "status": status}, now)
+    status = _established({**obj, "status": status}, now, establish=establish)
     status = _approved(obj, status, now)
     return _structural(obj, status, now)
 
@@ -92,7 +99,7 @@ def _accepted(obj: Obj, others: list[Obj]) -> tuple[Obj, Obj]:
     return result, condition("NamesAccepted", "True", "NoConflicts", "no conflicts found")
 
 
-def _established(obj: Obj, now: str) -> Obj:
+def _established(obj: Obj, now: str, *, establish: bool) -> Obj:
     status: Obj = obj["status"]
     if not is_true(obj, "NamesAccepted") or is_true(obj, "Established"):
         return status
@@ -100,6 +107,8 @@ def _established(obj: Obj, now: str) -> Obj:
     if bundle and not webhooks.is_bundle(bundle):
         text = "The conversion webhook CABundle is invalid"
         return put(status, condition("Established", "False", "InvalidCABundle", text), now)
+    if not establish:
+        return status
     text = "the initial names have been accepted"
     return put(status, condition("Established", "True", "InitialNamesAccepted", text), now)
 
@@ -145,6 +154,12 @@ def _violations(spec: Obj) -> Obj | None:
     texts = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in causes))
     text = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     return {"status": "True", "reason": "Violations", "message": text}
+
+
+def is_waiting(obj: Obj) -> bool:
+    """Whether all is well with a definition that is not established yet."""
+    found = meta.condition(obj, "Established")
+    return found is not None and found["reason"] == NOT_ACCEPTED and is_true(obj, "NamesAccepted")
 
 
 def is_served(obj: Obj) -> bool:
