@@ -18,7 +18,8 @@ from tests.edgesite.situations import Situation
 
 VECTORS = Path(__file__).parents[1] / "vectors/controllers"
 SUBJECTS = sorted(path.name.removesuffix(".steps.json") for path in VECTORS.glob("*.steps.json"))
-QUIET_SECONDS = 2.0
+QUIET_SECONDS = 1.0
+"""On the driven clock: less than what is waited for (minReadySeconds), more than the first attempts again."""
 KNOWN: dict[str, set[str]] = {}
 """By subject: step, path and field."""
 
