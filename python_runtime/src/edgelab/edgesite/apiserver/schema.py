@@ -20,7 +20,7 @@ Resolve = Callable[[str], dict[str, Any]]
 class Node:
     """One schema. Children are made when they are asked for, and then kept."""
 
-    __slots__ = ("_fields", "_items", "_resolve", "_values", "encoding", "name", "raw")
+    __slots__ = ("_fields", "_items", "_resolve", "_values", "encoding", "name", "raw", "type")
 
     def __init__(self, raw: dict[str, Any], resolve: Resolve | None = None, name: str = "") -> None:
         if resolve is not None:
@@ -28,6 +28,9 @@ class Node:
         self.raw = raw
         self.name = name
         self.encoding = encoding.of(name)
+        found = raw.get("type", "")
+        self.type = found if isinstance(found, str) else ""
+        """object, array, string, integer, number, boolean; empty for anything."""
         self._resolve = resolve
         self._fields: dict[str, Node] = {}
         self._items: Node | None = None
@@ -66,12 +69,6 @@ class Node:
         if self._values is None and isinstance(self.raw.get("additionalProperties"), dict):
             self._values = Node(self.raw["additionalProperties"], self._resolve)
         return self._values
-
-    @property
-    def type(self) -> str:
-        """object, array, string, integer, number, boolean; empty for anything."""
-        found = self.raw.get("type", "")
-        return found if isinstance(found, str) else ""
 
     @property
     def free(self) -> bool:
