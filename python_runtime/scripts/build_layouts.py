@@ -19,7 +19,18 @@ from pathlib import Path
 
 ARCHIVE = Path(__file__).parents[1] / "src/edgelab/data/apis/kubernetes.zip"
 MEMBER = "LAYOUTS"
-GROUPS = ("core", "apps", "autoscaling", "batch", "flowcontrol", "networking", "policy", "rbac", "storage")
+GROUPS = (
+    "core",
+    "apps",
+    "autoscaling",
+    "batch",
+    "flowcontrol",
+    "networking",
+    "policy",
+    "rbac",
+    "resource",
+    "storage",
+)
 META = "apimachinery/pkg/apis/meta/v1/types.go"
 ROOTS = (
     "apps.DaemonSetUpdateStrategy",
@@ -49,6 +60,9 @@ ROOTS = (
     "networking.ServiceCIDRSpec",
     "policy.PodDisruptionBudgetSpec",
     "rbac.RoleRef",
+    "resource.DeviceAttribute",
+    "resource.ResourceClaimSpec",
+    "resource.ResourceClaimTemplateSpec",
     "storage.CSINodeDriver",
     "storage.VolumeAttachmentSpec",
 )

@@ -65,6 +65,10 @@ rbac.authorization.k8s.io/v1 | clusterrolebindings | ClusterRoleBinding | C | | 
 rbac.authorization.k8s.io/v1 | clusterroles | ClusterRole | C | | |
 rbac.authorization.k8s.io/v1 | rolebindings | RoleBinding | N | | |
 rbac.authorization.k8s.io/v1 | roles | Role | N | | |
+resource.k8s.io/v1 | deviceclasses | DeviceClass | C | | |
+resource.k8s.io/v1 | resourceclaims | ResourceClaim | N | | | status
+resource.k8s.io/v1 | resourceclaimtemplates | ResourceClaimTemplate | N | | |
+resource.k8s.io/v1 | resourceslices | ResourceSlice | C | | |
 scheduling.k8s.io/v1 | priorityclasses | PriorityClass | C | pc | |
 storage.k8s.io/v1 | csidrivers | CSIDriver | C | | |
 storage.k8s.io/v1 | csinodes | CSINode | C | | |

@@ -13,7 +13,11 @@ from edgelab.edgesite.apiserver.kinds import Kind, Kinds
 Obj = dict[str, Any]
 
 CUSTOM_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
-OLD_STORAGE = ("CustomResourceDefinition", "VolumeAttributesClass")
+OLD_STORAGE = {
+    "CustomResourceDefinition": "v1beta1",
+    "VolumeAttributesClass": "v1beta1",
+    **dict.fromkeys(("DeviceClass", "ResourceClaim", "ResourceClaimTemplate", "ResourceSlice"), "v1beta2"),
+}
 """What kube-apiserver 1.35 stores in an older version than it serves."""
 # subresource -> (group, version, kind, verbs); an empty kind is the resource's own
 SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
@@ -120,8 +124,7 @@ def _kind_of(kind: Kind, subresource: str, other: str) -> str:
 def storage_version_hash(kind: Kind) -> str:
     """Of the version that the resource is stored in (`discovery.StorageVersionHash`)."""
     group, _, version = kind.storage_api_version.rpartition("/")
-    if kind.name in OLD_STORAGE:
-        version = "v1beta1"
+    version = OLD_STORAGE.get(kind.name, version)
     digest = hashlib.sha256(f"{group}/{version}/{kind.name}".encode()).digest()
     return base64.b64encode(digest[:8]).decode()
 

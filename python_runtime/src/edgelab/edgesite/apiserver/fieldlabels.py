@@ -27,6 +27,7 @@ LABELS: dict[str, dict[str, str]] = {
     "v1/secrets": {path: path for path in (NAME, NAMESPACE, "type")},
     "v1/services": {path: path for path in (NAME, NAMESPACE, "spec.clusterIP", "spec.type")},
     "v1/replicationcontrollers": {path: path for path in (NAME, NAMESPACE, "status.replicas")},
+    "resource.k8s.io/v1/resourceslices": {path: path for path in (NAME, "spec.driver", "spec.nodeName")},
     "batch/v1/jobs": {**{path: path for path in (NAME, NAMESPACE)}, "status.successful": "status.succeeded"},
     "certificates.k8s.io/v1/certificatesigningrequests": {path: path for path in (NAME, "spec.signerName")},
     "v1/events": {
@@ -72,4 +73,7 @@ def _path(kind: Kind, known: dict[str, str] | None, label: str) -> str:
         return known[label]
     if kind.name == "Job":
         raise ApiError(400, f'field label "{label}" not supported for Job')
+    if kind.name == "ResourceSlice":
+        where = f"{kind.api_version}, Kind={kind.name}"
+        raise ApiError(400, f"field label not supported for {where}: {label}")
     raise ApiError(400, f"field label not supported: {label}")

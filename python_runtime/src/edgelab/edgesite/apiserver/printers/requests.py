@@ -9,7 +9,7 @@ from edgelab.edgesite.apiserver.printers.base import NONE, created
 
 Obj = dict[str, Any]
 
-FLOWS = "flowcontrol.apiserver.k8s.io"
+FLOWS, DEVICES = "flowcontrol.apiserver.k8s.io", "resource.k8s.io"
 
 
 def flow_schema(obj: Obj, now: dt.datetime) -> list[Any]:
@@ -46,7 +46,34 @@ def priority_level(obj: Obj, now: dt.datetime) -> list[Any]:
     ]
 
 
+def device_claim(obj: Obj, now: dt.datetime) -> list[Any]:
+    """A ResourceClaim's row."""
+    status, deleted = obj.get("status") or {}, bool(obj["metadata"].get("deletionTimestamp"))
+    states = ["deleted"] if deleted else []
+    if status.get("allocation") is not None:
+        states += ["allocated", "reserved"] if status.get("reservedFor") else ["allocated"]
+    elif not deleted:
+        states.append("pending")
+    return [obj["metadata"]["name"], ",".join(states), created(obj, now)]
+
+
+def device_slice(obj: Obj, now: dt.datetime) -> list[Any]:
+    """A ResourceSlice's row."""
+    spec = obj.get("spec") or {}
+    where = [spec.get("nodeName") or "", spec.get("driver", ""), (spec.get("pool") or {}).get("name", "")]
+    return [obj["metadata"]["name"], *where, created(obj, now)]
+
+
+def aged(obj: Obj, now: dt.datetime) -> list[Any]:
+    """A row of name and age."""
+    return [obj["metadata"]["name"], created(obj, now)]
+
+
 PRINTERS = {
+    (DEVICES, "DeviceClass"): aged,
+    (DEVICES, "ResourceClaim"): device_claim,
+    (DEVICES, "ResourceClaimTemplate"): aged,
+    (DEVICES, "ResourceSlice"): device_slice,
     (FLOWS, "FlowSchema"): flow_schema,
     (FLOWS, "PriorityLevelConfiguration"): priority_level,
 }
