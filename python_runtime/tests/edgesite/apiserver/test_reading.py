@@ -159,3 +159,12 @@ async def test_a_negative_limit_is_none_and_a_word_is_refused(client: Client) ->
     status, answer = await client.call("GET", f"{MAPS}?limit=x")
     assert (status, answer["reason"]) == (400, "BadRequest")
     assert answer["message"] == 'strconv.ParseInt: parsing "x": invalid syntax'
+
+
+async def test_documents_name_the_words_that_a_field_may_have(client: Client) -> None:
+    _, document = await client.call("GET", "/openapi/v3/api/v1")
+    schemas = document["components"]["schemas"]
+    policy = schemas["io.k8s.api.core.v1.Container"]["properties"]["imagePullPolicy"]
+    assert policy["enum"] == ["Always", "IfNotPresent", "Never"]
+    modes = schemas["io.k8s.api.core.v1.PersistentVolumeClaimSpec"]["properties"]["accessModes"]
+    assert "ReadWriteOncePod" in modes["items"]["enum"]

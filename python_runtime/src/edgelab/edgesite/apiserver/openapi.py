@@ -170,7 +170,7 @@ class OpenApi:
         """A type, and everything that it mentions."""
         if name in schemas:
             return
-        definition = PATCH if name == META + "Patch" else self._kinds.catalogue.definition(name)
+        definition = PATCH if name == META + "Patch" else self._kinds.catalogue.documented(name)
         schemas[name] = definition
         for reference in _references(definition):
             self._add(reference, schemas)

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
+from functools import cached_property
 from importlib import resources
 from typing import Any
 
@@ -146,6 +147,19 @@ class Catalogue:
     def definition(self, name: str) -> dict[str, Any]:
         """A type by its name, with descriptions; not kept."""
         found: dict[str, Any] = json.loads(self._archive.read(name))
+        return found
+
+    def documented(self, name: str) -> dict[str, Any]:
+        """A type as documents show it: with the words that fields may have; not kept."""
+        found = self.definition(name)
+        for field, words in (self._enums.get(name) or {}).items():
+            node = found["properties"][field]
+            (node["items"] if node.get("type") == "array" else node)["enum"] = words
+        return found
+
+    @cached_property
+    def _enums(self) -> dict[str, dict[str, list[str]]]:
+        found: dict[str, dict[str, list[str]]] = json.loads(self._archive.read("ENUMS"))
         return found
 
     def protobuf(self) -> dict[str, dict[str, tuple[str, str, str]]]:
