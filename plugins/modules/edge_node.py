@@ -68,7 +68,7 @@ options:
   max_lease_age:
     description:
       - With O(state=ready), insist on a lease that the node renewed within so many seconds.
-      - A node stays Ready for 40 seconds after EdgeCore died. EdgeCore renews its lease every 10 seconds.
+      - A node stays Ready for 50 seconds after EdgeCore died. EdgeCore renews its lease every 10 seconds.
       - V(0) does not look at the lease.
     type: int
     default: 0

@@ -45,7 +45,7 @@ def wait(
 ) -> None:
     """Wait until a node is Ready; fails with the reason when it is not in time.
 
-    A node stays Ready for 40 seconds after EdgeCore died; --max-lease-age sees through that.
+    A node stays Ready for 50 seconds after EdgeCore died; --max-lease-age sees through that.
     """
     from edgelab.keadm import nodes
 

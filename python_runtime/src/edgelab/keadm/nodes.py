@@ -80,7 +80,7 @@ async def wait_ready(
 ) -> Node:
     """The node once it is Ready, or as it is after that many seconds.
 
-    A condition may say True for 40 s after EdgeCore died. With `lease_age` its lease must have been renewed
+    A condition may say True for 50 s after EdgeCore died. With `lease_age` its lease must have been renewed
     within so many seconds besides, or be renewed while we wait, which no difference of clocks can hide.
     """
     deadline = clock.monotonic() + seconds

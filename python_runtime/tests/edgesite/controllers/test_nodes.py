@@ -39,7 +39,7 @@ async def running(cluster: Site, name: str, *tolerations: dict[str, Any]) -> Obj
 async def test_a_silent_node_becomes_unknown_after_its_grace(cluster: Site) -> None:
     await cluster.settle(60)
     cluster.alive.discard("edge")
-    await cluster.settle(35)
+    await cluster.settle(45)
     assert (condition(cluster.api.one(NODES, "edge"), "Ready") or {})["status"] == "True"
     await cluster.settle(20)
     ready = condition(cluster.api.one(NODES, "edge"), "Ready")
@@ -94,7 +94,7 @@ async def test_pods_of_a_node_that_is_heard_again_are_as_ready_as_before(cluster
 async def test_a_pod_leaves_after_its_toleration_seconds(cluster: Site) -> None:
     await running(cluster, "leaves", {**FOR_EVER, "tolerationSeconds": 30})
     cluster.alive.discard("edge")
-    await cluster.settle(50)
+    await cluster.settle(60)
     assert taints(cluster)
     assert not is_deleting(cluster.api.one(PODS, "leaves"))
     await cluster.settle(35)
@@ -105,7 +105,7 @@ async def test_a_pod_leaves_after_its_toleration_seconds(cluster: Site) -> None:
 async def test_a_pod_stays_when_the_node_is_back_in_time(cluster: Site) -> None:
     await running(cluster, "stays", {**FOR_EVER, "tolerationSeconds": 30})
     cluster.alive.discard("edge")
-    await cluster.settle(50)
+    await cluster.settle(60)
     conditions = [{"type": "Ready", "status": "True", "lastHeartbeatTime": cluster.stamp()}]
     await cluster.api.patch(NODES, "edge", {"status": {"conditions": conditions}}, subresource="status")
     cluster.alive.add("edge")

@@ -114,6 +114,8 @@ class TaintEvictionController:
             "message": "Taint manager: deleting due to NoExecute taint",
             "lastTransitionTime": self._cluster.stamp(),
         }
+        if generation := pod["metadata"].get("generation"):
+            target["observedGeneration"] = generation
         others = [c for c in pod["status"].get("conditions") or [] if c["type"] != target["type"]]
         version = {"resourceVersion": pod["metadata"]["resourceVersion"]}
         patch = {"metadata": version, "status": {"conditions": [*others, target]}}

@@ -1,7 +1,7 @@
 """Nodes that have fallen silent, and the taints that follow from conditions (pkg/controller/nodelifecycle).
 
 Every 5 s it compares when each node last renewed its lease or status, as this process saw it. After
-40 s of silence the node's conditions become Unknown and its pods not ready until it is heard again;
+50 s of silence the node's conditions become Unknown and its pods not ready until it is heard again;
 nothing is deleted here. Taints follow conditions at once. After a start of EdgeSite every node has a
 full grace.
 """
@@ -22,7 +22,7 @@ from edgelab.objects.metadata import condition, is_deleting
 from edgelab.objects.status import ApiError
 
 CHECK_SECONDS = 5.0
-GRACE_SECONDS = 40.0
+GRACE_SECONDS = 50.0
 STARTUP_GRACE_SECONDS = 60.0
 LEASE_NAMESPACE = "kube-node-lease"
 WATCHED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
@@ -183,17 +183,19 @@ def grace(node: Obj) -> float:
 
 
 def wanted_taints(node: Obj) -> Iterator[Obj]:
-    """The taints that follow from a node's conditions."""
-    ready = condition(node, "Ready")
-    key = {"False": NOT_READY, "Unknown": UNREACHABLE}.get((ready or {}).get("status", ""))
-    if key is not None:
-        yield {"key": key, "effect": "NoSchedule"}
-        yield {"key": key, "effect": "NoExecute"}
-    for kind, taint in BY_CONDITION.items():
-        if (condition(node, kind) or {}).get("status") == "True":
-            yield {"key": taint, "effect": "NoSchedule"}
+    """The taints that follow from a node's conditions: in their order, those that evict last."""
+    silent = None
+    for found in (node.get("status") or {}).get("conditions") or ():
+        kind, status = found["type"], found.get("status")
+        key = BY_CONDITION.get(kind) if status == "True" else None
+        if kind == "Ready":
+            key = silent = {"False": NOT_READY, "Unknown": UNREACHABLE}.get(str(status))
+        if key is not None:
+            yield {"key": key, "effect": "NoSchedule"}
     if (node.get("spec") or {}).get("unschedulable"):
         yield {"key": UNSCHEDULABLE, "effect": "NoSchedule"}
+    if silent is not None:
+        yield {"key": silent, "effect": "NoExecute"}
 
 
 def _silence(kind: str, old: Obj | None, node: Obj, now: str) -> Obj:

@@ -111,6 +111,7 @@ class PodGarbageCollector:
         if generation := pod["metadata"].get("generation"):
             status["observedGeneration"] = generation
         if why is not None:
+            why = {**why, **({"observedGeneration": generation} if generation else {})}
             others = [c for c in pod["status"].get("conditions") or [] if c["type"] != why["type"]]
             status["conditions"] = [*others, why]
         version = {"resourceVersion": pod["metadata"]["resourceVersion"]}

@@ -44,7 +44,9 @@ class StaleDisruptions:
             return left
         others = [item for item in pod["status"]["conditions"] if item["type"] != "DisruptionTarget"]
         now = self._cluster.stamp()
-        false = {"type": "DisruptionTarget", "status": "False", "lastTransitionTime": now}
+        false: Obj = {"type": "DisruptionTarget", "status": "False", "lastTransitionTime": now}
+        if generation := pod["metadata"].get("generation"):
+            false["observedGeneration"] = generation
         changed = {**pod, "status": {**pod["status"], "conditions": [*others, false]}}
         await self._cluster.update(PODS, changed, "status")
         return None
