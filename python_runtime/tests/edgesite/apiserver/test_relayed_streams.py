@@ -10,11 +10,12 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from tests.edgesite.apiserver.running import Client
+from tests.edgesite.apiserver.running import Client, running
 from tests.edgesite.apiserver.test_relayed_logs import PODS, admit
 from tests.edgesite.kubelets import Kubelet, kubelet
 
 from edgelab.edgesite.apiserver.relay import spdy
+from edgelab.edgesite.settings import AuditSettings
 
 EXEC = f"{PODS}/web/exec"
 V5 = ["v5.channel.k8s.io"]
@@ -165,6 +166,33 @@ async def test_spdy_is_passed_on_as_it_is(client: Client, there: Kubelet) -> Non
     assert "x-forwarded-for: 127.0.0.1" in head
     assert "upgrade: spdy/3.1" in head
     await until(lambda: there.connections == 0)
+
+
+async def test_sessions_are_counted_as_lasting(client: Client, there: Kubelet) -> None:
+    what = '{component="apiserver",verb="CONNECT",group="",version="v1",resource="pods",subresource="exec"'
+    reader, writer = await raw(client, f"{EXEC}?command=cat&stdin=1&stdout=1")
+    await reader.readuntil(b"\r\n\r\n")
+    _, page = await client.call("GET", "/metrics", accept="text/plain")
+    assert f'apiserver_longrunning_requests{what},scope="resource"}} 1\n' in page
+    writer.close()
+    await until(lambda: there.connections == 0)
+    _, page = await client.call("GET", "/metrics", accept="text/plain")
+    assert f'apiserver_longrunning_requests{what},scope="resource"}} 0\n' in page
+    assert f'apiserver_request_total{what},scope="resource",code="101"}} 1\n' in page
+
+
+async def test_sessions_are_audited(tmp_path: Path) -> None:
+    file = tmp_path / "audit.log"
+    async with running(tmp_path, audit=AuditSettings(file)) as client, kubelet(tmp_path) as there:
+        await admit(client, "n1", there, "web")
+        assert await run_raw(client) == b"hello"
+        await until(lambda: there.connections == 0)
+    events = [json.loads(text) for text in file.read_text().splitlines()]
+    stages = [e for e in events if e.get("objectRef", {}).get("subresource") == "exec"]
+    assert [(e["stage"], e["responseStatus"]["code"]) for e in stages] == [
+        ("ResponseStarted", 101),
+        ("ResponseComplete", 101),
+    ]
 
 
 async def test_many_sessions_leave_nothing_behind(client: Client, there: Kubelet) -> None:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from edgelab.edgesite.settings import Settings
     from edgelab.identity.ca import CertificateAuthority
 
-STREAMS = ("attach", "exec", "log", "portforward", "proxy")
 MakeRelay = Callable[[], "Relay"]
 
 

@@ -18,7 +18,7 @@ from edgelab.edgesite.apiserver.options import deletion_options
 from edgelab.edgesite.apiserver.patching import unsupported_media
 from edgelab.edgesite.apiserver.presenting import Presenter
 from edgelab.edgesite.apiserver.reads import Filter, parse_filter
-from edgelab.edgesite.apiserver.request import ResourcePath, flag, number
+from edgelab.edgesite.apiserver.request import RELAYED, ResourcePath, flag, number
 from edgelab.edgesite.apiserver.reviews import Reviews
 from edgelab.edgesite.apiserver.service import ApiService
 from edgelab.edgesite.apiserver.watching import Watcher
@@ -116,7 +116,7 @@ class ResourceHandler:
     async def _on_object(
         self, request: web.Request, kind: Kind, path: ResourcePath, context: Context, wanted: Wanted
     ) -> web.StreamResponse:
-        if path.subresource in connecting.STREAMS and path.subresource in kind.subresources:
+        if path.subresource in RELAYED and path.subresource in kind.subresources:
             self._relay = self._relay or self._make_relay()
             return await self._relay.serve(request, _target(kind, path), path, context)
         if request.method == "GET":

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from edgelab.objects.status import ApiError
 
+RELAYED = ("attach", "exec", "log", "portforward", "proxy")
+"""Subresources that another server answers for."""
 VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 

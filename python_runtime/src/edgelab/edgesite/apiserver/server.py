@@ -26,12 +26,11 @@ from edgelab.edgesite.apiserver.access.attributes import attributes
 from edgelab.edgesite.apiserver.access.impersonation import Incomplete, impersonated
 from edgelab.edgesite.apiserver.authentication import Authenticator
 from edgelab.edgesite.apiserver.authorization import Attributes, Authorizer, forbidden
-from edgelab.edgesite.apiserver.connecting import STREAMS as RELAYED
 from edgelab.edgesite.apiserver.context import Context, User
 from edgelab.edgesite.apiserver.documents import Documents
 from edgelab.edgesite.apiserver.handlers import ResourceHandler, respond
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
-from edgelab.edgesite.apiserver.request import ResourcePath, flag, parse_path
+from edgelab.edgesite.apiserver.request import RELAYED, ResourcePath, flag, parse_path
 from edgelab.edgesite.operation.pages import Operation
 from edgelab.edgesite.operation.requests import describe
 from edgelab.objects.status import ApiError

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from edgelab.edgesite.apiserver.kinds import Kinds
-from edgelab.edgesite.apiserver.request import parse_path, verb_of
+from edgelab.edgesite.apiserver.request import RELAYED, parse_path, verb_of
 from edgelab.edgesite.operation.prometheus import Page
 from edgelab.edgesite.operation.wire import LOG
 from edgelab.edgesite.store.stats import Histogram
@@ -17,7 +17,7 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE", "DELETECOLLECTION", "APPLY"})
 WATCH = "WATCH"
 LASTING = (WATCH, "CONNECT")
-"""What is no matter of seconds: watches, and the log for followers."""
+"""What is no matter of seconds: watches, what goes on to kubelets, and the log for followers."""
 KNOWN = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 VERBS = {
     "get": "GET",
@@ -29,6 +29,7 @@ VERBS = {
     "apply": "APPLY",
     "delete": "DELETE",
     "deletecollection": "DELETECOLLECTION",
+    "connect": "CONNECT",
 }
 
 
@@ -88,7 +89,7 @@ class Requests:
         page.family(
             "apiserver_longrunning_requests",
             "gauge",
-            "Watches that are open, and followers.",
+            "Watches that are open, requests that were passed on, and followers.",
             ((what.labels(), count) for what, count in self._watches.items()),
         )
         page.family(
@@ -110,6 +111,8 @@ def describe(method: str, path: str, query: Mapping[str, str], media: str, kinds
     verb = verb_of(method, found, query)
     if verb == "patch" and media == str(PatchType.APPLY):
         verb = "apply"
+    if found.subresource in RELAYED and found.subresource in kind.subresources:
+        verb = "connect"
     subresource = found.subresource if found.subresource in kind.subresources else ""
     scope = "resource" if found.name or verb == "create" else "namespace" if found.namespace else "cluster"
     return What(VERBS.get(verb, "OTHER"), found.group, found.version, found.plural, subresource, scope)

@@ -52,6 +52,7 @@ class Relay:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        upgrades.keep_alive_client(request)
         try:
             return await self._serve(request, target, path, context)
         finally:

@@ -119,7 +119,6 @@ async def _joined(
     try:
         await request.app.on_response_prepare.send(request, response)
         client, server = Side(ours), Side(transport)
-        keep_alive_client(ours)
         ours.write(_head(head) + early)
         await join(client, server)
     except BaseException:
@@ -130,9 +129,9 @@ async def _joined(
     return response
 
 
-def keep_alive_client(transport: asyncio.Transport) -> None:
+def keep_alive_client(request: web.Request) -> None:
     """Notice a client whose power was cut."""
-    connected = transport.get_extra_info("socket")
+    connected = request.get_extra_info("socket")
     if connected is not None:
         keep_alive(connected)
 
