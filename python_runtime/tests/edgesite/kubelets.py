@@ -162,7 +162,9 @@ class Session:
         wanted -= {"stderr"} if "tty" in self.query else set()
         frames = self.frames()
         while set(self.streams) != wanted:
-            frame = await anext(frames)
+            frame = await anext(frames, None)
+            if frame is None:
+                return
             if frame.kind == spdy.SYN_STREAM:
                 self.streams[self.accept(frame)["streamtype"]] = frame.number
         code = await COMMANDS[self.command[0]](self, frames)

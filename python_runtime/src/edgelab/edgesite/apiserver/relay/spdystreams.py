@@ -19,14 +19,14 @@ class Session:
         self._link = link
         self._numbers = {name: 2 * position + 1 for position, name in enumerate(types)}
         self._names = {number: name for name, number in self._numbers.items()}
-        self._writer = spdy.Writer()
         self._finished: set[str] = set()
 
     async def open(self) -> None:
         """Open all. Raises Failed."""
+        writer = spdy.Writer()  # a quarter of a megabyte, which no frame that follows needs
         try:
             for name, number in self._numbers.items():
-                await self._link.write(self._writer.open(number, {"streamtype": name}))
+                await self._link.write(writer.open(number, {"streamtype": name}))
         except OSError as error:
             raise Failed(CUT) from error
 
