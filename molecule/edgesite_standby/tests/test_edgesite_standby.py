@@ -148,7 +148,8 @@ def test_it_answers_within_ten_seconds_of_a_power_cut_and_has_what_was_acknowled
             f"\nfrom the decision to the first answer {first.at - began:.1f} s; {len(lost)} of"
             f" {len(writing.acknowledged)} writes were not handed on, all of the last {lag * 1000:.0f} ms"
         )
-    assert first.at - began < LONGEST_SECONDS
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    assert first.at - began < LONGEST_SECONDS, f"{load:.1f} processes wanted each processor meanwhile"
     assert lag < LONGEST_LAG_SECONDS
     assert len(lost) < len(writing.acknowledged) / 2
 
