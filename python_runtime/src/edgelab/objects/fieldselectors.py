@@ -55,7 +55,7 @@ def _unescaped(value: str) -> str:
     if wrong is not None:
         raise SelectorError(f"invalid field selector: invalid escape sequence: {wrong[0]}")
     if "=" in re.sub(r"\\[,=\\]", "", value):
-        raise SelectorError("invalid field selector: unescaped character in value: =")
+        raise SelectorError("invalid field selector: unescaped character in value: 61")
     return re.sub(r"\\([,=\\])", r"\1", value)
 
 

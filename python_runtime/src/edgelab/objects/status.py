@@ -76,7 +76,8 @@ def not_found(plural: str, name: str, group: str = "") -> ApiError:
     """404 as kube-apiserver words it: `pods "x" not found`, `devices.devices.kubeedge.io "x" not found`."""
     qualified = f"{plural}.{group}" if group else plural
     details = {"name": name, **({"group": group} if group else {}), "kind": plural}
-    return ApiError(404, f'{qualified} "{name}" not found', details=details)
+    shown = name if name.isprintable() else name.encode("unicode_escape").decode()
+    return ApiError(404, f'{qualified} "{shown}" not found', details=details)
 
 
 def already_exists(plural: str, name: str, group: str = "") -> ApiError:

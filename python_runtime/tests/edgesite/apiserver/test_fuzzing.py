@@ -17,7 +17,7 @@ from tests.edgesite.fuzzing.running import complaints, telling
 from tests.edgesite.fuzzing.stories import Teller
 
 FEW = settings(
-    max_examples=350,
+    max_examples=250,
     deadline=None,
     database=None,
     derandomize=True,

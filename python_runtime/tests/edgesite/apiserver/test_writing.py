@@ -68,7 +68,8 @@ async def test_a_selector_must_select_the_template_and_stays(client: Client) -> 
 
 async def test_apply_keeps_account_of_owners(client: Client) -> None:
     path = f"{MAPS}/owned?fieldManager="
-    one = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "1", "b": "1"}}
+    one = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owned"}}
+    one["data"] = {"a": "1", "b": "1"}
     status, created = await client.call("PATCH", f"{path}one", one, **APPLY)
     assert (status, created["data"]) == (201, {"a": "1", "b": "1"})
     status, again = await client.call("PATCH", f"{path}one", one, **APPLY)

@@ -21,6 +21,7 @@ KNOWN_500 = (
     "unable to parse requirement",
     "failed to create typed patch object (",
     "must be a list",
+    "unknown patch type: ",
 )
 REASONS = {
     400: {"BadRequest", "Invalid", "Expired"},

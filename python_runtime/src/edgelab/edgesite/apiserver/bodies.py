@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from aiohttp import web
@@ -19,6 +20,7 @@ Obj = dict[str, Any]
 JSON_TYPES = ("application/json", "application/octet-stream")
 YAML_TYPES = ("application/yaml", "text/yaml")
 MEDIA_TYPES = ("application/json", "application/yaml", MEDIA_TYPE)
+PARAMETERS = re.compile(r'\s*|(\s*[^\s;=,"]+=([^\s;,"]+|"(?:[^"\\]|\\.)*")\s*;?)+')
 PARSE_ERROR = "couldn't get version/kind; json parse error: "
 
 
@@ -78,7 +80,7 @@ class Bodies:
             start = "error decoding YAML: " if patch_type is PatchType.APPLY else start
             raise ApiError(400, f"{start}{error}") from error
         except goyaml.YamlError as error:
-            raise ApiError(400, f"error decoding YAML: {error}") from error
+            raise ApiError(400, f"error decoding YAML: error converting YAML to JSON: {error}") from error
         prefix = "json patch " if patch_type is PatchType.JSON else ""
         context.repeated = [prefix + text for text in repeated]
         return value
@@ -104,6 +106,8 @@ class Bodies:
 def _media(request: web.Request) -> str:
     """The media type; what is no media type is unknown, and without one it is JSON."""
     header = request.headers.get("Content-Type", "")
+    if "," in header or (";" in header and not PARAMETERS.fullmatch(header.partition(";")[2])):
+        return header
     return request.content_type if "/" in header or not header else header
 
 

@@ -17,6 +17,7 @@ from edgelab.objects.status import ApiError
 Obj = dict[str, Any]
 
 encode = msgspec.json.encode
+HEADER = ("apiVersion", "kind", "metadata")
 SCHEME = "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"
 EXTENSIONS_SCHEME = "k8s.io/apiextensions-apiserver/pkg/apiserver/apiserver.go:55"
 # versions that are no longer served, but still known to kube-apiserver
@@ -68,9 +69,9 @@ def typed(kind: Kind, obj: Any, kinds: Kinds) -> Obj:
         objects.check_kind(kind, obj)
     if (found, version) != (kind.name, kind.api_version):
         raise _wrong_type(kind, found, version, kinds)
-    rest = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "metadata")}
     metadata = obj.get("metadata")
-    return {"apiVersion": version, "kind": found, "metadata": {} if metadata is None else metadata, **rest}
+    header = {"apiVersion": version, "kind": found, "metadata": {} if metadata is None else metadata}
+    return {**obj, **header}  # in the order of the body: of several errors the first one counts
 
 
 def _wrong_type(kind: Kind, found: str, version: str, kinds: Kinds) -> WrongType:
@@ -117,6 +118,7 @@ def fitting(kind: Kind, obj: Obj, kinds: Kinds, context: Context, *, unstructure
         obj = conformer.root(obj, kind.schema, kind.name)
         obj["metadata"] = obj.get("metadata") or {}
         context.hollow = context.hollow or conformer.hollow
+    obj = {**{key: obj[key] for key in HEADER}, **obj}
     unknown = [f'unknown field "{path}"' for path in conformer.unknown]
     if not (unknown or context.repeated):
         return obj

@@ -7,7 +7,7 @@ import binascii
 import datetime as dt
 from typing import Any
 
-from edgelab.edgesite.apiserver import gotypes
+from edgelab.edgesite.apiserver import gotime, gotypes
 from edgelab.edgesite.apiserver.encoding import fresh
 from edgelab.edgesite.apiserver.schema import Node
 from edgelab.objects import quantity
@@ -26,6 +26,10 @@ class DecodeError(ValueError):
     """The object cannot be decoded into its type; the message is the JSON decoder's."""
 
 
+class Mismatch(DecodeError):
+    """A value of another type. Go's decoder goes on after it, and says the first one at the end."""
+
+
 class Conformer:
     """One pass over one object; `unknown` collects the paths of fields that the type does not have.
 
@@ -35,6 +39,7 @@ class Conformer:
     def __init__(self, *, unstructured: bool = False) -> None:
         self.unknown: list[str] = []
         self.hollow = False
+        self._first: Mismatch | None = None
         self._unstructured = unstructured
         # where we are: a field is (name, its type's name), a key of a map (name,), an element its index
         self._way: list[tuple[str, ...] | int] = []
@@ -46,7 +51,7 @@ class Conformer:
         if node.name == INT_OR_STRING:
             if isinstance(value, int | str) and not isinstance(value, bool):
                 return value
-            raise self._mismatch(value, "int32")
+            raise DecodeError(str(self._mismatch(value, "int32")))
         handler = _HANDLERS.get(node.type)
         return value if handler is None else handler(self, value, node, owner)
 
@@ -55,12 +60,24 @@ class Conformer:
         self._way = [(field, name) for field in at]
         found = self.object(value, node, name)
         self._way = []
+        if self._first is not None:
+            raise self._first
         return found
+
+    def _inner(self, value: Any, node: Node, owner: str) -> Any:
+        """A value in an object or a list; a mismatch is remembered."""
+        try:
+            return self.value(value, node, owner)
+        except Mismatch as error:
+            if self._unstructured:
+                raise
+            self._first = self._first or error
+            return None
 
     def object(self, value: Any, node: Node, owner: str) -> Any:
         """An object: by its fields, or as a map."""
         if not isinstance(value, dict):
-            raise self._mismatch(value, gotypes.name(node, self._field()))
+            raise self._mismatch(value, gotypes.name(node, owner, self._field()))
         if node.free:
             return value
         if node.values is not None:
@@ -73,7 +90,7 @@ class Conformer:
                 self.unknown.append(self.path(key))
             elif inner is not None or field.type == "":
                 way.append((key, owner))
-                found = self.value(inner, field, owner)
+                found = self._inner(inner, field, owner)
                 way.pop()
                 if found or not _is_omitted(found, field, key, node):
                     result[key] = found
@@ -91,21 +108,21 @@ class Conformer:
                     result[key] = _zero(values)
                 continue
             way.append((key,))
-            result[key] = self.value(inner, values, owner)
+            result[key] = self._inner(inner, values, owner)
             way.pop()
         return result
 
     def array(self, value: Any, node: Node, owner: str) -> Any:
         """A list."""
         if not isinstance(value, list):
-            raise self._mismatch(value, gotypes.name(node, self._field()))
+            raise self._mismatch(value, gotypes.name(node, owner, self._field()))
         items = node.items
         if items is None:
             return value
         way, result = self._way, []
         for position, inner in enumerate(value):
             way.append(position)
-            result.append(_zero(items) if inner is None else self.value(inner, items, owner))
+            result.append(_zero(items) if inner is None else self._inner(inner, items, owner))
             way.pop()
         return result
 
@@ -115,7 +132,7 @@ class Conformer:
         if form == "date-time":
             return self._time(value, node)
         if not isinstance(value, str):
-            raise self._mismatch(value, "[]uint8" if form == "byte" else gotypes.string(owner, self._field()))
+            raise self._mismatch(value, "[]uint8" if form == "byte" else self._string())
         if form == "byte":
             _check_base64(value)
         return value
@@ -153,18 +170,24 @@ class Conformer:
         last = self._way[-1] if self._way else ()
         return last[0] if isinstance(last, tuple) and len(last) == 2 else ""
 
-    def _mismatch(self, value: Any, wanted: str) -> DecodeError:
+    def _string(self) -> str:
+        """The type of the text at this place."""
+        inside = bool(self._way) and not self._field()
+        fields = [part for part in self._way if isinstance(part, tuple) and len(part) == 2]
+        return gotypes.string(fields[-1][1], fields[-1][0], inside=inside) if fields else "string"
+
+    def _mismatch(self, value: Any, wanted: str) -> Mismatch:
         """Go names the innermost struct, and of the way only the fields."""
         if self._unstructured:
-            return DecodeError(gotypes.not_restored(value, wanted))
+            return Mismatch(gotypes.not_restored(value, wanted))
         found = JSON_NAMES.get(type(value), "value")
         if found == "number" and wanted.startswith(("int", "float")):
             found = f"number {value}"
         fields = [part for part in self._way if isinstance(part, tuple) and len(part) == 2]
         if not fields:
-            return DecodeError(f"json: cannot unmarshal {found} into Go value of type {wanted}")
+            return Mismatch(f"json: cannot unmarshal {found} into Go value of type {wanted}")
         names = ".".join(gotypes.embedded(name, owner) for name, owner in fields)
-        return DecodeError(
+        return Mismatch(
             f"json: cannot unmarshal {found} into Go struct field {fields[-1][1]}.{names} of type {wanted}"
         )
 
@@ -178,7 +201,7 @@ class Conformer:
 
     def _time(self, value: Any, node: Node) -> str:
         if not isinstance(value, str):
-            raise self._mismatch(value, "string")
+            raise DecodeError(str(self._mismatch(value, "string")))
         return _time(value, node)
 
 
@@ -205,25 +228,20 @@ def _zero(node: Node) -> Any:
 
 
 def _check_base64(value: str) -> None:
-    text = value.replace("\n", "").replace("\r", "")
+    text = value.replace("\n", "").replace("\r", "").encode()
     try:
         base64.b64decode(text, validate=True)
     except binascii.Error as error:
         alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
         wrong = next((i for i, found in enumerate(value) if found not in alphabet + "\r\n"), len(value))
-        raise DecodeError(f"illegal base64 data at input byte {wrong}") from error
+        raise Mismatch(f"illegal base64 data at input byte {wrong}") from error
 
 
 def _time(value: str, node: Node) -> str:
     micro = node.name.endswith("MicroTime")
-    layout = "2006-01-02T15:04:05.000000Z07:00" if micro else "2006-01-02T15:04:05Z07:00"
     try:
-        moment = dt.datetime.fromisoformat(value)
+        moment = gotime.parse(value, micro=micro)
     except ValueError as error:
-        raise DecodeError(
-            f'parsing time "{value}" as "{layout}": cannot parse "{value}" as "2006"'
-        ) from error
-    if moment.tzinfo is None:
-        raise DecodeError(f'parsing time "{value}" as "{layout}": cannot parse "" as "Z07:00"')
+        raise DecodeError(str(error)) from error
     form = "%Y-%m-%dT%H:%M:%S.%fZ" if micro else "%Y-%m-%dT%H:%M:%SZ"
     return moment.astimezone(dt.UTC).strftime(form)

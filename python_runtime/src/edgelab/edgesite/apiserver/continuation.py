@@ -47,7 +47,7 @@ def decode(token: str, namespace: str, *, namespaced: bool) -> Place:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:
         alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-        wrong = next((i for i, found in enumerate(token) if found not in alphabet), len(token))
+        wrong = next((i for i, found in enumerate(token) if found not in alphabet), len(token) - 1)
         raise ApiError(400, f"{START}illegal base64 data at input byte {wrong}") from error
     found = _fields(raw)
     version, revision, start = found.get("v") or "", found.get("rv") or 0, found.get("start") or ""

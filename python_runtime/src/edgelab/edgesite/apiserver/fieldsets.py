@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from edgelab.edgesite.apiserver.conform import ZEROS
 from edgelab.edgesite.apiserver.schema import Node
 
 Tree = dict[str, Any]
@@ -46,7 +47,9 @@ def element(item: Any, node: Node) -> str:
     for key in sorted(node.list_keys):
         field = defaults.field(key) if defaults is not None else None
         found = item.get(key, field.raw.get("default") if field is not None else None)
-        identity[key] = "TCP" if found is None and key == "protocol" else found
+        if found is None and field is not None:
+            found = "TCP" if key == "protocol" else ZEROS.get(field.type)
+        identity[key] = found
     return "k:" + msgspec.json.encode(identity).decode()
 
 

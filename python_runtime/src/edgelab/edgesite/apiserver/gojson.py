@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+MAX_DEPTH = 10_000
 Pairs = list[tuple[str, Any]]
 FIND_KIND = (
     'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
@@ -44,11 +45,11 @@ def decode(raw: bytes, seen: list[bool] | None = None, *, merge: bool = True) ->
     """
     text = raw.decode(errors="replace")
     if "\\ud" in text or "\\uD" in text:
-        return _clean(_load(text, seen, merge))
-    return _load(text, seen, merge)
+        return _clean(_load(raw, text, seen, merge))
+    return _load(raw, text, seen, merge)
 
 
-def _load(text: str, seen: list[bool] | None, merge: bool) -> Any:
+def _load(raw: bytes, text: str, seen: list[bool] | None, merge: bool) -> Any:
     def make(pairs: Pairs) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) == len(pairs):
@@ -60,11 +61,24 @@ def _load(text: str, seen: list[bool] | None, merge: bool) -> Any:
     try:
         return json.loads(text, object_pairs_hook=make, parse_constant=_constant)
     except json.JSONDecodeError as error:
-        raise JsonError(_message(text, error)) from error
+        raise JsonError(_wrong(raw, text, error)) from error
     except _Constant as error:
         raise JsonError(f"invalid character '{str(error)[0]}' looking for beginning of value") from error
     except RecursionError as error:
-        raise JsonError("exceeded max depth") from error
+        raise JsonError(f"invalid character '{_deepest(text)}' exceeded max depth") from error
+
+
+def _deepest(text: str) -> str:
+    """The bracket at which a text is nested too deeply for Go, or the last one that opens."""
+    depth, last = 0, "{"
+    for bracket in re.findall(r"[\[\]{}]", _STRING.sub("", text)):
+        if bracket in "]}":
+            depth -= 1
+            continue
+        depth, last = depth + 1, bracket
+        if depth > MAX_DEPTH:
+            break
+    return str(last)
 
 
 class _Constant(Exception):
@@ -148,6 +162,18 @@ def summary(raw: bytes) -> str:
     return (start.decode(errors="replace") if raw[:1] == b"{" else start.hex()) + more
 
 
+def _wrong(raw: bytes, text: str, error: json.JSONDecodeError) -> str:
+    """Go's words for what Python's decoder found; of bytes that are no text it names the first."""
+    if "\ufffd" not in text:
+        return _message(text, error)
+    text = raw.decode(errors="surrogateescape")
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as found:
+        error = found
+    return _message(text, error)
+
+
 def _message(text: str, error: json.JSONDecodeError) -> str:
     """Go's words for what Python's decoder found."""
     position, found = error.pos, error.msg
@@ -220,10 +246,7 @@ def quote(character: str) -> str:
         return known[character]
     if character and ord(character) < 0x20:
         return f"'\\x{ord(character):02x}'"
-    if character == "\ufffd":
-        return "'ÿ'"
-    return (
-        f"'{character.encode()[:1].decode('latin-1')}'"
-        if character and ord(character) > 0x7F
-        else f"'{character}'"
-    )
+    if not character or ord(character) < 0x80:
+        return f"'{character}'"
+    first = character.encode(errors="surrogateescape")[0]  # Go names bytes
+    return f"'{chr(first)}'" if chr(first).isprintable() else f"'\\u{first:04x}'"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import resources
 from typing import Any
 
 from edgelab.edgesite.apiserver.schema import Node
@@ -16,52 +18,47 @@ OWN = {
     "Volume": ("VolumeSource", "name"),
     "EphemeralContainer": ("EphemeralContainerCommon", "targetContainerName"),
 }
-# the names of types that are maps
-RESOURCES = ("limits", "requests", "capacity", "allocatable", "hard", "used", "overhead")
-MAPS = dict.fromkeys(RESOURCES, "v1.ResourceList")
-# (struct, field) -> the name of a type that is a string; "" for a field of any struct
-STRINGS = {
-    ("", "imagePullPolicy"): "v1.PullPolicy",
-    ("", "restartPolicy"): "v1.RestartPolicy",
-    ("", "dnsPolicy"): "v1.DNSPolicy",
-    ("", "protocol"): "v1.Protocol",
-    ("", "terminationMessagePolicy"): "v1.TerminationMessagePolicy",
-    ("", "preemptionPolicy"): "v1.PreemptionPolicy",
-    ("", "uid"): "types.UID",
-    ("", "effect"): "v1.TaintEffect",
-    ("Toleration", "operator"): "v1.TolerationOperator",
-    ("LabelSelectorRequirement", "operator"): "v1.LabelSelectorOperator",
-    ("NodeSelectorRequirement", "operator"): "v1.NodeSelectorOperator",
-    ("ServiceSpec", "type"): "v1.ServiceType",
-    ("ServiceSpec", "sessionAffinity"): "v1.ServiceAffinity",
-    ("Secret", "type"): "v1.SecretType",
-    ("DeploymentStrategy", "type"): "v1.DeploymentStrategyType",
-    ("CronJobSpec", "concurrencyPolicy"): "v1.ConcurrencyPolicy",
-    ("PodStatus", "phase"): "v1.PodPhase",
-    ("NamespaceStatus", "phase"): "v1.NamespacePhase",
-}
 
 
-def name(node: Node, field: str = "") -> str:
+@cache
+def named() -> dict[tuple[str, str], str]:
+    """(struct, field) -> its type, of the fields whose type is a string, list or map with a name.
+
+    Out of `edgelab/data/apis/gotypes.txt`, which tells of the types in k8s.io/api; only errors need it.
+    """
+    found = {}
+    text = (resources.files("edgelab") / "data/apis/gotypes.txt").read_text()
+    for kind, *places in (line.split() for line in text.splitlines()):
+        for place in places:
+            struct, _, field = place.partition(".")
+            found[struct, field] = kind
+    return found
+
+
+def name(node: Node, owner: str = "", field: str = "") -> str:
     """A type as Go prints it: `v1.ObjectMeta`, `[]v1.Container`, `map[string]string`."""
-    if node.name:
-        *_, version, kind = node.name.split(".")
-        return f"{version}.{kind}"
+    if (owner, field) in named() or node.name:
+        return named().get((owner, field)) or ".".join(node.name.split(".")[-2:])
     if node.type == "array":
         return "[]" + (name(node.items) if node.items is not None else "interface {}")
     if node.values is not None:
-        return MAPS.get(field) or "map[string]" + name(node.values)
+        return "map[string]" + name(node.values)
     form = node.raw.get("format")
     if node.type == "integer":
         return "int32" if form == "int32" else "int64"
-    if form == "byte":
-        return "[]uint8"
-    return SCALARS.get(node.type, "map" if node.type == "object" else "interface {}")
+    return (
+        "[]uint8"
+        if form == "byte"
+        else SCALARS.get(node.type, "map" if node.type == "object" else "interface {}")
+    )
 
 
-def string(owner: str, field: str) -> str:
-    """The type of a field that is a string."""
-    return (STRINGS.get((owner, field)) or STRINGS.get(("", field)) or "string") if field else "string"
+def string(owner: str, field: str, *, inside: bool = False) -> str:
+    """The type of a field that is a string, or of what is inside of one that is a list or a map."""
+    found = named().get((owner, field), "string")
+    if inside:
+        return found.removeprefix("[]").removeprefix("map[string]")
+    return found
 
 
 def embedded(field: str, owner: str) -> str:
@@ -78,10 +75,12 @@ def not_restored(value: Any, wanted: str) -> str:
     found = KINDS.get(type(value), "interface")
     if wanted.startswith("[]"):
         return f"cannot restore slice from {found}"
-    if wanted.startswith("map") or wanted in MAPS.values():
+    if wanted.startswith("map") or wanted == "v1.ResourceList":
         return f"cannot restore map from {found}"
+    if type(value) is int and (wanted == "string" or wanted in named().values()):
+        return f"cannot convert int64 to {wanted}"
     if wanted in ("int32", "int64", "float64", "bool", "string"):
         return f"unrecognized type: {wanted}"
-    if wanted in STRINGS.values():
+    if wanted in named().values():
         return "unrecognized type: string"
     return f"cannot restore struct from: {found}"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from typing import Any
 
 import yaml
+
+from edgelab.edgesite.apiserver.custom import golang
 
 MAX_VALUES = 400_000  # how much aliases may unfold to
 
@@ -33,7 +37,11 @@ def decode(raw: bytes) -> tuple[Any, list[str]]:
     """The first document, and what strict decoding says of keys that are repeated. Raises YamlError."""
     repeated: list[str] = []
     try:
-        loader = _Loader(raw.decode(errors="replace"))
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise YamlError("yaml: invalid leading UTF-8 octet") from error
+    try:
+        loader = _Loader(text)
         try:
             if not loader.check_node():
                 return None, []
@@ -41,7 +49,7 @@ def decode(raw: bytes) -> tuple[Any, list[str]]:
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
-        raise YamlError(_message(error)) from error
+        raise YamlError(_message(text, error)) from error
     except RecursionError as error:
         raise YamlError("yaml: exceeded max depth") from error
 
@@ -82,10 +90,13 @@ class _Builder:
             return "true" if value else "false"
         if isinstance(value, str | int | float):
             return str(value)
-        raise YamlError("error converting YAML to JSON: unsupported map key")
+        shown = golang.syntax(self.build(node))
+        raise YamlError(f"yaml: invalid map key: {shown}")
 
     def _scalar(self, node: yaml.ScalarNode) -> Any:
         if node.tag == "tag:yaml.org,2002:binary":
+            return _binary(node.value)
+        if not node.tag.startswith("tag:yaml.org,2002:"):
             return node.value
         if node.tag == "tag:yaml.org,2002:bool" and node.value in "yYnN":
             return node.value in "yY"
@@ -96,8 +107,23 @@ class _Builder:
         return value if value is None or isinstance(value, bool | int | float | str) else node.value
 
 
-def _message(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    found = 0 if mark is None else mark.line + isinstance(error, yaml.scanner.ScannerError)
+def _binary(text: str) -> str:
+    try:
+        return base64.b64decode("".join(text.split()).encode(), validate=True).decode(errors="replace")
+    except binascii.Error as error:
+        raise YamlError("yaml: !!binary value contains invalid base64 data") from error
+
+
+def _message(text: str, error: yaml.YAMLError) -> str:
+    marks = [getattr(error, name, None) for name in ("context_mark", "problem_mark")]
+    found = next((mark.line for mark in marks if mark is not None and mark.line), 0)
+    found += bool(found) and isinstance(error, yaml.scanner.ScannerError)
     line = f"line {found}: " if found else ""  # go-yaml counts from zero where the parser stops
-    return f"error converting YAML to JSON: yaml: {line}{getattr(error, 'problem', None) or error}"
+    problem = str(getattr(error, "problem", None) or error)
+    if isinstance(error, yaml.reader.ReaderError):
+        return "yaml: control characters are not allowed"
+    if problem.startswith("found undefined alias"):
+        at = marks[1].index if marks[1] is not None else 0
+        alias = re.match(r"\*([\w-]+)", text[at:])
+        return f"yaml: unknown anchor '{alias[1] if alias else ''}' referenced"
+    return f"yaml: {line}{problem}"

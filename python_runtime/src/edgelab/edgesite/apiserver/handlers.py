@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 Obj = dict[str, Any]
 
+NOT_FOUND = "the server could not find the requested resource"
+
 
 class ResourceHandler:
     """Serves one request on a known kind."""
@@ -93,7 +95,9 @@ class ResourceHandler:
     async def _review(
         self, request: web.Request, kind: Kind, path: ResourcePath, context: Context
     ) -> web.Response:
-        if request.method != "POST" or path.name:
+        if path.name:
+            raise ApiError(404, NOT_FOUND, details={})
+        if request.method != "POST":
             raise not_allowed()
         writing.read(request, context)
         kinds = self._service.registry.kinds
@@ -119,13 +123,18 @@ class ResourceHandler:
         if path.subresource in RELAYED and path.subresource in kind.subresources:
             self._relay = self._relay or self._make_relay()
             return await self._relay.serve(request, _target(kind, path), path, context)
+        unknown = path.subresource not in ("", *kind.subresources)
+        if kind.custom is None and (path.rest or (unknown and request.method == "DELETE")):
+            raise ApiError(404, NOT_FOUND, details={})
         if request.method == "GET":
             return self._get(request, kind, path, wanted)
         writing.read(request, context)
         if request.method == "PUT":
             body = await self._bodies.object(request, self._of(kind, path), context)
+            absent = self._absent(kind, path)
             data = await self._service.update(_target(kind, path), body, context)
-            return respond(self._presenter.one(kind, data, wanted, request.query), 200, context)
+            shown = self._presenter.one(kind, data, wanted, request.query)
+            return respond(shown, 201 if absent else 200, context)
         if request.method == "PATCH":
             return await self._patch(request, kind, path, context, wanted)
         if request.method == "DELETE" and not path.subresource:
@@ -136,13 +145,18 @@ class ResourceHandler:
             return respond(codec.encode(answer), 201, context)
         raise not_allowed()
 
+    def _absent(self, kind: Kind, path: ResourcePath) -> bool:
+        """Whether a write to this path creates its object."""
+        key = self._service.registry.key(kind, path.namespace, path.name)
+        return self._service.registry.store.head(key) is None
+
     def _get(self, request: web.Request, kind: Kind, path: ResourcePath, wanted: Wanted) -> web.Response:
-        if path.subresource:
-            data = self._service.read_sub(_target(kind, path))
-            return respond(data, 200)
         version = request.query.get("resourceVersion", "")
         if version:
             self._service.reader.check(version)
+        if path.subresource:
+            data = self._service.read_sub(_target(kind, path))
+            return respond(data, 200)
         entry = self._service.registry.get(kind, path.namespace, path.name)
         return respond(self._presenter.one(kind, codec.convert(entry.data, kind), wanted, request.query), 200)
 
@@ -170,9 +184,13 @@ class ResourceHandler:
                 else ApiError(415, "415: Unsupported Media Type", details={})
             )
         patch_type = PatchType(media)
-        body = await self._bodies.patch(request, patch_type, context)
-        key = self._service.registry.key(kind, path.namespace, path.name)
-        absent = self._service.registry.store.head(key) is None
+        try:
+            body = await self._bodies.patch(request, patch_type, context)
+        except ApiError:
+            if patch_type is not PatchType.APPLY:
+                self._service.registry.get(kind, path.namespace, path.name)  # that there is none comes first
+            raise
+        absent = self._absent(kind, path)
         data = await self._service.patch(_target(kind, path), body, patch_type, context)
         return respond(
             self._presenter.one(kind, data, wanted, request.query), 201 if absent else 200, context
@@ -227,7 +245,8 @@ class ResourceHandler:
         """DeleteOptions out of the body, or without one out of the query. Raises ApiError 400 or 422."""
         query, body = request.query, await self._bodies.options(request)
         if body is None:
-            options: Obj = {"dryRun": ["All"]} if context.dry_run else {}
+            dry_run = query.getall("dryRun", [])
+            options: Obj = {"dryRun": dry_run} if dry_run else {}
             if "gracePeriodSeconds" in query:
                 options["gracePeriodSeconds"] = number(query, "gracePeriodSeconds")
             if "propagationPolicy" in query:

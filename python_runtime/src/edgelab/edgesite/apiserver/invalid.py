@@ -143,4 +143,4 @@ def invalid(kind: str, group: str, name: str, causes: list[Cause]) -> ApiError:
             {"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes
         ],
     }
-    return ApiError(422, f'{qualified} "{name}" is invalid: {text}', details=details)
+    return ApiError(422, f"{qualified} {quote(name)} is invalid: {text}", details=details)

@@ -8,6 +8,8 @@ from multidict import MultiMapping
 
 from edgelab.edgesite.apiserver.invalid import Cause, forbidden, invalid, unsupported
 from edgelab.edgesite.apiserver.request import flag, number
+from edgelab.objects.selectors import SelectorError, parse_fields, parse_labels
+from edgelab.objects.status import ApiError
 
 EXACT, NOT_OLDER = "Exact", "NotOlderThan"
 MATCH = "resourceVersionMatch"
@@ -42,8 +44,18 @@ def parse(query: MultiMapping[str], *, watch: bool) -> ListOptions:
     )
     causes = _watch(options) if watch else _list(options)
     if causes:
+        _check_selectors(query)
         raise invalid("ListOptions", "meta.k8s.io", "", causes)
     return options
+
+
+def _check_selectors(query: MultiMapping[str]) -> None:
+    """Selectors that cannot be read are an earlier error than options that do not fit together."""
+    try:
+        parse_labels(query.get("labelSelector", ""))
+        parse_fields(query.get("fieldSelector", ""))
+    except SelectorError as error:
+        raise ApiError(400, str(error)) from error
 
 
 def _list(options: ListOptions) -> list[Cause]:

@@ -33,7 +33,7 @@ def typed(catalogue: Catalogue, group: str, version: str, kind: str, body: Any) 
 
 def deletion_options(catalogue: Catalogue, body: Any) -> Obj:
     """DeleteOptions, of whatever group they say they are. Raises ApiError 400."""
-    kind, version = body.get("kind") or "DeleteOptions", body.get("apiVersion") or "v1"
+    kind, version = body.get("kind") or "DeleteOptions", body.get("apiVersion") or "meta.k8s.io/v1"
     if kind != "DeleteOptions":
         raise ApiError(400, f'no kind "{kind}" is registered for version "{version}" in scheme "{SCHEME}"')
     return typed(catalogue, "", "v1", "DeleteOptions", body)

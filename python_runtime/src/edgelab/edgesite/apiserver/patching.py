@@ -6,10 +6,11 @@ from collections.abc import Awaitable
 from typing import Any
 
 from edgelab.daemon.clock import Clock
-from edgelab.edgesite.apiserver import codec, objectmeta
+from edgelab.edgesite.apiserver import codec, gojson, gotypes, objectmeta
 from edgelab.edgesite.apiserver.apply import FieldManager
 from edgelab.edgesite.apiserver.conform import DecodeError
 from edgelab.edgesite.apiserver.context import Context, Target
+from edgelab.edgesite.apiserver.custom import golang
 from edgelab.edgesite.apiserver.invalid import bad, invalid
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.registry import Registry
@@ -27,6 +28,7 @@ from edgelab.objects.status import ApiError, conflict, not_found
 
 Obj = dict[str, Any]
 
+PARSE_ERROR = "couldn't get version/kind; json parse error: "
 MAX_OPERATIONS = 10_000
 
 
@@ -45,6 +47,7 @@ class Patcher:
             raise _refused(patch_type, error) from error
         strategic = patch_type is PatchType.STRATEGIC
         try:
+            _check_named(result, strategic=strategic)
             kinds = self._registry.kinds
             typed = codec.typed(kind, result, kinds)
             return codec.fitting(kind, typed, kinds, context, unstructured=strategic)
@@ -77,8 +80,7 @@ class Patcher:
                 text = f"uid mismatch: the provided object specified uid {metadata['uid']}, and no existing"
                 raise conflict(kind.plural, name, f"{text} object was found", kind.group)
             created = manager.apply({"metadata": {}}, config, context)
-            objectmeta.check_name({"name": name, **created["metadata"]}, name)
-            created["metadata"]["name"] = name
+            objectmeta.check_name(created["metadata"], name)
             managed = created["metadata"]["managedFields"]
             return self._registry.create(kind, namespace, created, context, managed=managed)
 
@@ -94,13 +96,27 @@ class Patcher:
         )
 
 
+def _check_named(result: Any, *, strategic: bool) -> None:
+    """Whether apiVersion and kind are still texts. Raises DecodeError."""
+    for field in ("apiVersion", "kind") if isinstance(result, dict) else ():
+        found = result.get(field)
+        if strategic and found is not None and not isinstance(found, str):
+            raise DecodeError(gotypes.not_restored(found, "string"))
+    try:
+        gojson.find_kind(result if isinstance(result, dict) else None)
+    except gojson.JsonError as error:
+        raise DecodeError(f"{PARSE_ERROR}{error}") from error
+
+
 def _checked(kind: Kind, config: Any, context: Context) -> Obj:
     """A configuration that is of the kind. Raises ApiError 400."""
     if config is not None and not isinstance(config, dict):
         text = f"error unmarshaling JSON: while decoding JSON: {not_an_object(config)}"
         raise ApiError(400, f"error decoding YAML: {text}")
     found: Obj = config or {}
-    version, name = found.get("apiVersion") or "", found.get("kind") or ""
+    version, name = (
+        given if isinstance(given := found.get(field), str) else "" for field in ("apiVersion", "kind")
+    )
     if (version, name) != (kind.api_version, kind.name):
         group, _, number = version.rpartition("/")
         raise ApiError(400, f"invalid object type: {group}/{number}, Kind={name}")
@@ -110,6 +126,10 @@ def _checked(kind: Kind, config: Any, context: Context) -> Obj:
         raise ApiError(400, f"error strict decoding YAML: error converting YAML to JSON: {text}")
     if context.field_validation == "Warn":
         context.warnings += repeated
+    if not isinstance(found.get("metadata") or {}, dict):
+        what = f"{kind.group}/{kind.resource.version}, Kind={kind.name}"
+        text = f".metadata: expected map, got &{{{golang.shown(found['metadata'])}}}"
+        raise ApiError(500, f"failed to create typed patch object (/; {what}): {text}", reason="")
     return found
 
 

@@ -32,7 +32,9 @@ class ResourcePath:
 
 def parse_path(path: str) -> ResourcePath | None:
     """The resource that a path names, or None for any other path."""
-    parts = [part for part in path.split("/") if part]
+    parts = path.strip("/").split("/")
+    if "" in parts:
+        return _with_gaps(parts)
     if not parts or parts[0] not in ("api", "apis"):
         return None
     start = 1 if parts[0] == "api" else 2
@@ -46,6 +48,22 @@ def parse_path(path: str) -> ResourcePath | None:
         namespace, parts = parts[1], parts[2:]
     plural, name, subresource = (*parts[:3], "", "", "")[:3]
     return ResourcePath(group, version, namespace, plural, name, subresource, "/".join(parts[3:]), watched)
+
+
+def _with_gaps(parts: list[str]) -> ResourcePath | None:
+    """Nothing between two slashes is no name, but as a namespace it is all of them."""
+    start = 3 if parts[0] == "api" else 4
+    if (
+        parts[0] not in ("api", "apis")
+        or parts[start - 1 : start] != ["namespaces"]
+        or parts.index("") != start
+    ):
+        return None
+    return (
+        parse_path("/".join(parts[: start - 1] + parts[start + 1 :]))
+        if "" not in parts[start + 1 :]
+        else None
+    )
 
 
 def flag(query: Mapping[str, str], name: str) -> bool:

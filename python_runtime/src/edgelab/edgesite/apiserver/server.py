@@ -28,7 +28,7 @@ from edgelab.edgesite.apiserver.authentication import Authenticator
 from edgelab.edgesite.apiserver.authorization import Attributes, Authorizer, forbidden
 from edgelab.edgesite.apiserver.context import Context, User
 from edgelab.edgesite.apiserver.documents import Documents
-from edgelab.edgesite.apiserver.handlers import ResourceHandler, respond
+from edgelab.edgesite.apiserver.handlers import NOT_FOUND, ResourceHandler, respond
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
 from edgelab.edgesite.apiserver.request import RELAYED, ResourcePath, flag, parse_path
 from edgelab.edgesite.operation.pages import Operation
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("edgesite.apiserver")
 
 MAX_BODY = 3 << 20
-NOT_FOUND = "the server could not find the requested resource"
 DOCUMENT_VERBS = {"HEAD": "get"}
 GRACE_SECONDS = 5.0  # for requests under way when the server stops
 KEEPALIVE_SECONDS = 120.0  # longer than Go clients keep an idle connection (90), so that they close it

@@ -30,7 +30,7 @@ def problems(
         return
     if node.type == "object" and not node.free:
         if not isinstance(value, dict):
-            yield f"{path}: expected map, got &{{{_plain(value)}}}"
+            yield f"{path}: expected map, got &{{{golang.shown(value)}}}"
             return
         for key, inner in value.items():
             if root and key in NOT_OWNED:
@@ -44,7 +44,7 @@ def problems(
     elif node.type in SCALARS:
         wanted, kinds = SCALARS[node.type]
         if not isinstance(value, kinds) or (isinstance(value, bool) and node.type != "boolean"):
-            found = f"&value.valueUnstructured{{Value:{_quoted(value)}}}"
+            found = f"&value.valueUnstructured{{Value:{golang.syntax(value)}}}"
             if wanted != "string":
                 found = GO_TYPES.get(type(value), "interface {}")
             yield f"{path}: expected {wanted}, got {found}"
@@ -52,7 +52,7 @@ def problems(
 
 def _list(value: Any, node: Node, metadata: Node, path: str) -> Iterator[str]:
     if not isinstance(value, list):
-        yield f"{path}: expected list, got &{{{_plain(value)}}}"
+        yield f"{path}: expected list, got &{{{golang.shown(value)}}}"
         return
     seen = set()
     for position, item in enumerate(value):
@@ -64,28 +64,3 @@ def _list(value: Any, node: Node, metadata: Node, path: str) -> Iterator[str]:
                 yield f"{path}: duplicate entries for key {show((name,))}"
             seen.add(name)
         yield from problems(item, node.items, metadata, where, root=False)
-
-
-def _plain(value: Any) -> str:
-    """Go's `%v`."""
-    if isinstance(value, dict):
-        return "map[" + " ".join(f"{key}:{_plain(value[key])}" for key in sorted(value)) + "]"
-    if isinstance(value, list):
-        return "[" + " ".join(map(_plain, value)) + "]"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "<nil>"
-    return value if isinstance(value, str) else golang.number(value)
-
-
-def _quoted(value: Any) -> str:
-    """Go's `%#v`."""
-    if isinstance(value, dict):
-        pairs = ", ".join(f"{golang.quote(key)}:{_quoted(value[key])}" for key in sorted(value))
-        return f"map[string]interface {{}}{{{pairs}}}"
-    if isinstance(value, list):
-        return f"[]interface {{}}{{{', '.join(map(_quoted, value))}}}"
-    if value is None:
-        return "interface {}(nil)"
-    return golang.quote(value) if isinstance(value, str) else _plain(value)

@@ -30,7 +30,8 @@ def read(request: web.Request, context: Context) -> None:
     causes = _apply(apply, given, method=method, force="force" in query)
     if method != "DELETE":
         causes += _manager(given)
-    causes += _dry_run(dry_run)
+    if method != "DELETE":  # with a body its query does not count
+        causes += _dry_run(dry_run)
     if validation not in VALIDATIONS and method != "DELETE":
         causes.append(unsupported("fieldValidation", validation, VALIDATIONS))
     if causes:

@@ -68,6 +68,14 @@ def _merge_map(original: dict[str, Any], patch: dict[str, Any], schema: PatchSch
     return merged
 
 
+def _unknown(directive: Any, patch: dict[str, Any]) -> PatchError:
+    found = directive
+    if directive is None or isinstance(directive, bool | int | float):
+        names = {bool: "bool=", int: "int64=", float: "float64="}
+        found = f"%!s({names.get(type(directive), '')}{show(directive)})"  # Go's `%s` of what is no text
+    return PatchError(f"unknown patch type: {found} in map: {show(patch)}")
+
+
 def _directed(patch: dict[str, Any]) -> dict[str, Any]:
     directive = patch[DIRECTIVE]
     if directive == "replace":
@@ -76,7 +84,7 @@ def _directed(patch: dict[str, Any]) -> dict[str, Any]:
         return {}
     if directive == "merge":
         return {key: _plain(value) for key, value in patch.items() if key != DIRECTIVE}
-    raise PatchError(f"unknown patch type found: {directive}")
+    raise _unknown(directive, patch)
 
 
 def _field(schema: PatchSchema | None, key: str) -> FieldPatch:
@@ -206,7 +214,7 @@ def _special(old: list[Any], new: list[Any], merge_key: str) -> tuple[list[Any],
                 raise PatchError(_no_key(patch, merge_key))
             patches.append({key: value for key, value in patch.items() if key != DIRECTIVE})
         else:
-            raise PatchError(f"unknown patch type: {directive} in map: {show(patch)}")
+            raise _unknown(directive, patch)
     return items, patches, replace
 
 

@@ -83,3 +83,28 @@ def bad_value(value: Any) -> str:
     if isinstance(value, int | float):
         return number(value)
     return json(value)
+
+
+def shown(value: Any) -> str:
+    """Go's `%v`."""
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{shown(value[key])}" for key in sorted(value)) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(map(shown, value)) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "<nil>"
+    return value if isinstance(value, str) else number(value)
+
+
+def syntax(value: Any) -> str:
+    """Go's `%#v`."""
+    if isinstance(value, dict):
+        pairs = ", ".join(f"{quote(key)}:{syntax(value[key])}" for key in sorted(value))
+        return f"map[string]interface {{}}{{{pairs}}}"
+    if isinstance(value, list):
+        return f"[]interface {{}}{{{', '.join(map(syntax, value))}}}"
+    if value is None:
+        return "interface {}(nil)"
+    return quote(value) if isinstance(value, str) else shown(value)

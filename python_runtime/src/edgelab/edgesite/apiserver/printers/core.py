@@ -80,7 +80,7 @@ def pod(obj: Obj, now: dt.datetime) -> list[Any]:
     statuses = status.get("containerStatuses") or []
     ready = sum(bool(item.get("ready")) and "running" in (item.get("state") or {}) for item in statuses)
     gates = spec.get("readinessGates") or []
-    conditions = {item["type"]: item["status"] for item in status.get("conditions") or ()}
+    conditions = {item.get("type"): item.get("status") for item in status.get("conditions") or ()}
     passed = sum(conditions.get(gate["conditionType"]) == "True" for gate in gates)
     addresses = status.get("podIPs") or []
     return [
@@ -107,7 +107,7 @@ def node(obj: Obj, now: dt.datetime) -> list[Any]:
     if "kubernetes.io/role" in labels:
         roles.append(labels["kubernetes.io/role"])
     info = status.get("nodeInfo") or {}
-    addresses = {item["type"]: item["address"] for item in reversed(status.get("addresses") or ())}
+    addresses = {item.get("type"): item.get("address") for item in reversed(status.get("addresses") or ())}
     return [
         obj["metadata"]["name"],
         ",".join(states),

@@ -83,7 +83,7 @@ def job(obj: Obj, now: dt.datetime) -> list[Any]:
     wanted = spec.get("completions")
     parallel = spec.get("parallelism") or 1
     total = str(wanted) if wanted is not None else f"1 of {parallel}" if parallel > 1 else "1"
-    held = {item["type"] for item in status.get("conditions") or () if item.get("status") == "True"}
+    held = {item.get("type") for item in status.get("conditions") or () if item.get("status") == "True"}
     states = (
         ("Complete", "Complete"),
         ("Failed", "Failed"),
