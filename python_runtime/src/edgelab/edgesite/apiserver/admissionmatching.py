@@ -8,7 +8,7 @@ from typing import Any
 from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.admissionrequests import Operation
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
-from edgelab.edgesite.store import Key, Store
+from edgelab.edgesite.store import Entry, Key, Store
 from edgelab.objects.selectors import from_object
 
 Obj = dict[str, Any]
@@ -20,22 +20,21 @@ class Matcher:
     def __init__(self, store: Store, kinds: Kinds) -> None:
         self._store = store
         self._kinds = kinds
+        self._seen: tuple[Entry, Obj] | None = None
 
     def kind_for(self, found: Obj, rules: str, operation: Operation, new: Obj | None) -> Kind | None:
         """As which kind a webhook wants to see the object; None if it does not."""
-        if not self.selected(found, operation, new):
-            return None
-        return self.by_rules(found.get(rules) or (), found.get("matchPolicy") != "Exact", operation)
+        kind = self.by_rules(found.get(rules) or (), found.get("matchPolicy") != "Exact", operation)
+        return kind if kind is not None and self.selected(found, operation, new) else None
 
     def matches(self, found: Obj, operation: Operation, new: Obj | None) -> Kind | None:
         """The same for the constraints of a policy; without rules everything is wanted."""
-        if not self.selected(found, operation, new):
+        alike, rules = found.get("matchPolicy") == "Equivalent", found.get("resourceRules")
+        kind = self.by_rules(rules, alike, operation) if rules else operation.kind
+        if kind is None or not self.selected(found, operation, new):
             return None
-        alike = found.get("matchPolicy") == "Equivalent"
-        if self.by_rules(found.get("excludeResourceRules") or (), alike, operation) is not None:
-            return None
-        rules = found.get("resourceRules")
-        return self.by_rules(rules, alike, operation) if rules else operation.kind
+        excluded = self.by_rules(found.get("excludeResourceRules") or (), alike, operation)
+        return kind if excluded is None else None
 
     def by_rules(self, rules: Iterable[Obj], alike: bool, operation: Operation) -> Kind | None:
         """The kind that the rules name: the request's own, or else one that holds the same objects."""
@@ -71,7 +70,11 @@ class Matcher:
     def namespace(self, name: str) -> Obj | None:
         """A Namespace as it is now."""
         entry = self._store.head(Key("namespaces", "", name))
-        return None if entry is None else codec.decode(entry.data)
+        if entry is None:
+            return None
+        if self._seen is None or self._seen[0] is not entry:
+            self._seen = (entry, codec.decode(entry.data))
+        return self._seen[1]
 
 
 def _applies(rule: Obj, kind: Kind, operation: Operation) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from edgelab.edgesite.apiserver.cel import library
+from edgelab.edgesite.apiserver.cel import dispatch, library
 from edgelab.edgesite.apiserver.cel.nodes import CelError, CostExceeded
 from edgelab.edgesite.apiserver.cel.values import NO_OVERLOAD, NONE, Optional, Struct, text
 
@@ -47,7 +47,7 @@ def _pairs(value: Any, count: int) -> Iterator[tuple[Any, ...]]:
     elif isinstance(value, dict) and not isinstance(value, Struct):
         yield from ((key,) for key in value) if count == 1 else value.items()
     else:
-        raise CelError(NO_OVERLOAD)
+        raise dispatch.not_iterable(value)
 
 
 def _steps(env: Environment, value: Any, names: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from edgelab.edgesite.apiserver.cel import library
+from edgelab.edgesite.apiserver.cel import dispatch, library
 from edgelab.edgesite.apiserver.cel.comprehensions import MACROS, Environment, Program, truth
 from edgelab.edgesite.apiserver.cel.nodes import CelError, CostExceeded, Node
 from edgelab.edgesite.apiserver.cel.schematypes import RESERVED
@@ -68,8 +68,8 @@ def _select(node: Node) -> Program:
         if wrapped:
             target = target.value if target.present else Struct()
         if not isinstance(target, dict):
-            if test:
-                return False
+            if test or wrapped or wants:
+                return False if test else NONE
             raise CelError(f"no such key: {name}")
         struct = isinstance(target, Struct)
         key = reserved if struct and reserved in target else name
@@ -130,11 +130,13 @@ def _call(node: Node) -> Program:
     args = [build(arg) for arg in node.args]
     if special is not None:
         return special(args)
-    function, name = library.FUNCTIONS.get(node.name), node.name
+    function, name, check = library.FUNCTIONS.get(node.name), node.name, dispatch.checker(node.name)
 
     def run(env: Environment) -> Any:
         values = [arg(env) for arg in args]
         env.spend(1 + library.cost(name, values))
+        if check is not None:
+            check(values)
         if function is None:
             raise CelError(NO_OVERLOAD)
         try:
@@ -210,8 +212,7 @@ def _item(container: Any, key: Any) -> Optional:
         for name in (key,) if not isinstance(key, bool) else ():
             if name in container:
                 return Optional(True, container[name])
-        return NONE
-    raise CelError(NO_OVERLOAD)
+    return NONE
 
 
 SPECIAL: dict[str, Callable[[list[Program]], Program]] = {

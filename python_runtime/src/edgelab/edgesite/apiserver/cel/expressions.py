@@ -9,11 +9,13 @@ from edgelab.edgesite.apiserver.cel import types
 from edgelab.edgesite.apiserver.cel.checker import check
 from edgelab.edgesite.apiserver.cel.comprehensions import Program
 from edgelab.edgesite.apiserver.cel.evaluation import build
-from edgelab.edgesite.apiserver.cel.literalchecks import uninstantiable
-from edgelab.edgesite.apiserver.cel.nodes import Failures
+from edgelab.edgesite.apiserver.cel.library import FUNCTIONS
+from edgelab.edgesite.apiserver.cel.nodes import CelError, Failures, Node
 from edgelab.edgesite.apiserver.cel.parser import parse
 from edgelab.edgesite.apiserver.cel.types import Type
+from edgelab.edgesite.apiserver.custom import patterns
 
+CONVERSIONS = ("bool", "bytes", "double", "int", "string", "uint")
 FULL_NAMES = {"timestamp": "google.protobuf.Timestamp", "duration": "google.protobuf.Duration"}
 
 
@@ -42,8 +44,22 @@ def compiled(source: str, variables: Mapping[str, Type], wanted: tuple[str, ...]
         allowed = f"one of [{' '.join(wanted)}]" if len(wanted) > 1 else wanted[0]
         return Expression(source, error=f"must evaluate to {allowed} but got {runtime_name(result)}")
     if problem := uninstantiable(node):
-        return Expression(source, error=problem, is_internal=True)
+        return Expression(source, error=f"program instantiation failed: {problem}", is_internal=True)
     return Expression(source, build(node), gives=result)
+
+
+def uninstantiable(node: Node) -> str:
+    """Why no program can be made of an expression that is right: what is constant is evaluated then."""
+    if node.kind == "call" and node.args and node.args[-1].kind == "literal":
+        literal = node.args[-1]
+        if node.name in ("find", "findAll") and isinstance(literal.value, str):
+            return patterns.problem(literal.value)
+        if node.name in CONVERSIONS and not node.member:
+            try:
+                FUNCTIONS[node.name](literal.value)
+            except CelError as error:
+                return str(error)
+    return next(filter(None, map(uninstantiable, node.args)), "")
 
 
 def runtime_name(found: Type) -> str:

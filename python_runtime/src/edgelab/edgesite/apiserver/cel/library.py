@@ -206,6 +206,13 @@ def _non_zero(value: Any) -> Optional:
     return NONE if empty or value == Duration(0) else Optional(True, value)
 
 
+def _or_value(found: Any, other: Any) -> Any:
+    """What is no optional is taken for its own value."""
+    if not isinstance(found, Optional):
+        return found
+    return found.value if found.present else other
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "!_": _not,
     "-_": _negate,
@@ -233,7 +240,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "optional.of": lambda value: Optional(True, value),
     "optional.ofNonZeroValue": _non_zero,
     "or": lambda found, other: found if found.present else other,
-    "orValue": lambda found, other: found.value if found.present else other,
+    "orValue": _or_value,
     "size": _size,
     "string": text,
     "timestamp": times.timestamp,

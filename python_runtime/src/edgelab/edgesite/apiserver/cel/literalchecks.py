@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from edgelab.edgesite.apiserver.cel.literals import bad_literal
 from edgelab.edgesite.apiserver.cel.nodes import Node
-from edgelab.edgesite.apiserver.cel.texts import CLAUSE
-from edgelab.edgesite.apiserver.custom import patterns
+from edgelab.edgesite.apiserver.cel.texts import CLAUSE, FORMATTED
 
-FORMATTED = {
-    "b": ("int bool uint", "only integers and bools can be formatted as binary, was given {}"),
-    "d": ("int uint", "decimal clause can only be used on integers, was given {}"),
-    "e": ("double", "scientific clause can only be used on doubles, was given {}"),
-    "f": ("double", "fixed-point clause can only be used on doubles, was given {}"),
-    "o": ("int uint", "octal clause can only be used on integers, was given {}"),
-    "x": (
-        "int uint string bytes",
-        "only integers, byte buffers, and strings can be formatted as hex, was given {}",
-    ),
-}
-FORMATTED["X"] = FORMATTED["x"]
+EPOCHS = (-62_135_596_800, 253_402_300_799)
+"""The seconds that a timestamp may be."""
 
 
 def bad_format(node: Node, found: list[str]) -> list[tuple[int, str]]:
@@ -37,6 +26,9 @@ def bad_format(node: Node, found: list[str]) -> list[tuple[int, str]]:
         if kinds and found[used] not in (*kinds.split(), "dyn"):
             return [(items[used].position, f"error during formatting: {text.format(found[used])}")]
         used += 1
+    if used < len(items):
+        text = f"too many arguments supplied to string.format (expected {used}, got {len(items)})"
+        return [(node.position, text)]
     return []
 
 
@@ -45,20 +37,12 @@ def bad_literals(node: Node) -> list[tuple[int, str]]:
     found = [pair for inner in node.args for pair in bad_literals(inner)]
     if node.kind == "call" and node.name in ("duration", "timestamp", "matches") and node.args:
         literal = node.args[-1]
-        if literal.kind == "literal" and literal.name == "string" and bad_literal(node.name, literal.value):
+        if literal.kind == "literal" and node.name == "timestamp" and literal.name == "int":
+            if not EPOCHS[0] <= literal.value <= EPOCHS[1]:
+                found.append((literal.position, "invalid timestamp argument"))
+        elif literal.kind == "literal" and literal.name == "string" and bad_literal(node.name, literal.value):
             found.append((literal.position, f"invalid {node.name} argument"))
     return found
-
-
-def uninstantiable(node: Node) -> str:
-    """Why no program can be made of an expression that is right: a pattern that is none."""
-    if node.kind == "call" and node.name in ("find", "findAll") and len(node.args) > 1:
-        literal = node.args[1]
-        if literal.kind == "literal" and isinstance(literal.value, str):
-            problem = patterns.problem(literal.value)
-            if problem:
-                return f"program instantiation failed: {problem}"
-    return next(filter(None, map(uninstantiable, node.args)), "")
 
 
 def qualified(node: Node) -> str | None:

@@ -16,6 +16,7 @@ from edgelab.edgesite.apiserver.cel.values import (
     TypeValue,
     is_number,
     text,
+    type_name,
 )
 from edgelab.edgesite.apiserver.custom import patterns
 
@@ -24,6 +25,19 @@ LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 CLAUSE = re.compile(r"%(?:%|(?:\.(\d+))?(.))", re.S)
 INTEGERS = {"b": "b", "o": "o", "d": "d"}
+FORMATTED = {
+    "b": ("int bool uint", "only integers and bools can be formatted as binary, was given {}"),
+    "d": ("int uint", "decimal clause can only be used on integers, was given {}"),
+    "e": ("double", "scientific clause can only be used on doubles, was given {}"),
+    "f": ("double", "fixed-point clause can only be used on doubles, was given {}"),
+    "o": ("int uint", "octal clause can only be used on integers, was given {}"),
+    "x": (
+        "int uint string bytes",
+        "only integers, byte buffers, and strings can be formatted as hex, was given {}",
+    ),
+}
+FORMATTED["X"] = FORMATTED["x"]
+"""The types that a clause takes, and what is said of others."""
 
 
 def _of_strings(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -118,6 +132,9 @@ def _format(form: str, args: list[Any]) -> str:
 def _clause(verb: str, precision: str | None, value: Any) -> str:
     if verb == "s":
         return shown(value)
+    kinds, problem = FORMATTED.get(verb, ("", ""))
+    if kinds and type_name(value) not in kinds.split():
+        raise CelError(f"error during formatting: {problem.format(type_name(value))}")
     if verb in INTEGERS and isinstance(value, int):
         return format(int(value), INTEGERS[verb])
     if verb in "xX":
@@ -128,8 +145,6 @@ def _clause(verb: str, precision: str | None, value: Any) -> str:
         found = format(float(value), f".{precision or 6}{verb}")
         mantissa, _, exponent = found.partition("e")
         return f"{mantissa}×10{exponent.lstrip('+').translate(RAISED)}" if exponent else found  # noqa: RUF001
-    if verb in "dboxXfe":
-        raise CelError(f"error during formatting: %{verb} clause cannot be given {type(value).__name__}")
     raise CelError(f'could not parse formatting clause: unrecognized formatting clause "{verb}"')
 
 
