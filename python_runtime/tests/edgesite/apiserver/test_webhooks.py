@@ -47,7 +47,7 @@ async def serving(client: Client, answer: Answer) -> AsyncIterator[tuple[str, li
         await runner.cleanup()
 
 
-async def configure(client: Client, kind: str, url: str, **more: Any) -> None:
+async def configure(client: Client, kind: str, url: str, *, called: str = "", **more: Any) -> None:
     hook = {
         "name": "hook.example.com",
         "clientConfig": {"url": url, "caBundle": base64.b64encode(client.site.keys.ca_pem).decode()},
@@ -58,7 +58,7 @@ async def configure(client: Client, kind: str, url: str, **more: Any) -> None:
         ],
         **more,
     }
-    body = {"metadata": {"name": kind}, "webhooks": [hook]}
+    body = {"metadata": {"name": called or kind}, "webhooks": [hook]}
     status, answer = await client.call("POST", CONFIGURATIONS.format(kind), body)
     assert status == 201, answer
 
@@ -137,3 +137,104 @@ async def test_selectors_and_dry_runs_keep_requests_from_a_webhook(client: Clien
         code, _ = await client.call("POST", f"{CONFIG_MAPS}?dryRun=All", body)
         assert code == 201
     assert [item["dryRun"] for item in seen] == [True]
+
+
+async def test_webhooks_that_want_to_are_called_again_when_all_others_have_been(client: Client) -> None:
+    order: list[str] = []
+
+    def answering(name: str, change: Obj | None) -> Answer:
+        def answer(asked: Obj) -> Obj:
+            order.append(name)
+            return patching(change)(asked) if change is not None else {"allowed": True}
+
+        return answer
+
+    added = {"op": "add", "path": "/data/by", "value": "second"}
+    async with (
+        serving(client, answering("first", None)) as (first, _),
+        serving(client, answering("second", added)) as (second, _),
+        serving(client, answering("third", None)) as (third, _),
+    ):
+        policies = (("first", first, "IfNeeded"), ("second", second, "Never"), ("third", third, "IfNeeded"))
+        for name, url, policy in policies:
+            await configure(client, "mutating", url, called=name, reinvocationPolicy=policy)
+        code, made = await client.call("POST", CONFIG_MAPS, {"metadata": {"name": "c"}, "data": {"a": "b"}})
+    assert (code, made["data"]) == (201, {"a": "b", "by": "second"})
+    assert order == ["first", "second", "third", "first"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "response", "message"),
+    [
+        (
+            "mutating",
+            {"patch": base64.b64encode(b"{}").decode(), "patchType": "JSONPatch"},
+            "received undecodable patch in webhook response: json: cannot unmarshal object into Go value of"
+            " type jsonpatch.Patch",
+        ),
+        (
+            "mutating",
+            {"patch": base64.b64encode(b"[]").decode()},
+            "received invalid webhook response: webhook returned response.patch but not response.patchType",
+        ),
+        (
+            "validating",
+            {"patch": base64.b64encode(b"[]").decode(), "patchType": "JSONPatch"},
+            "received invalid webhook response: validating webhook may not return response.patch",
+        ),
+        ("validating", {"uid": "other"}, 'received invalid webhook response: expected response.uid="'),
+    ],
+)
+async def test_a_webhook_that_answers_wrongly_has_failed(
+    client: Client, kind: str, response: Obj, message: str
+) -> None:
+    async with serving(client, lambda asked: {"allowed": True, **response}) as (url, _):
+        await configure(client, kind, url)
+        code, answer = await client.call("POST", CONFIG_MAPS, {"metadata": {"name": "c"}})
+        assert code == 500
+        text = f'failed calling webhook "hook.example.com": {message}'
+        assert answer["message"].startswith(f"Internal error occurred: {text}")
+        assert answer["details"]["causes"][0]["message"].startswith(text)
+        path = CONFIGURATIONS.format(kind) + f"/{kind}"
+        patch = [{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}]
+        await client.call("PATCH", path, patch, type="application/json-patch+json")
+        code, _ = await client.call("POST", CONFIG_MAPS, {"metadata": {"name": "c"}})
+        assert code == 201
+
+
+async def test_webhooks_write_into_the_audit_log_and_warn_once(client: Client) -> None:
+    contexts: list[Any] = []
+    registry = client.site.registry
+    put = registry.put_new
+
+    def noted(kind: Any, obj: Obj, context: Any) -> Any:
+        contexts.append(context)
+        return put(kind, obj, context)
+
+    registry.put_new = noted  # type: ignore[method-assign]
+    response = {"allowed": True, "auditAnnotations": {"seen": "yes"}, "warnings": ["mind", "mind"]}
+    async with serving(client, lambda asked: response) as (url, _):
+        await configure(client, "mutating", url)
+        code, _ = await client.call("POST", CONFIG_MAPS, {"metadata": {"name": "c"}})
+    assert code == 201
+    context = contexts[-1]
+    assert context.warnings == ["mind"]
+    assert context.annotations == {
+        "hook.example.com/seen": "yes",
+        "mutation.webhook.admission.k8s.io/round_0_index_0": '{"configuration":"mutating",'
+        '"webhook":"hook.example.com","mutated":false}',
+    }
+
+
+async def test_a_rule_for_a_resource_is_none_for_its_subresources(client: Client) -> None:
+    async with serving(client, lambda asked: {"allowed": True}) as (url, seen):
+        rule = {"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["namespaces"]}
+        await configure(client, "validating", url, rules=[rule])
+        code, _ = await client.call("POST", "/api/v1/namespaces", {"metadata": {"name": "n"}})
+        assert code == 201
+        patch = {"status": {"conditions": []}}
+        path = "/api/v1/namespaces/n/status"
+        code, _ = await client.call("PATCH", path, patch, type=MERGE)
+        assert code == 200
+        mine = [(item["operation"], item["name"], item["namespace"]) for item in seen if item["name"] == "n"]
+    assert mine == [("CREATE", "n", "n")]

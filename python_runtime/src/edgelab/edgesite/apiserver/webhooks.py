@@ -10,7 +10,7 @@ import base64
 import logging
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -34,6 +34,18 @@ MUTATING = f"{GROUP}/mutatingwebhookconfigurations"
 VALIDATING = f"{GROUP}/validatingwebhookconfigurations"
 
 
+class Hook(NamedTuple):
+    """A webhook, the configuration that it is of, and its place among all."""
+
+    configuration: str
+    position: int
+    spec: Obj
+
+
+class FailedOpen(Exception):
+    """A webhook could not be asked, and need not be."""
+
+
 class Webhooks:
     """Calls what the configurations in the store name."""
 
@@ -43,58 +55,65 @@ class Webhooks:
         self._matcher = Matcher(store, kinds)
 
     async def mutate(self, operation: Operation, new: Obj | None) -> Obj | None:
-        """The object as the mutating webhooks leave it. Raises ApiError."""
-        called: list[tuple[str, Obj]] = []
-        for name, hook in self._hooks(MUTATING):
+        """The object as the mutating webhooks leave it. Raises ApiError.
+
+        Those that asked for it see, in a second round, what later ones have changed.
+        """
+        called: list[Hook] = []
+        again: list[Hook] = []
+        for hook in self._hooks(MUTATING):
             before = new
-            new = await self._mutated(name, hook, operation, new)
+            asked, new = await self._mutated(hook, operation, new, 0)
             if not same(new, before):
-                new = await self._again(called, operation, new)
-            if hook.get("reinvocationPolicy") == "IfNeeded":
-                called.append((name, hook))
+                again, called = again + called, []
+            if asked and hook.spec.get("reinvocationPolicy") == "IfNeeded":
+                called.append(hook)
+        for hook in again:
+            _, new = await self._mutated(hook, operation, new, 1)
         return new
 
-    async def _again(
-        self, called: list[tuple[str, Obj]], operation: Operation, new: Obj | None
-    ) -> Obj | None:
-        """Those that asked for it see what later ones changed, once."""
-        for name, hook in called:
-            new = await self._mutated(name, hook, operation, new)
-        called.clear()
-        return new
-
-    async def _mutated(self, name: str, hook: Obj, operation: Operation, new: Obj | None) -> Obj | None:
-        found = self._concerned(hook, operation, new)
+    async def _mutated(
+        self, hook: Hook, operation: Operation, new: Obj | None, turn: int
+    ) -> tuple[bool, Obj | None]:
+        """Whether a webhook was called, and the object as it leaves it."""
+        found = self._concerned(hook.spec, operation, new)
         if found is None:
-            return new
-        response = await self._ask(hook, operation, found, new)
-        if response is None or not response.get("patch"):
-            return new
+            return False, new
+        place = f"mutation.webhook.admission.k8s.io/round_{turn}_index_{hook.position}"
+        changed = new
         try:
-            changes = msgspec.json.decode(base64.b64decode(response["patch"]))
-            result: Obj = json_patch(operation.shown(new, found), changes) if new is not None else {}
-        except (ValueError, PatchError) as error:
-            raise ApiError(500, f"Internal error occurred: {error}") from error
-        if new is None:
-            text = f'admission webhook "{hook["name"]}" attempted to modify the object, which is not'
-            raise ApiError(500, f"Internal error occurred: {text} supported for this operation")
-        return {**result, "apiVersion": new["apiVersion"], "kind": new["kind"]}
+            changes = await self._ask(hook, operation, found, new, mutating=True)
+            if changes:
+                changed = _patched(hook.spec["name"], operation, found, new, changes)
+        except FailedOpen:
+            operation.context.annotations[f"failed-open.{place}"] = hook.spec["name"]
+        told = {"configuration": hook.configuration, "webhook": hook.spec["name"]}
+        note = {**told, "mutated": not same(changed, new)}
+        operation.context.annotations[place] = codec.encode(note).decode()
+        return True, changed
 
     async def validate(self, operation: Operation, new: Obj | None) -> None:
         """Ask all validating webhooks at once. Raises the first refusal."""
-        calls = [
-            self._ask(hook, operation, found, new)
-            for _, hook in self._hooks(VALIDATING)
-            if (found := self._concerned(hook, operation, new)) is not None
+        hooks = [
+            (hook, found)
+            for hook in self._hooks(VALIDATING)
+            if (found := self._concerned(hook.spec, operation, new)) is not None
         ]
-        for result in await asyncio.gather(*calls, return_exceptions=True):
-            if isinstance(result, BaseException):
+        calls = (self._ask(hook, operation, found, new, mutating=False) for hook, found in hooks)
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        for (hook, _), result in zip(hooks, results, strict=True):
+            if isinstance(result, FailedOpen):
+                place = f"validating.webhook.admission.k8s.io/round_0_index_{hook.position}"
+                operation.context.annotations[f"failed-open.{place}"] = hook.spec["name"]
+            elif isinstance(result, BaseException):
                 raise result
 
-    def _hooks(self, bucket: str) -> Iterator[tuple[str, Obj]]:
+    def _hooks(self, bucket: str) -> Iterator[Hook]:
+        position = 0
         for entry in sorted(self._store.entries(bucket), key=lambda entry: entry.key.name):
-            for hook in codec.decode(entry.data).get("webhooks") or ():
-                yield entry.key.name, hook
+            for spec in codec.decode(entry.data).get("webhooks") or ():
+                yield Hook(entry.key.name, position, spec)
+                position += 1
 
     def _concerned(self, hook: Obj, operation: Operation, new: Obj | None) -> Kind | None:
         """In which version a webhook wants to see the object; None if it does not."""
@@ -107,27 +126,60 @@ class Webhooks:
 
         return kind if webhookconditions.hold(hook, operation, kind, new, self._authorizer) else None
 
-    async def _ask(self, hook: Obj, operation: Operation, kind: Kind, new: Obj | None) -> Obj | None:
-        """The response of a webhook, if it allows; None if it failed and may. Raises ApiError."""
-        name = hook["name"]
-        if operation.context.dry_run and hook.get("sideEffects") not in ("None", "NoneOnDryRun"):
-            text = f'admission webhook "{name}" does not support dry run'
-            raise ApiError(400, text)
+    async def _ask(
+        self, hook: Hook, operation: Operation, kind: Kind, new: Obj | None, *, mutating: bool
+    ) -> list[Any]:
+        """The changes that a webhook wants, if it allows. Raises ApiError, FailedOpen."""
+        spec, name = hook.spec, hook.spec["name"]
+        if operation.context.dry_run and spec.get("sideEffects") not in ("None", "NoneOnDryRun"):
+            raise ApiError(400, f'admission webhook "{name}" does not support dry run')
         request = _request(operation, kind, new)
         review = {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request}
         try:
-            answer = await post(self._store, hook, codec.encode(review))
-            response = _checked(answer, request["uid"])
+            answer = await post(self._store, spec, codec.encode(review))
+            response = _checked(answer, request["uid"], mutating=mutating)
+            for key, value in (response.get("auditAnnotations") or {}).items():
+                operation.context.annotations[f"{name}/{key}"] = str(value)
+            for warning in response.get("warnings") or ():
+                operation.context.warn(str(warning))
+            if not response.get("allowed"):
+                raise _denied(name, response.get("status") or response.get("result") or {})
+            return _changes(response)
         except CallError as error:
             text = f'failed calling webhook "{name}": {error}'
-            if hook.get("failurePolicy") == "Ignore":
+            if spec.get("failurePolicy") == "Ignore":
                 log.warning("%s", text)
-                return None
-            raise ApiError(500, f"Internal error occurred: {text}") from error
-        operation.context.warnings += [str(warning) for warning in response.get("warnings") or ()]
-        if not response.get("allowed"):
-            raise _denied(name, response.get("status") or response.get("result") or {})
-        return response
+                raise FailedOpen from error
+            raise _internal(text) from error
+
+
+def _changes(response: Obj) -> list[Any]:
+    """The patch. Raises CallError."""
+    try:
+        found = msgspec.json.decode(base64.b64decode(response.get("patch") or "W10="))
+        if isinstance(found, list):
+            return found
+        problem = "json: cannot unmarshal object into Go value of type jsonpatch.Patch"
+    except ValueError as error:
+        problem = str(error)
+    raise CallError(f"received undecodable patch in webhook response: {problem}")
+
+
+def _patched(name: str, operation: Operation, kind: Kind, new: Obj | None, changes: list[Any]) -> Obj:
+    """The object with the changes. Raises ApiError 500."""
+    if new is None:
+        text = f'admission webhook "{name}" attempted to modify the object, which is not'
+        raise _internal(f"{text} supported for this operation")
+    try:
+        result: Obj = json_patch(operation.shown(new, kind), changes)
+    except (ValueError, PatchError) as error:
+        raise _internal(str(error)) from error
+    return {**result, "apiVersion": new["apiVersion"], "kind": new["kind"]}
+
+
+def _internal(text: str) -> ApiError:
+    """NewInternalError."""
+    return ApiError(500, f"Internal error occurred: {text}", details={"causes": [{"message": text}]})
 
 
 def _request(operation: Operation, kind: Kind, new: Obj | None) -> Obj:
@@ -139,7 +191,7 @@ def _request(operation: Operation, kind: Kind, new: Obj | None) -> Obj:
     }
 
 
-def _checked(answer: Any, uid: str) -> Obj:
+def _checked(answer: Any, uid: str, *, mutating: bool) -> Obj:
     """VerifyAdmissionResponse. Raises CallError."""
     found = answer if isinstance(answer, dict) else {}
     response = found.get("response")
@@ -152,6 +204,11 @@ def _checked(answer: Any, uid: str) -> Obj:
     if kind != "admission.k8s.io/v1, Kind=AdmissionReview":
         text = f"expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got {kind}"
         raise CallError(f"received invalid webhook response: {text}")
+    if not mutating:
+        for field in ("patch", "patchType"):
+            if response.get(field):
+                text = f"validating webhook may not return response.{field}"
+                raise CallError(f"received invalid webhook response: {text}")
     if bool(response.get("patch")) != bool(response.get("patchType")):
         first, second = ("patch", "patchType") if response.get("patch") else ("patchType", "patch")
         text = f"webhook returned response.{first} but not response.{second}"
