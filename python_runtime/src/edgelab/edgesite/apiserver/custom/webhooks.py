@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from edgelab.edgesite.apiserver import names as naming
+from edgelab.edgesite.apiserver import webhookclients
 from edgelab.edgesite.apiserver.custom.errors import (
     Cause,
     child,
@@ -23,7 +22,6 @@ Obj = dict[str, Any]
 
 PATH = "spec.conversion"
 REVIEWS = ("v1", "v1beta1")
-FORM = "; desired format: https://host[/path]"
 
 
 def validate(conversion: Obj, old: Obj | None) -> list[Cause]:
@@ -49,14 +47,7 @@ def _client(config: Obj | None, old: Obj | None) -> list[Cause]:
     path = f"{PATH}.webhookClientConfig"
     if config is None:
         return [required(path, "required when strategy is set to Webhook")]
-    url, service = config.get("url"), config.get("service")
-    causes: list[Cause] = []
-    if (url is None) == (service is None):
-        causes.append(required(path, "exactly one of url or service is required"))
-    elif url is not None:
-        causes += _url(url, child(path, "url"))
-    elif service is not None:
-        causes += _service(service, child(path, "service"))
+    causes = webhookclients.client(config, path)
     bundle = config.get("caBundle") or ""
     if bundle and old is not None and not _may_be_invalid(old) and not is_bundle(bundle):
         text = "unable to load root certificates: unable to parse bytes as PEM block"
@@ -84,49 +75,6 @@ def is_bundle(text: str) -> bool:
         return b"-----BEGIN CERTIFICATE-----" in base64.b64decode(text)
     except (binascii.Error, ValueError):
         return False
-
-
-def _url(text: str, path: str) -> list[Cause]:
-    parts = urlsplit(text)
-    causes: list[Cause] = []
-    if parts.scheme != "https":
-        causes.append(invalid(path, parts.scheme, f"'https' is the only allowed URL scheme{FORM}"))
-    if not parts.netloc:
-        causes.append(invalid(path, "", f"host must be specified{FORM}"))
-    if "@" in parts.netloc:
-        user = parts.netloc.rpartition("@")[0]
-        causes.append(invalid(path, user, "user information is not permitted in the URL"))
-    if parts.fragment:
-        causes.append(invalid(path, parts.fragment, "fragments are not permitted in the URL"))
-    if parts.query:
-        causes.append(invalid(path, parts.query, "query parameters are not permitted in the URL"))
-    return causes
-
-
-def _service(service: Obj, path: str) -> list[Cause]:
-    # The real server hands name and namespace over in the wrong order; so do its errors.
-    names = {"name": service.get("namespace") or "", "namespace": service.get("name") or ""}
-    causes = [required(child(path, field)) for field, value in names.items() if not value]
-    port = service.get("port", 443)
-    if not 1 <= port <= 65535:
-        text = "port is not valid: must be between 1 and 65535, inclusive"
-        causes.append(invalid(child(path, "port"), port, text))
-    return causes + _path(service.get("path"), child(path, "path"))
-
-
-def _path(text: str | None, path: str) -> list[Cause]:
-    if text is None or text in ("", "/"):
-        return []
-    if text == "//":
-        return [invalid(path, text, "segment[0] may not be empty")]
-    causes = [] if text.startswith("/") else [invalid(path, text, "must start with a '/'")]
-    for position, step in enumerate(re.sub("/$", "", text[1:]).split("/")):
-        if not step:
-            causes.append(invalid(path, text, f"segment[{position}] may not be empty"))
-            continue
-        for problem in naming.subdomain(step):
-            causes.append(invalid(path, text, f"segment[{position}]: {problem}"))
-    return causes
 
 
 def _reviews(versions: list[str], old: Obj | None) -> list[Cause]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
-from edgelab.edgesite.apiserver import names, objectmeta
+from edgelab.edgesite.apiserver import names, objectmeta, webhookclients
 from edgelab.edgesite.apiserver.invalid import Cause, bad, duplicate, required
 from edgelab.edgesite.apiserver.strategies import checks
 from edgelab.edgesite.apiserver.strategies.groups import matchrules
@@ -16,7 +15,6 @@ Obj = dict[str, Any]
 
 VERSIONS = ("v1", "v1beta1")
 SIDE_EFFECTS = ["None", "NoneOnDryRun"]
-FORM = "; desired format: https://host[/path]"
 
 
 def default(obj: Obj) -> None:
@@ -31,7 +29,7 @@ def default(obj: Obj) -> None:
             matchrules.default_rule(rule)
         service = (hook.get("clientConfig") or {}).get("service")
         if service is not None:
-            service.setdefault("port", 443)
+            service.setdefault("port", webhookclients.PORT)
 
 
 def validate(obj: Obj) -> list[Cause]:
@@ -74,7 +72,7 @@ def _hook(hook: Obj, path: str, name: str) -> list[Cause]:
     for field in ("namespaceSelector", "objectSelector"):
         causes += checks.label_selector(hook.get(field), f"{path}.{field}")
     causes += word(hook, "reinvocationPolicy", ["IfNeeded", "Never"], path)
-    causes += _client(hook.get("clientConfig") or {}, f"{path}.clientConfig")
+    causes += webhookclients.client(hook.get("clientConfig") or {}, f"{path}.clientConfig")
     return causes
 
 
@@ -86,51 +84,6 @@ def _qualified(name: str, path: str) -> list[Cause]:
         return [bad(path, name, ",".join(problems))]
     text = "should be a domain with at least three segments separated by dots"
     return [bad(path, name, text)] if name.count(".") < 2 else []
-
-
-def _client(config: Obj, path: str) -> list[Cause]:
-    url, service = config.get("url"), config.get("service")
-    if (url is None) == (service is None):
-        return [required(path, "exactly one of url or service is required")]
-    return _url(url, f"{path}.url") if url is not None else _service(service or {}, f"{path}.service")
-
-
-def _url(url: str, path: str) -> list[Cause]:
-    parts = urlsplit(url)
-    causes: list[Cause] = []
-    if parts.scheme != "https":
-        causes.append(bad(path, parts.scheme, f"'https' is the only allowed URL scheme{FORM}"))
-    if not parts.netloc:
-        causes.append(bad(path, parts.netloc, f"host must be specified{FORM}"))
-    if parts.username is not None:
-        user = parts.netloc.rpartition("@")[0]
-        causes.append(bad(path, user, "user information is not permitted in the URL"))
-    if parts.fragment:
-        causes.append(bad(path, parts.fragment, "fragments are not permitted in the URL"))
-    if parts.query:
-        causes.append(bad(path, parts.query, "query parameters are not permitted in the URL"))
-    return causes
-
-
-def _service(service: Obj, path: str) -> list[Cause]:
-    # kube-apiserver checks them the other way round: an empty namespace is reported first, as the name
-    causes = [] if service.get("namespace") else [required(f"{path}.name")]
-    causes += [] if service.get("name") else [required(f"{path}.namespace")]
-    port, where = service.get("port") or 0, service.get("path")
-    if not 1 <= port <= 65535:
-        causes.append(bad(f"{path}.port", port, f"port is not valid: {checks.PORT_RANGE}"))
-    if not where or where == "/":
-        return causes
-    field = f"{path}.path"
-    if where == "//":
-        return [*causes, bad(field, where, "segment[0] may not be empty")]
-    if not where.startswith("/"):
-        causes.append(bad(field, where, "must start with a '/'"))
-    for position, step in enumerate(where[1:].removesuffix("/").split("/")):
-        problems = names.subdomain(step) if step else []
-        causes += [bad(field, where, f"segment[{position}]: {text}") for text in problems]
-        causes += [] if step else [bad(field, where, f"segment[{position}] may not be empty")]
-    return causes
 
 
 def _review_versions(found: list[str], path: str) -> list[Cause]:
