@@ -213,3 +213,29 @@ def test_rules_match_as_those_of_kube_apiserver(tmp_path: Path) -> None:
 def test_a_wrong_policy_is_explained(tmp_path: Path, rules: list[Any], words: str) -> None:
     with pytest.raises(Fatal, match=words):
         load(policy(tmp_path, *rules))
+
+
+async def test_pods_that_a_level_would_refuse_are_told_of(tmp_path: Path) -> None:
+    file = tmp_path / "audit.log"
+    async with running(tmp_path, audit=AuditSettings(file)) as client:
+        prefix = "pod-security.kubernetes.io/"
+        labels = {f"{prefix}enforce": "privileged", f"{prefix}audit": "baseline"}
+        await client.call("POST", "/api/v1/namespaces", {"metadata": {"name": "n", "labels": labels}})
+        spec = {
+            "hostNetwork": True,
+            "automountServiceAccountToken": False,
+            "containers": [{"name": "c", "image": "x"}],
+        }
+        pods, body = "/api/v1/namespaces/n/pods", {"metadata": {"name": "p"}, "spec": spec}
+        for _ in range(100):
+            if (await client.call("POST", pods, body))[0] == 201:
+                break
+            await asyncio.sleep(0.05)  # until the namespace has its account
+        found = await lines(client, file)
+    event = [line for line in found if line["requestURI"] == pods][-1]
+    noted = {key: value for key, value in event["annotations"].items() if key.startswith(prefix)}
+    assert noted == {
+        f"{prefix}enforce-policy": "privileged:latest",
+        f"{prefix}audit-violations": 'would violate PodSecurity "baseline:latest": host namespaces'
+        " (hostNetwork=true)",
+    }

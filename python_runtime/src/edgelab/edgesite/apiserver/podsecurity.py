@@ -31,7 +31,7 @@ TEMPLATES = {
 
 
 def check(store: Store, kind: Kind, obj: Obj, old: Obj | None, context: Context) -> None:
-    """Raises ApiError 403 for a pod that its namespace does not allow; warns of the rest."""
+    """Raises ApiError 403 for a pod that its namespace does not allow; warns and notes the rest."""
     pod = (kind.group, kind.name) == ("", "Pod")
     if not pod and (kind.group, kind.name) not in TEMPLATES:
         return
@@ -39,9 +39,15 @@ def check(store: Store, kind: Kind, obj: Obj, old: Obj | None, context: Context)
     if not any(label.startswith(PREFIX) for label in labels) or (old is not None and _same(obj, old)):
         return
     template = obj if pod else _template(kind, obj)
+    if pod:
+        level = labels.get(f"{PREFIX}enforce", "privileged")
+        context.annotations[f"{PREFIX}enforce-policy"] = f"{level}:{_version(labels, 'enforce')}"
     if pod and (level := _level(labels, "enforce")) and (found := violations(level, template)):
         text = f'violates PodSecurity "{level}:{_version(labels, "enforce")}": {found}'
         raise refused(kind.plural, kind.group, obj, text)
+    if (level := _level(labels, "audit")) and (found := violations(level, template)):
+        text = f'would violate PodSecurity "{level}:{_version(labels, "audit")}": {found}'
+        context.annotations[f"{PREFIX}audit-violations"] = text
     if (level := _level(labels, "warn")) and (found := violations(level, template)):
         text = f'would violate PodSecurity "{level}:{_version(labels, "warn")}": {found}'
         context.warnings.append(text)

@@ -9,26 +9,22 @@ Obj = dict[str, Any]
 Check = Callable[[Obj, Obj], tuple[str, str]]
 
 FINE = ("", "")
-CAPABILITIES = {"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD"}
-CAPABILITIES |= {"NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"}
-SYSCTLS = {
-    "kernel.shm_rmid_forced",
-    "net.ipv4.ip_local_port_range",
-    "net.ipv4.tcp_syncookies",
-    "net.ipv4.ping_group_range",
-    "net.ipv4.ip_unprivileged_port_start",
-    "net.ipv4.ip_local_reserved_ports",
-    "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_fin_timeout",
-    "net.ipv4.tcp_keepalive_intvl",
-    "net.ipv4.tcp_keepalive_probes",
-    "net.ipv4.tcp_rmem",
-    "net.ipv4.tcp_wmem",
-}
+_CAPABILITIES = (
+    "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD"
+    " NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID SYS_CHROOT"
+)
+CAPABILITIES = set(_CAPABILITIES.split())
+_SYSCTLS = (
+    "kernel.shm_rmid_forced net.ipv4.ip_local_port_range net.ipv4.tcp_syncookies net.ipv4.ping_group_range"
+    " net.ipv4.ip_unprivileged_port_start net.ipv4.ip_local_reserved_ports net.ipv4.tcp_keepalive_time"
+    " net.ipv4.tcp_fin_timeout net.ipv4.tcp_keepalive_intvl net.ipv4.tcp_keepalive_probes net.ipv4.tcp_rmem"
+    " net.ipv4.tcp_wmem"
+)
+SYSCTLS = set(_SYSCTLS.split())
 SELINUX_TYPES = {"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
 PROFILES = ("RuntimeDefault", "Localhost")
-VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim"}
-VOLUMES |= {"projected", "secret", "image"}
+_VOLUMES = "configMap csi downwardAPI emptyDir ephemeral image persistentVolumeClaim projected secret"
+VOLUMES = set(_VOLUMES.split())
 APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
 
 
@@ -44,6 +40,17 @@ def _containers(spec: Obj) -> Iterator[tuple[str, Obj, Obj]]:
     for field in ("initContainers", "containers", "ephemeralContainers"):
         for container in spec.get(field) or ():
             yield container.get("name") or "", container, container.get("securityContext") or {}
+
+
+def _collected(spec: Obj, read: Callable[[Obj, Obj], Iterable[str]]) -> tuple[list[str], list[str]]:
+    """The containers in which something is found, and all that is found."""
+    names: list[str] = []
+    values: set[str] = set()
+    for name, container, context in _containers(spec):
+        found = set(read(container, context))
+        names += [name] if found else []
+        values |= found
+    return names, sorted(values)
 
 
 def _quoted(values: Iterable[str]) -> str:
@@ -86,15 +93,20 @@ def _app_armor(metadata: Obj, spec: Obj) -> tuple[str, str]:
     return reason, f"{who} must not set AppArmor profile type to {_quoted(values)}"
 
 
+def _added(spec: Obj, allowed: set[str]) -> tuple[list[str], list[str]]:
+    """The containers that add capabilities that they may not, and those."""
+
+    def added(container: Obj, context: Obj) -> set[str]:
+        return set((context.get("capabilities") or {}).get("add") or ()) - allowed
+
+    return _collected(spec, added)
+
+
 def _capabilities(metadata: Obj, spec: Obj) -> tuple[str, str]:
-    names, added = [], set()
-    for name, _, context in _containers(spec):
-        more = set((context.get("capabilities") or {}).get("add") or ()) - CAPABILITIES
-        names += [name] if more else []
-        added |= more
+    names, found = _added(spec, CAPABILITIES)
     if not names:
         return FINE
-    what = f"must not include {_quoted(sorted(added))} in securityContext.capabilities.add"
+    what = f"must not include {_quoted(found)} in securityContext.capabilities.add"
     return "non-default capabilities", f"{_which(names)} {what}"
 
 
@@ -109,33 +121,29 @@ def _host_paths(metadata: Obj, spec: Obj) -> tuple[str, str]:
 
 
 def _host_ports(metadata: Obj, spec: Obj) -> tuple[str, str]:
-    names, ports = [], set()
-    for name, container, _ in _containers(spec):
-        found = {str(port["hostPort"]) for port in container.get("ports") or () if port.get("hostPort")}
-        names += [name] if found else []
-        ports |= found
+    def used(container: Obj, context: Obj) -> list[str]:
+        return [str(port["hostPort"]) for port in container.get("ports") or () if port.get("hostPort")]
+
+    names, ports = _collected(spec, used)
     if not names:
         return FINE
     what = f"{'use' if len(names) != 1 else 'uses'} hostPort{'s' * (len(ports) != 1)}"
-    return "hostPort", f"{_which(names)} {what} {', '.join(sorted(ports))}"
+    return "hostPort", f"{_which(names)} {what} {', '.join(ports)}"
+
+
+def _probed_hosts(container: Obj, context: Obj) -> list[str]:
+    hooks, probes = container.get("lifecycle") or {}, ("livenessProbe", "readinessProbe", "startupProbe")
+    actions = [*map(container.get, probes), hooks.get("postStart"), hooks.get("preStop")]
+    targets = [(a or {}).get(way) or {} for a in actions for way in ("httpGet", "tcpSocket")]
+    return [str(target["host"]) for target in targets if target.get("host")]
 
 
 def _host_probes(metadata: Obj, spec: Obj) -> tuple[str, str]:
-    names: set[str] = set()
-    hosts: set[str] = set()
-    for name, container, _ in _containers(spec):
-        hooks = container.get("lifecycle") or {}
-        actions = [container.get(field) for field in ("livenessProbe", "readinessProbe", "startupProbe")]
-        actions += [hooks.get("postStart"), hooks.get("preStop")]
-        targets = [(a or {}).get(way) or {} for a in actions for way in ("httpGet", "tcpSocket")]
-        found = {str(target["host"]) for target in targets if target.get("host")}
-        if found:
-            names.add(name)
-            hosts |= found
+    names, hosts = _collected(spec, _probed_hosts)
     if not names:
         return FINE
     what = f"{'use' if len(names) != 1 else 'uses'} probe or lifecycle host{'s' * (len(hosts) != 1)}"
-    return "probe or lifecycle host", f"{_which(sorted(names))} {what} {_quoted(sorted(hosts))}"
+    return "probe or lifecycle host", f"{_which(sorted(names))} {what} {_quoted(hosts)}"
 
 
 def _privileged(metadata: Obj, spec: Obj) -> tuple[str, str]:
@@ -208,16 +216,12 @@ def _escalation(metadata: Obj, spec: Obj) -> tuple[str, str]:
 
 
 def _few_capabilities(metadata: Obj, spec: Obj) -> tuple[str, str]:
-    kept, adding, added = [], [], set()
-    for name, _, context in _containers(spec):
-        found = context.get("capabilities") or {}
-        kept += [] if "ALL" in (found.get("drop") or ()) else [name]
-        more = set(found.get("add") or ()) - {"NET_BIND_SERVICE"}
-        adding += [name] if more else []
-        added |= more
+    dropping = [(n, (c.get("capabilities") or {}).get("drop") or ()) for n, _, c in _containers(spec)]
+    kept = [name for name, dropped in dropping if "ALL" not in dropped]
+    adding, added = _added(spec, {"NET_BIND_SERVICE"})
     said = [f'{_which(kept)} must set securityContext.capabilities.drop=["ALL"]'] if kept else []
     if adding:
-        what = f"must not include {_quoted(sorted(added))} in securityContext.capabilities.add"
+        what = f"must not include {_quoted(added)} in securityContext.capabilities.add"
         said.append(f"{_which(adding)} {what}")
     return ("unrestricted capabilities", "; ".join(said)) if said and not _windows(spec) else FINE
 
