@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from edgelab.daemon.clock import SYSTEM
 from edgelab.edgesite import keys
+from edgelab.edgesite.store import Key
+from edgelab.identity.ca import CertificateAuthority
 
 from .running import Client
 
@@ -24,7 +29,9 @@ MERGE = "application/merge-patch+json"
 
 
 @asynccontextmanager
-async def serving(client: Client, answer: Answer) -> AsyncIterator[tuple[str, list[Obj]]]:
+async def serving(
+    client: Client, answer: Answer, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[str, list[Obj]]]:
     """A webhook with EdgeSite's own certificate, and the requests that it got."""
     seen: list[Obj] = []
 
@@ -39,7 +46,9 @@ async def serving(client: Client, answer: Answer) -> AsyncIterator[tuple[str, li
     app.router.add_post("/hook", review)
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=keys.server_context(client.directory / "data/tls"))
+    site = web.TCPSite(
+        runner, "127.0.0.1", 0, ssl_context=tls or keys.server_context(client.directory / "data/tls")
+    )
     await site.start()
     try:
         yield f"https://127.0.0.1:{runner.addresses[0][1]}/hook", seen
@@ -47,10 +56,15 @@ async def serving(client: Client, answer: Answer) -> AsyncIterator[tuple[str, li
         await runner.cleanup()
 
 
-async def configure(client: Client, kind: str, url: str, *, called: str = "", **more: Any) -> None:
+async def configure(
+    client: Client, kind: str, url: str, *, called: str = "", service: Obj | None = None, **more: Any
+) -> None:
     hook = {
         "name": "hook.example.com",
-        "clientConfig": {"url": url, "caBundle": base64.b64encode(client.site.keys.ca_pem).decode()},
+        "clientConfig": {
+            **({"url": url} if service is None else {"service": service}),
+            "caBundle": base64.b64encode(client.site.keys.ca_pem).decode(),
+        },
         "sideEffects": "None",
         "admissionReviewVersions": ["v1"],
         "rules": [
@@ -238,3 +252,57 @@ async def test_a_rule_for_a_resource_is_none_for_its_subresources(client: Client
         assert code == 200
         mine = [(item["operation"], item["name"], item["namespace"]) for item in seen if item["name"] == "n"]
     assert mine == [("CREATE", "n", "n")]
+
+
+def served_as(client: Client, name: str, directory: Path) -> ssl.SSLContext:
+    """A server that has a certificate of the site for one name only."""
+    material = client.site.keys
+    authority = CertificateAuthority.load(material.ca_pem, material.ca_key, SYSTEM.now)
+    issued = authority.issue(common_name=name, dns_names=[name], server=True)
+    (directory / "hook.crt").write_bytes(issued.cert_pem)
+    (directory / "hook.key").write_bytes(issued.key_pem)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(directory / "hook.crt", directory / "hook.key")
+    return context
+
+
+async def test_a_service_is_called_at_its_endpoints_under_its_own_name(
+    client: Client, tmp_path: Path
+) -> None:
+    tls = served_as(client, "hook.default.svc", tmp_path)
+    async with serving(client, lambda asked: {"allowed": True}, tls) as (url, seen):
+        service = {"name": "hook", "namespace": "default", "path": "/hook", "port": 8443}
+        await configure(client, "validating", "", service=service)
+        body = {"metadata": {"name": "c"}}
+        shown = 'failed to call webhook: Post "https://hook.default.svc:8443/hook": '
+
+        async def refused() -> str:
+            code, answer = await client.call("POST", f"{CONFIG_MAPS}?dryRun=All", body)
+            assert code == 500
+            return str(answer["message"]).rpartition('"hook.example.com": ')[2]
+
+        assert await refused() == f'{shown}service "hook" not found'
+        ports = [{"name": "https", "port": 8443, "targetPort": 1}, {"name": "other", "port": 80}]
+        made = {"metadata": {"name": "hook"}, "spec": {"ports": ports}}
+        code, answer = await client.call("POST", "/api/v1/namespaces/default/services", made)
+        assert code == 201, answer
+        assert await refused() == f'{shown}no endpoints available for service "hook"'
+        number = int(url.rpartition(":")[2].partition("/")[0])
+        await endpoints(client, [{"name": "other", "port": 1}, {"name": "https", "port": number}])
+        code, answer = await client.call("POST", f"{CONFIG_MAPS}?dryRun=All", body)
+        assert code == 201, answer
+    assert [asked["name"] for asked in seen] == ["c"]
+
+
+async def endpoints(client: Client, ports: list[Obj]) -> None:
+    """Endpoints in the store: the API would refuse a loopback address."""
+    name = "discovery.k8s.io/endpointslices"
+    labels = {"kubernetes.io/service-name": "hook"}
+    metadata = {"name": "hook", "namespace": "default", "labels": labels, "uid": "u"}
+    kind = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4"}
+    body = {**kind, "metadata": metadata, "endpoints": [{"addresses": ["127.0.0.1"]}], "ports": ports}
+
+    def encoded(revision: int) -> bytes:
+        return json.dumps({**body, "metadata": {**metadata, "resourceVersion": str(revision)}}).encode()
+
+    await client.site.store.put(Key(name, "default", "hook"), encoded)

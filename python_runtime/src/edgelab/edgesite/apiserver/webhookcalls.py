@@ -6,7 +6,7 @@ import asyncio
 import base64
 import random
 import ssl
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -29,16 +29,16 @@ class CallError(Exception):
 async def post(store: Store, hook: Obj, body: bytes) -> Any:
     """The decoded answer. Raises CallError."""
     client, seconds = hook.get("clientConfig") or {}, int(hook.get("timeoutSeconds") or 10)
-    name, address, url = _target(store, client)
-    separator = "&" if urlsplit(url).query else "?"
-    shown = f"{url}{separator}timeout={seconds}s"
+    target = _target(store, client)
+    separator = "&" if urlsplit(target.url).query else "?"
+    shown = f"{target.url}{separator}timeout={seconds}s"
     try:
         context = _trust(client)
-        connect = shown.replace(f"//{name}:", f"//{address}:", 1) if address else shown
+        connect = shown.replace(urlsplit(shown).netloc, target.address, 1) if target.address else shown
         timeout = aiohttp.ClientTimeout(total=seconds)
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if address:
-            headers["Host"] = urlsplit(url).netloc
+        if target.address:
+            headers["Host"] = urlsplit(shown).netloc
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
             session.post(
@@ -46,7 +46,7 @@ async def post(store: Store, hook: Obj, body: bytes) -> Any:
                 data=body,
                 ssl=context,
                 headers=headers,
-                server_hostname=name if address else None,
+                server_hostname=target.name or None,
                 allow_redirects=False,
             ) as response,
         ):
@@ -69,32 +69,37 @@ def _trust(client: Obj) -> ssl.SSLContext:
     return ssl.create_default_context(cadata=bundle.decode() if bundle else None)
 
 
-def _target(store: Store, client: Obj) -> tuple[str, str, str]:
-    """The name that the certificate must have, where to connect instead of it, and the URL."""
+class Target(NamedTuple):
+    """The URL; of a Service also where to connect (`host:port`) and the name that its certificate has."""
+
+    url: str
+    address: str = ""
+    name: str = ""
+
+
+def _target(store: Store, client: Obj) -> Target:
+    """Where a webhook is. A Service is one of its ready endpoints: the server is in no cluster network."""
     service = client.get("service")
     if service is None:
-        return "", "", str(client.get("url") or "")
+        return Target(str(client.get("url") or ""))
     name, namespace, port = service["name"], service["namespace"], int(service.get("port") or 443)
     host = f"{name}.{namespace}.svc"
-    path = service.get("path") or ""
+    url = f"https://{host}:{port}{service.get('path') or ''}"
+    failed = f'failed to call webhook: Post "{url}": '
     entry = store.head(Key("services", namespace, name))
     if entry is None:
-        raise CallError(
-            f'failed to call webhook: Post "https://{host}:{port}{path}": service "{name}" not found'
-        )
+        raise CallError(f'{failed}service "{name}" not found')
     spec = codec.decode(entry.data).get("spec") or {}
     if spec.get("type") == "ExternalName":
-        return host, str(spec["externalName"]), f"https://{host}:{port}{path}"
+        return Target(url, f"{spec['externalName']}:{port}", host)
     found = next((item for item in spec.get("ports") or () if item.get("port") == port), None)
     if found is None:
-        text = f"no service port {port} found for service {name!r}".replace("'", '"')
-        raise CallError(f'failed to call webhook: Post "https://{host}:{port}{path}": {text}')
+        raise CallError(f'{failed}no service port {port} found for service "{name}"')
     addresses = _endpoints(store, namespace, name, found.get("name") or "")
     if not addresses:
-        text = f'no endpoints available for service "{name}"'
-        raise CallError(f'failed to call webhook: Post "https://{host}:{port}{path}": {text}')
+        raise CallError(f'{failed}no endpoints available for service "{name}"')
     address, number = random.choice(addresses)  # noqa: S311 - one of several equal servers
-    return host, address, f"https://{host}:{number}{path}"
+    return Target(url, f"[{address}]:{number}" if ":" in address else f"{address}:{number}", host)
 
 
 def _endpoints(store: Store, namespace: str, name: str, port: str) -> list[tuple[str, int]]:
