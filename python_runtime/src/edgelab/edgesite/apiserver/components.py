@@ -18,7 +18,6 @@ from edgelab.objects.status import ApiError, not_found
 Obj = dict[str, Any]
 
 NAMES = ("scheduler", "controller-manager", "etcd-0")
-DEPRECATED = "v1 ComponentStatus is deprecated in v1.19+"
 NOT_ALLOWED = "the server does not allow this method on the requested resource"
 
 

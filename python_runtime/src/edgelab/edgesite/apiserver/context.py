@@ -35,9 +35,10 @@ class Context:
     """Options of a write. `field_validation` is Ignore, Warn or Strict; `warnings` goes into the answer;
     `repeated` says which keys of the body were repeated, `part` under which subresource the writer is
     recorded as a manager of fields. `yaml` is set for answers in YAML,
-    `formed` for Tables and metadata only, `hollow` when the object has lists or maps with nothing in them.
-    `nameless` says that the request names no object (a generated name, a whole collection), `options` are
-    those of the request that were given, `annotations` go into the audit log.
+    `formed` for Tables and metadata only. `nameless` says that the request names no object (a generated
+    name, a whole collection), `options` are those of the request that were given, `annotations` go into
+    the audit log. `hollow` is set when the object has lists or maps with nothing in them.
+    `deprecation` is what a client of a deprecated version is told.
     """
 
     user: User = ADMIN
@@ -54,6 +55,7 @@ class Context:
     nameless: bool = False
     options: dict[str, Any] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
+    deprecation: str = ""
 
     def warn(self, text: str) -> None:
         """Warn once."""

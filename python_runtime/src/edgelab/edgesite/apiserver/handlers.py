@@ -10,7 +10,7 @@ from aiohttp import web
 from edgelab.edgesite.apiserver import codec, connecting, listoptions, writing
 from edgelab.edgesite.apiserver.accept import Wanted
 from edgelab.edgesite.apiserver.bodies import Bodies
-from edgelab.edgesite.apiserver.components import DEPRECATED, ComponentStatuses
+from edgelab.edgesite.apiserver.components import ComponentStatuses
 from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.custom import conversion
 from edgelab.edgesite.apiserver.kinds import Kind
@@ -89,7 +89,6 @@ class ResourceHandler:
         """What is only asked, or only told."""
         if kind.verbs == ("create",):
             return await self._review(request, kind, path, context)
-        context.warnings.append(DEPRECATED)
         return respond(self._components.answer(request, kind, path, wanted), 200, context)
 
     async def _review(

@@ -22,6 +22,7 @@ from edgelab.edgesite.apiserver.invalid import Cause, bad, invalid
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
 from edgelab.edgesite.apiserver.managing import Managers
 from edgelab.edgesite.apiserver.strategies import strategy_for
+from edgelab.edgesite.apiserver.strategies.warnings import advice
 from edgelab.edgesite.apiserver.strategy import Part
 from edgelab.edgesite.apiserver.updates import Edit, check_deletion, content, exists, limit, wrong_uid
 from edgelab.edgesite.store import Entry, Key, Store
@@ -121,8 +122,10 @@ class Registry:
             obj.pop("status", None)
         if managed is None:
             self._managers.created(kind, obj, context)
-        else:
+        elif managed:
             obj["metadata"]["managedFields"] = managed
+        else:
+            obj["metadata"].pop("managedFields", None)
         self.admission.create(kind, obj, context)
         if self._hooked():
             return self._with_hooks().create(kind, obj, context)
@@ -145,6 +148,7 @@ class Registry:
             if kind.custom is None:
                 obj["status"] = copy.deepcopy(dict(strategy.blank_status))
         self._check(kind, obj, self._problems(kind, obj, context))
+        self._advise(kind, obj, None, context)
         self.admission.validate(kind, obj, None, context)
 
     def put_new(self, kind: Kind, obj: Obj, context: Context) -> Awaitable[Entry]:
@@ -178,11 +182,15 @@ class Registry:
             causes = objectmeta.validate_update(obj, old) if old is not None else []
             causes += objectmeta.validate(obj, kind)
             return causes + objects.problems(kind, obj, context, old, subresource)
-        if not subresource:
-            context.warnings += strategy_for(kind.group, kind.name).warnings(obj, old)
         if old is None:
             return validating.created(kind, obj)
         return validating.changed(kind, obj, old, subresource)
+
+    @staticmethod
+    def _advise(kind: Kind, obj: Obj, old: Obj | None, context: Context) -> None:
+        if kind.custom is None:
+            context.warnings += strategy_for(kind.group, kind.name).warnings(obj, old)
+            context.warnings += advice(kind.group, kind.name, obj, old)
 
     def _check(self, kind: Kind, obj: Obj, causes: list[Cause]) -> None:
         if causes:
@@ -292,6 +300,8 @@ class Registry:
             (strategy.on_update if not subresource else (part or Part()).on_update)(new, old)
         causes = self._problems(kind, new, context, old, subresource)
         self._check(kind, new, causes)
+        if not subresource:
+            self._advise(kind, new, old, context)
         self.admission.validate(kind, new, old, context, subresource)
 
     def _preconditions(self, kind: Kind, key: Key, metadata: Obj, old: Obj) -> None:

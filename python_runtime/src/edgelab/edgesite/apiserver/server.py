@@ -30,7 +30,7 @@ from edgelab.edgesite.apiserver.context import Context, User
 from edgelab.edgesite.apiserver.documents import Documents
 from edgelab.edgesite.apiserver.handlers import NOT_FOUND, ResourceHandler, respond
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
-from edgelab.edgesite.apiserver.request import RELAYED, ResourcePath, flag, parse_path
+from edgelab.edgesite.apiserver.request import RELAYED, ResourcePath, parse_path
 from edgelab.edgesite.operation.pages import Operation
 from edgelab.edgesite.operation.requests import describe
 from edgelab.objects.status import ApiError
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("edgesite.apiserver")
 
 MAX_BODY = 3 << 20
+DEPRECATED = {
+    ("", "Endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    ("", "ComponentStatus"): "v1 ComponentStatus is deprecated in v1.19+",
+}
 DOCUMENT_VERBS = {"HEAD": "get"}
 GRACE_SECONDS = 5.0  # for requests under way when the server stops
 KEEPALIVE_SECONDS = 120.0  # longer than Go clients keep an idle connection (90), so that they close it
@@ -132,10 +136,10 @@ class ApiServer:
     async def _guarded(self, request: web.Request) -> web.StreamResponse:
         context = Context(User(""))
         try:
-            return _in_yaml(await self._answer(request, context), context)
+            return _warned(_in_yaml(await self._answer(request, context), context), context)
         except ApiError as error:
             context.yaml = context.yaml and not context.formed  # a Status is neither a Table nor partial
-            return _in_yaml(_failure(error, context), context)
+            return _warned(_in_yaml(_failure(error, context), context), context)
         except Incomplete as error:
             text = f'Internal Server Error: "{request.path_qs}": {error}\n'
             return web.Response(text=text, status=500, headers={"X-Content-Type-Options": "nosniff"})
@@ -162,10 +166,10 @@ class ApiServer:
         kind = self._kinds.find(path.group, path.version, path.plural)
         if kind is None or (path.namespace and not kind.resource.namespaced) or not self._fits(kind, path):
             return self._unknown(path)
+        context.deprecation = deprecation(kind)
         wanted = self._wanted(request, kind, path)
         context.yaml, context.formed = wanted.yaml, bool(wanted.form)
-        answer = await self._handler.serve(request, kind, path, context, wanted)
-        return answer if path.watched or flag(request.query, "watch") else _warned(kind, answer)
+        return await self._handler.serve(request, kind, path, context, wanted)
 
     @staticmethod
     def _wanted(request: web.Request, kind: Kind, path: ResourcePath) -> Wanted:
@@ -233,9 +237,16 @@ def _failure(error: ApiError, context: Context | None = None) -> web.Response:
     return response
 
 
-def _warned(kind: Kind, response: web.StreamResponse) -> web.StreamResponse:
-    """Whoever uses a deprecated version of a custom resource is told."""
-    if kind.custom is not None and kind.custom.deprecation and not response.prepared:
-        text = kind.custom.deprecation.replace("\\", "\\\\").replace('"', '\\"')
-        response.headers.add("Warning", f'299 - "{text}"')
+def deprecation(kind: Kind) -> str:
+    """What to say to whoever uses a version that is to go away."""
+    return kind.custom.deprecation if kind.custom is not None else DEPRECATED.get((kind.group, kind.name), "")
+
+
+def _warned(response: web.StreamResponse, context: Context) -> web.StreamResponse:
+    """Whoever uses a deprecated version is told first."""
+    if context.deprecation and not response.prepared:
+        text = context.deprecation.replace("\\", "\\\\").replace('"', '\\"')
+        others = response.headers.popall("Warning", [])
+        for warning in (f'299 - "{text}"', *others):
+            response.headers.add("Warning", warning)
     return response
