@@ -41,6 +41,8 @@ KNOWN = {
     "metav1.FieldsV1": "=null",
 }
 QUANTITY = '"0"'
+SHOWN_NULL = (("TypedLocalObjectReference", "apiGroup"), ("TypedObjectReference", "apiGroup"))
+"""Pointers that are neither required nor have a default, and yet are never left out."""
 
 
 class Field(NamedTuple):
@@ -112,6 +114,8 @@ def _fields(body: str, package: str, imports: dict[str, str]) -> Iterator[Field]
 
 
 def _qualified(kind: str, package: str, imports: dict[str, str]) -> str:
+    if kind == "[]byte":
+        return "bytes"
     if kind.startswith(("*", "[]", "map[", "interface")):
         return "*" if kind.startswith("*") else "[]"
     alias, dot, name = kind.rpartition(".")
@@ -136,7 +140,9 @@ def encoding(name: str, sources: Sources) -> tuple[list[str], dict[str, str]]:
                 omitted.append(field.name)
             else:
                 filled[field.name] = SCALARS[kind]
-        elif kind == "[]":
+        elif kind == "bytes" and may_lack:
+            omitted.append(field.name)
+        elif kind in ("[]", "bytes") or (kind == "*" and (name.rpartition(".")[2], field.name) in SHOWN_NULL):
             if not may_lack:
                 filled[field.name] = "null"
         elif kind != "*" and "omitzero" not in field.options:

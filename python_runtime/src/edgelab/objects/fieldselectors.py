@@ -41,7 +41,7 @@ def parse_fields(text: str) -> FieldSelector:
     r"""Read `metadata.name=x,status.phase!=Running`; `\,` `\=` `\\` are escapes. Raises SelectorError."""
     terms = []
     for part in re.split(r"(?<!\\),", text):
-        if not part:
+        if part in ("", "=", "==", "!="):
             continue
         match = re.match(r"((?:\\.|[^\\=!])*)(!=|==|=)(.*)", part, re.DOTALL)
         if match is None:

@@ -145,7 +145,8 @@ class FieldManager:
         if not found:
             return
         metadata = config.get("metadata") or {}
-        name = f"{metadata.get('namespace') or ''}/{metadata.get('name') or ''}"
+        own = [metadata.get(field) for field in ("namespace", "name")]
+        name = "/".join(text if isinstance(text, str) else "" for text in own)
         what = (
             f"{self._kind.group}/{self._kind.resource.version}".removeprefix("/")
             if self._kind.group

@@ -58,11 +58,7 @@ class Bodies:
         if media in JSON_TYPES:
             return decode_json(raw, merge=not custom)
         if media != MEDIA_TYPE or custom:
-            raise ApiError(
-                415,
-                "the body of the request was in an unknown format - accepted media types include:"
-                f" {', '.join(MEDIA_TYPES)}",
-            )
+            raise _unknown_format()
         return self._protobuf.decode(raw), []
 
     async def patch(self, request: web.Request, patch_type: PatchType, context: Context) -> Any:
@@ -94,6 +90,8 @@ class Bodies:
         try:
             if media == MEDIA_TYPE:
                 return self._protobuf.decode(raw)
+            if media not in (*YAML_TYPES, *JSON_TYPES):
+                raise _unknown_format()
             value, _ = decode_yaml(raw) if media in YAML_TYPES else decode_json(raw)
             gojson.find_kind(value)
         except gojson.JsonError as error:
@@ -109,6 +107,11 @@ def _media(request: web.Request) -> str:
     if "," in header or (";" in header and not PARAMETERS.fullmatch(header.partition(";")[2])):
         return header
     return request.content_type if "/" in header or not header else header
+
+
+def _unknown_format() -> ApiError:
+    text = "the body of the request was in an unknown format - accepted media types include:"
+    return ApiError(415, f"{text} {', '.join(MEDIA_TYPES)}")
 
 
 def _unrecognized(kind: str, why: str, raw: bytes) -> ApiError:

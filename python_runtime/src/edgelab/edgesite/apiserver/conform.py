@@ -133,9 +133,7 @@ class Conformer:
             return self._time(value, node)
         if not isinstance(value, str):
             raise self._mismatch(value, "[]uint8" if form == "byte" else self._string())
-        if form == "byte":
-            _check_base64(value)
-        return value
+        return _canonical_base64(value) if form == "byte" else value
 
     def integer(self, value: Any, node: Node, owner: str) -> Any:
         """An integer of 32 or 64 bits."""
@@ -227,13 +225,14 @@ def _zero(node: Node) -> Any:
     return ZEROS.get(node.type, {} if node.type == "object" else None)
 
 
-def _check_base64(value: str) -> None:
-    text = value.replace("\n", "").replace("\r", "").encode()
+def _canonical_base64(value: str) -> str:
+    text = value.replace("\n", "").replace("\r", "")
     try:
-        base64.b64decode(text, validate=True)
+        return base64.b64encode(base64.b64decode(text, validate=True)).decode()
     except binascii.Error as error:
         alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-        wrong = next((i for i, found in enumerate(value) if found not in alphabet + "\r\n"), len(value))
+        whole = len(value) - len(text) % 4  # where the last group of four begins
+        wrong = next((i for i, found in enumerate(value) if found not in alphabet + "\r\n"), whole)
         raise Mismatch(f"illegal base64 data at input byte {wrong}") from error
 
 

@@ -23,7 +23,7 @@ from edgelab.edgesite.apiserver.reviews import Reviews
 from edgelab.edgesite.apiserver.service import ApiService
 from edgelab.edgesite.apiserver.watching import Watcher
 from edgelab.kube.interface import PatchType
-from edgelab.objects.status import ApiError
+from edgelab.objects.status import ApiError, not_found
 
 if TYPE_CHECKING:
     from edgelab.edgesite.apiserver.relay.connections import Relay
@@ -142,6 +142,8 @@ class ResourceHandler:
             body = await self._bodies.object(request, self._of(kind, path), context)
             answer = await self._service.create_sub(_target(kind, path), body, context)
             return respond(codec.encode(answer), 201, context)
+        if path.subresource and path.subresource not in kind.subresources:
+            raise ApiError(404, "the server could not find the requested resource", details={})
         raise not_allowed()
 
     def _absent(self, kind: Kind, path: ResourcePath) -> bool:
@@ -183,13 +185,12 @@ class ResourceHandler:
                 else ApiError(415, "415: Unsupported Media Type", details={})
             )
         patch_type = PatchType(media)
-        try:
-            body = await self._bodies.patch(request, patch_type, context)
-        except ApiError:
-            if patch_type is not PatchType.APPLY:
-                self._service.registry.get(kind, path.namespace, path.name)  # that there is none comes first
-            raise
         absent = self._absent(kind, path)
+        if kind.custom is not None and patch_type is PatchType.STRATEGIC:
+            raise unsupported_media(kind)
+        if absent and patch_type is not PatchType.APPLY:
+            raise not_found(kind.plural, path.name, kind.group)
+        body = await self._bodies.patch(request, patch_type, context)
         data = await self._service.patch(_target(kind, path), body, patch_type, context)
         return respond(
             self._presenter.one(kind, data, wanted, request.query), 201 if absent else 200, context

@@ -42,7 +42,7 @@ def prepare_new(obj: Obj, kind: Kind, namespace: str, clock: Clock, *, counted: 
     """Set what the server decides for a new object. Raises ApiError 400 for another namespace."""
     metadata = obj["metadata"]
     check_namespace(metadata, kind, namespace)
-    for field in (*SERVER_FIELDS, "resourceVersion", "generation", "managedFields"):
+    for field in (*SERVER_FIELDS, "resourceVersion", "managedFields", *(("generation",) if counted else ())):
         metadata.pop(field, None)
     if metadata.get("generateName") and not metadata.get("name"):
         suffix = "".join(secrets.choice(SUFFIX) for _ in range(5))

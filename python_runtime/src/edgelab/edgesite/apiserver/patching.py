@@ -58,8 +58,6 @@ class Patcher:
     def patch(self, target: Target, patch: Any, patch_type: PatchType, context: Context) -> Awaitable[Entry]:
         """Patch an object; an apply creates it when it is absent."""
         kind, namespace, name, subresource = target
-        if kind.custom is not None and patch_type is PatchType.STRATEGIC:
-            raise unsupported_media(kind)
         if patch_type is PatchType.APPLY:
             return self._apply(target, patch, context)
 
@@ -71,7 +69,7 @@ class Patcher:
     def _apply(self, target: Target, config: Any, context: Context) -> Awaitable[Entry]:
         kind, namespace, name, subresource = target
         config = _of_part(kind, _checked(kind, config, context), subresource)
-        metadata = config["metadata"] = dict(config.get("metadata") or {})
+        metadata = config["metadata"] = dict(_metadata(kind, config))
         manager = FieldManager(kind, self._registry.kinds.catalogue.object_meta, self._clock)
         if self._registry.store.head(self._registry.key(kind, namespace, name)) is None:
             if subresource:
@@ -108,17 +106,31 @@ def _check_named(result: Any, *, strategic: bool) -> None:
         raise DecodeError(f"{PARSE_ERROR}{error}") from error
 
 
+def _metadata(kind: Kind, config: Obj) -> Obj:
+    """The metadata of a configuration. Raises ApiError 500 when it is none."""
+    found = config.get("metadata") or {}
+    if not isinstance(found, dict):
+        what = f"{kind.group}/{kind.resource.version}, Kind={kind.name}"
+        text = f"failed to create typed patch object (/; {what}): .metadata: expected map, got &{{{found}}}"
+        raise ApiError(500, text, reason="")
+    return found
+
+
+def _text(found: Obj, field: str) -> str:
+    return found[field] if isinstance(found.get(field), str) else ""
+
+
 def _checked(kind: Kind, config: Any, context: Context) -> Obj:
     """A configuration that is of the kind. Raises ApiError 400."""
     if config is not None and not isinstance(config, dict):
         text = f"error unmarshaling JSON: while decoding JSON: {not_an_object(config)}"
         raise ApiError(400, f"error decoding YAML: {text}")
     found: Obj = config or {}
-    version, name = (
-        given if isinstance(given := found.get(field), str) else "" for field in ("apiVersion", "kind")
-    )
+    version, name = (_text(found, field) for field in ("apiVersion", "kind"))
     if (version, name) != (kind.api_version, kind.name):
         group, _, number = version.rpartition("/")
+        if version.count("/") > 1:
+            group = number = name = ""
         raise ApiError(400, f"invalid object type: {group}/{number}, Kind={name}")
     repeated, context.repeated = context.repeated, []
     if repeated and context.field_validation == "Strict":

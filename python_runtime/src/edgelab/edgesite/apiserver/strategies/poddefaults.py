@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from edgelab.edgesite.apiserver.strategies.pod.resources import aggregate, is_huge, text_of
@@ -10,6 +11,19 @@ Obj = dict[str, Any]
 
 MODES = ("secret", "configMap", "downwardAPI", "projected")
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+REMOTE: dict[str, Obj] = {
+    "azureDisk": {"cachingMode": "ReadWrite", "fsType": "ext4", "kind": "Shared", "readOnly": False},
+    "iscsi": {"iscsiInterface": "default"},
+    "rbd": {"keyring": "/etc/ceph/keyring", "pool": "rbd", "user": "admin"},
+    "scaleIO": {"fsType": "xfs", "storageMode": "ThinProvisioned"},
+}
+_PART = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])"
+IMAGE = re.compile(
+    rf"(?:{_HOST}(?::[0-9]+)?/)?{_PART}(?:/{_PART})*(?::[\w][\w.-]{{0,127}})?(?:@[\w+.:-]+)?", re.ASCII
+)
+"""A reference to an image; what is none has no tag."""
 
 
 def pod_spec(spec: Obj) -> None:
@@ -75,7 +89,7 @@ def template(spec: Obj) -> None:
 
 
 def _latest(image: str) -> bool:
-    if not image or image != image.strip():
+    if not IMAGE.fullmatch(image):
         return False
     tag = image.rpartition("/")[2]
     return "@" not in tag and (":" not in tag or tag.endswith(":latest"))
@@ -121,6 +135,13 @@ def _http(action: Obj) -> None:
         action["httpGet"]["scheme"] = action["httpGet"].get("scheme") or "HTTP"
 
 
+def remote(source: Obj) -> None:
+    """Defaults of disks in a network, of a pod's volume or a PersistentVolume."""
+    for kind in REMOTE.keys() & source.keys():
+        for field, value in REMOTE[kind].items():
+            source[kind][field] = source[kind].get(field) or value
+
+
 def _volume(volume: Obj) -> None:
     if set(volume) <= {"name"}:
         volume["emptyDir"] = {}
@@ -129,6 +150,7 @@ def _volume(volume: Obj) -> None:
             volume[name].setdefault("defaultMode", 0o644)
     if "hostPath" in volume:
         volume["hostPath"].setdefault("type", "")
+    remote(volume)
     if "image" in volume:
         pull = "Always" if _latest(volume["image"].get("reference") or "") else "IfNotPresent"
         volume["image"]["pullPolicy"] = volume["image"].get("pullPolicy") or pull

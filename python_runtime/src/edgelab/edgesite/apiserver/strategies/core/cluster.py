@@ -94,7 +94,7 @@ def namespace_finalized(new: Obj, old: Obj) -> list[Cause]:
 def node_default(obj: Obj) -> None:
     """What can be given out is what there is; nothing is known of the machine yet."""
     spec, status = obj.setdefault("spec", {}), obj.setdefault("status", {})
-    if spec.get("podCIDR") and not spec.get("podCIDRs"):
+    if spec.get("podCIDR") and spec["podCIDR"] not in (spec.get("podCIDRs") or [])[:1]:
         spec["podCIDRs"] = [spec["podCIDR"]]
     elif spec.get("podCIDRs") and not spec.get("podCIDR"):
         spec["podCIDR"] = spec["podCIDRs"][0]
@@ -104,6 +104,11 @@ def node_default(obj: Obj) -> None:
         facts.setdefault(fact, "")
     if "allocatable" not in status and "capacity" in status:
         status["allocatable"] = dict(status["capacity"])
+
+
+def node_on_create(obj: Obj) -> None:
+    """The kubelet's configuration in an object is a thing of the past."""
+    obj["spec"].pop("configSource", None)
 
 
 def _taints(taints: list[Obj]) -> list[Cause]:
@@ -240,6 +245,8 @@ NAMESPACE = Strategy(
 )
 NODE = Strategy(
     default=node_default,
+    on_create=node_on_create,
+    on_update=lambda new, old: node_on_create(new),
     validate=node,
     validate_update=node_changed,
     parts={"status": Part(validate=_node_update)},

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgelab.edgesite.apiserver import layouts, objectmeta
 from edgelab.edgesite.apiserver.invalid import Cause, bad, forbidden, required, unsupported
-from edgelab.edgesite.apiserver.strategies import checks
+from edgelab.edgesite.apiserver.strategies import checks, poddefaults
 from edgelab.edgesite.apiserver.strategies.core.claims import VOLUME_MODES, access_modes
 from edgelab.edgesite.apiserver.strategies.pod import affinity
 from edgelab.edgesite.apiserver.strategies.pod import volumetypes as types
@@ -91,6 +91,7 @@ def default(obj: Obj) -> None:
     spec.setdefault("volumeMode", "Filesystem")
     if "hostPath" in spec:
         spec["hostPath"].setdefault("type", "")
+    poddefaults.remote(spec)
 
 
 def on_create(obj: Obj) -> None:

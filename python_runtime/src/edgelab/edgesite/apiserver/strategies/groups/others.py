@@ -169,6 +169,7 @@ def lease_changed(new: Obj, old: Obj) -> list[Cause]:
 
 BUDGET = Strategy(
     default=budget_default,
+    unconditional=False,
     on_create=budget_on_create,
     validate=budget,
     validate_update=lambda new, old: budget(new),
@@ -184,7 +185,11 @@ PRIORITY_CLASS = Strategy(
     has_generation=False,
 )
 RUNTIME_CLASS = Strategy(
-    validate=runtime, validate_update=runtime_changed, creates_on_update=True, has_generation=False
+    unconditional=False,
+    validate=runtime,
+    validate_update=runtime_changed,
+    creates_on_update=True,
+    has_generation=False,
 )
 LEASE = Strategy(
     default=lease_default,

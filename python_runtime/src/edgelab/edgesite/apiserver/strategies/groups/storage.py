@@ -283,6 +283,7 @@ STORAGE_CLASS = Strategy(
     returns_deleted=True,
 )  # fmt: skip
 ATTACHMENT = Strategy(
+    unconditional=False,
     validate=attachment,
     validate_update=attachment_changed,
     parts={"status": Part(validate=attachment_changed)},
@@ -292,17 +293,21 @@ ATTACHMENT = Strategy(
 )
 CSI_NODE = Strategy(
     default=csi_node_default,
+    unconditional=False,
     validate=csi_node,
     validate_update=csi_node_changed,
     has_generation=False,
     returns_deleted=True,
 )
 CSI_DRIVER = Strategy(
+    unconditional=False,
     on_create=csi_driver_default_of_gate, on_update=csi_driver_on_update,
     default=csi_driver_default, validate=csi_driver, validate_update=csi_driver_changed, has_generation=False,
     returns_deleted=True,
 )  # fmt: skip
-CAPACITY = Strategy(validate=capacity, validate_update=capacity_changed, has_generation=False)
+CAPACITY = Strategy(
+    validate=capacity, validate_update=capacity_changed, has_generation=False, unconditional=False
+)
 ATTRIBUTES_CLASS = Strategy(
     validate=attributes_class, validate_update=attributes_class_changed, has_generation=False,
     returns_deleted=True,

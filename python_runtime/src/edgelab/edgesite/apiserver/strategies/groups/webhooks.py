@@ -109,4 +109,4 @@ def changed(new: Obj, old: Obj) -> list[Cause]:
     return causes + _validated(new, checks_conditions=found[0] != found[1])
 
 
-WEBHOOKS = Strategy(default=default, validate=validate, validate_update=changed)
+WEBHOOKS = Strategy(default=default, validate=validate, validate_update=changed, unconditional=False)

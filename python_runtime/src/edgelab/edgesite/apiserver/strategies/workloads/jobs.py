@@ -31,14 +31,14 @@ def _job_spec(spec: Obj) -> None:
 
 
 def job_default(obj: Obj) -> None:
-    """Defaults of a Job; without labels it has those of its pods."""
+    """Defaults of a Job; without labels it has those of its pods, also the ones they get later."""
     spec = obj.setdefault("spec", {})
     poddefaults.template(spec)
     _job_spec(spec)
     jobspec.policy_defaults(spec)
     labels = spec["template"]["metadata"].get("labels")
     if labels is not None and not obj["metadata"].get("labels"):
-        obj["metadata"]["labels"] = dict(labels)
+        obj["metadata"]["labels"] = labels
 
 
 def job_on_create(obj: Obj) -> None:
