@@ -113,7 +113,7 @@ async def test_the_line_of_a_new_object_names_it(tmp_path: Path) -> None:
         await client.call("POST", f"{SPACE}/configmaps", {"metadata": {"name": "fresh"}})
         await client.call("POST", f"{SPACE}/configmaps", {"metadata": {"generateName": "some-"}})
         await client.call("POST", f"{SPACE}/configmaps", "{")
-        found = [line for line in await lines(file) if line["user"]["username"] == "system:admin"]
+        found = [line for line in await lines(client, file) if line["user"]["username"] == "system:admin"]
     names = [line["objectRef"].get("name") for line in found if line["verb"] == "create"]
     assert names == ["fresh", None, None]
     assert all("requestObject" not in line for line in found)
