@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("edgesite.apiserver")
 
 MAX_BODY = 3 << 20
+MAX_HEADER = 1 << 20  # as Go servers: selectors and tokens can be long
 DEPRECATED = {
     ("", "Endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     ("", "ComponentStatus"): "v1 ComponentStatus is deprecated in v1.19+",
@@ -87,6 +88,8 @@ class ApiServer:
             handler_cancellation=True,
             shutdown_timeout=GRACE_SECONDS,
             auto_decompress=False,  # kube-apiserver takes bodies as they are
+            max_line_size=MAX_HEADER,
+            max_field_size=MAX_HEADER,
             keepalive_timeout=KEEPALIVE_SECONDS,
         )
         await runner.setup()
