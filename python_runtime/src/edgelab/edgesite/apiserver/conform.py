@@ -228,7 +228,7 @@ def _zero(node: Node) -> Any:
 def _canonical_base64(value: str) -> str:
     text = value.replace("\n", "").replace("\r", "")
     try:
-        return base64.b64encode(base64.b64decode(text, validate=True)).decode()
+        return base64.b64encode(base64.b64decode(text.encode(), validate=True)).decode()
     except binascii.Error as error:
         alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
         whole = len(value) - len(text) % 4  # where the last group of four begins

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from edgelab.daemon.clock import Clock
-from edgelab.edgesite.apiserver import codec, gojson, gotypes, objectmeta
+from edgelab.edgesite.apiserver import codec, gojson, gotypes, objectmeta, scale
 from edgelab.edgesite.apiserver.apply import FieldManager
 from edgelab.edgesite.apiserver.conform import DecodeError
 from edgelab.edgesite.apiserver.context import Context, Target
@@ -65,6 +65,19 @@ class Patcher:
             return self.patched(kind, old, patch, patch_type, context)
 
         return self._registry.patch(kind, namespace, name, change, context, subresource=subresource)
+
+    def apply_scale(self, target: Target, kind: Kind, config: Any, context: Context) -> Awaitable[Entry]:
+        """Apply a Scale (of `kind`): what it says of the replicas is its applier's."""
+        found = _checked(kind, config, context)
+        causes = scale.problems(found)
+        if causes:
+            raise invalid("Scale", "autoscaling", target.name, causes)
+        manager = FieldManager(target.kind, self._registry.kinds.catalogue.object_meta, self._clock)
+
+        def change(old: Obj) -> Obj:
+            return manager.apply(old, scale.configuration(target.kind, found), context, "scale")
+
+        return self._registry.patch(target.kind, target.namespace, target.name, change, context, applied=True)
 
     def _apply(self, target: Target, config: Any, context: Context) -> Awaitable[Entry]:
         kind, namespace, name, subresource = target

@@ -11,6 +11,7 @@ from edgelab.objects.status import ApiError
 
 Obj = dict[str, Any]
 
+IDENTITY = ("name", "namespace", "uid", "resourceVersion")
 BUILTIN = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
 
 
@@ -58,6 +59,21 @@ def problems(scale: Obj) -> list[Cause]:
     if replicas >= 0:
         return []
     return [bad("spec.replicas", replicas, "must be greater than or equal to 0")]
+
+
+def configuration(kind: Kind, scale: Obj) -> Obj:
+    """What an applied Scale says of the object itself."""
+    metadata = {key: value for key, value in (scale.get("metadata") or {}).items() if key in IDENTITY}
+    result: Obj = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata}
+    spec = scale.get("spec") or {}
+    if spec.get("replicas") is None:
+        return result
+    node = result
+    *parents, last = filter(None, _paths(kind)["specReplicasPath"].split("."))
+    for part in parents:
+        node = node.setdefault(part, {})
+    node[last] = spec["replicas"]
+    return result
 
 
 def write(kind: Kind, obj: Obj, scale: Obj) -> Obj:

@@ -82,6 +82,11 @@ class ApiService:
             self._known(target.kind, target.subresource, target.name)
         if target.subresource == "scale":
             kind = self.subkinds.of(target.kind, "scale")
+            if patch_type is PatchType.APPLY:
+                entry = await self.patcher.apply_scale(target, kind, body, context)
+                return codec.encode(
+                    scale.read(target.kind, codec.decode(codec.convert(entry.data, target.kind)))
+                )
             return await self._scale(
                 target, lambda old: self.patcher.patched(kind, old, body, patch_type, context), context
             )
