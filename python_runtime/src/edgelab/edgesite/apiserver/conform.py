@@ -16,6 +16,8 @@ JSON_NAMES = {dict: "object", list: "array", str: "string", bool: "bool", int: "
 QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 GO_SCALARS = {"string": "string", "boolean": "bool", "integer": "int64", "number": "float64"}
+EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
+SCHEMAS = frozenset(f"{EXTENSIONS}JSONSchemaPropsOr{other}" for other in ("Array", "Bool"))
 INT32 = range(-(2**31), 2**31)
 INT64 = range(-(2**63), 2**63)
 ZEROS: dict[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False}
@@ -91,6 +93,8 @@ class Conformer:
             elif inner is not None or field.type == "":
                 way.append((key, owner))
                 found = self._inner(inner, field, owner)
+                if field.name in SCHEMAS and isinstance(found, dict):
+                    self._check_schema(found, node, owner)
                 way.pop()
                 if found or not _is_omitted(found, field, key, node):
                     result[key] = found
@@ -99,6 +103,14 @@ class Conformer:
             if key not in result:
                 result[key] = fresh(zero)
         return result
+
+    def _check_schema(self, value: dict[str, Any], node: Node, owner: str) -> None:
+        """`items` and `additionalProperties` of a schema are schemas as well; their decoder knows no more."""
+        inner = Conformer()
+        inner._way = list(self._way)
+        inner.object(value, node, owner)
+        if inner._first is not None:
+            raise DecodeError(str(inner._first))
 
     def _map(self, value: dict[str, Any], values: Node, owner: str) -> Any:
         way, result = self._way, {}
