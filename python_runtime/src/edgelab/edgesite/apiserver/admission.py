@@ -144,8 +144,8 @@ class DefaultAdmission:
             policies.validate(change(kind, "UPDATE", old, context, subresource), obj)
 
     def _is_bound(self) -> bool:
-        """Whether any policy is in force."""
-        return next(self._store.heads(BINDINGS), None) is not None
+        """Whether any policy is in force (what is not yet durable is not yet)."""
+        return next(self._store.entries(BINDINGS), None) is not None
 
     def _with_policies(self) -> Policies:
         if self._policies is None:

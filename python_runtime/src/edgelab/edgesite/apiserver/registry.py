@@ -163,7 +163,7 @@ class Registry:
 
     def _hooked(self) -> bool:
         """Whether any webhook is configured."""
-        return any(next(self.store.heads(bucket), None) is not None for bucket in HOOKS)
+        return any(next(self.store.entries(bucket), None) is not None for bucket in HOOKS)
 
     def _with_hooks(self) -> HookedWrites:
         if self._hooks is None:
