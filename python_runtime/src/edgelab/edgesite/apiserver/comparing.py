@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from edgelab.edgesite.apiserver.conform import ZEROS
+from edgelab.edgesite.apiserver.encoding import fresh
 from edgelab.edgesite.apiserver.fieldsets import SELF, Tree, child, element, is_atomic, is_keyed
 from edgelab.edgesite.apiserver.schema import Node
 from edgelab.objects.patch.json import same
@@ -79,7 +80,8 @@ def skeleton(node: Node) -> Obj:
 
     Made once for a type; do not change it.
     """
-    result: Obj = dict(WRITTEN.get(node.name, {}))
+    result: Obj = {key: fresh(zero) for key, zero in node.encoding.filled}
+    result |= WRITTEN.get(node.name, {})
     for name in node.field_names:
         field = node.field(name)
         if name in EMBEDDED and field is not None and field.type == "object" and field.values is None:
