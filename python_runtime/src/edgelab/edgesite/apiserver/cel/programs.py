@@ -51,7 +51,7 @@ def compile_rule(rule: Obj, self_type: Type) -> Compiled:
     variables = {"self": self_type, "oldSelf": old_type}
     found = Compiled()
     try:
-        result, used = _checked(rule["rule"], variables)
+        result, used = _checked(rule.get("rule") or "", variables)
     except Failures as failures:
         found.error = f"compilation failed: {failures.shown()}"
         return found

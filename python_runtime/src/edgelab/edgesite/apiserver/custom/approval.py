@@ -18,11 +18,11 @@ def stored(found: list[str], versions: list[Obj]) -> list[Cause]:
     path = "status.storedVersions"
     if not found:
         return [invalid(path, None, "must have at least one stored version")]
-    known = {version.get("name") for version in versions}
+    known = {version.get("name") or "" for version in versions}
     causes = [
         invalid(path, found, f"must have the storage version {version['name']}")
         for version in versions
-        if version.get("storage") and version["name"] not in found
+        if version.get("storage") and (version.get("name") or "") not in found
     ]
     for position, version_name in enumerate(found):
         if version_name not in known:

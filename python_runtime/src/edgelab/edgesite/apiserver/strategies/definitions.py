@@ -62,7 +62,7 @@ def default(obj: Obj) -> None:
 
 
 def _stored(spec: Obj) -> list[str]:
-    return [version["name"] for version in spec["versions"] or () if version["storage"]][:1]
+    return [version.get("name") or "" for version in spec["versions"] or () if version["storage"]][:1]
 
 
 def _default_version(version: Obj) -> None:
