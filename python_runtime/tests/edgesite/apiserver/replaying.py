@@ -225,11 +225,10 @@ class Replay:
         deadline = self.clock.monotonic() + step.get("wait", 0)
         while True:
             status, media, headers, body = await self._call(step)
-            wanted = [part.strip() for part in step.get("until", " == None").split("==")]
-            if isinstance(body, str) and status == 404:
+            if "until" not in step or self.clock.monotonic() > deadline:
                 break
-            late = self.clock.monotonic() > deadline
-            if "until" not in step or str(dig(body, wanted[0])) == wanted[1] or late:
+            path, wanted = (part.strip() for part in step["until"].split("=="))
+            if not isinstance(body, str) and str(dig(body, path)) == wanted:
                 break
             await self.clock.sleep(0.1)
         for name, where in step.get("keep", {}).items():

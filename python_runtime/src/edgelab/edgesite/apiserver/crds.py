@@ -38,7 +38,7 @@ LATE_SECONDS = 60.0
 """After so long a definition says that its objects do not go."""
 FIRST_LOOK, LONGEST_LOOK = 0.05, 5.0
 SLICE = 50
-ESTABLISH_SECONDS = 0.05
+ESTABLISH_SECONDS = 0.5
 """Names are accepted and definitions established in two steps, as kube-apiserver's two controllers do."""
 
 
