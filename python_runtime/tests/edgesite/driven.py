@@ -62,7 +62,9 @@ class DrivenClock:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._begin = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=self._loop.time())
+        # Runs do not differ in when a second ends, and no tenth of a second is its end.
+        now = dt.datetime.now(dt.UTC).replace(microsecond=50_000)
+        self._begin = now - dt.timedelta(seconds=self._loop.time())
 
     def now(self) -> dt.datetime:
         return self._begin + dt.timedelta(seconds=self._loop.time())
