@@ -146,7 +146,13 @@ def test_keys_that_cannot_read_what_is_there_are_refused(host: Host, play: Play)
 
 
 def test_who_did_what_is_written_down(host: Host, kubectl: Kubectl) -> None:
-    kubectl("create", "configmap", "audited", "--from-literal=word=pssst")
+    made = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "audited"},
+        "data": {"word": "pssst"},
+    }
+    kubectl("apply", "-f", "-", stdin=json.dumps(made))
     kubectl("delete", "configmap", "audited")
     path = "/var/log/edgesite/audit.log"
     events = audited(host, path, resource="configmaps", name="audited")
