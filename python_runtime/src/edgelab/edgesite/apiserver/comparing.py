@@ -123,10 +123,10 @@ class Comparison:
         self.added, self.removed, self.modified = _root(added), _root(removed), _root(modified)
 
     def _walk(self, left: Any, right: Any, node: Node | None) -> Sets:
-        if left is ABSENT or right is ABSENT:
-            present = right if left is ABSENT else left
-            tree = _whole(present, node)
-            return (tree, None, None) if left is ABSENT else (None, tree, None)
+        if left is ABSENT:
+            return _whole(right, node), None, None
+        if right is ABSENT:
+            return None, _whole(left, node), None
         if not (left or right) or is_atomic(node):
             return NOTHING if same(left, right) else (None, None, {})
         if _is(left, dict) and _is(right, dict):
@@ -161,9 +161,13 @@ def _is(value: Any, kind: type) -> bool:
 
 
 def _put(found: tuple[Tree, Tree, Tree], key: str, sets: Sets) -> None:
-    for tree, part in zip(found, sets, strict=True):
-        if part is not None:
-            tree[key] = part
+    added, removed, modified = sets
+    if added is not None:
+        found[0][key] = added
+    if removed is not None:
+        found[1][key] = removed
+    if modified is not None:
+        found[2][key] = modified
 
 
 def _whole(value: Any, node: Node | None) -> Tree:
@@ -171,8 +175,12 @@ def _whole(value: Any, node: Node | None) -> Tree:
     if not value or is_atomic(node):
         return {}
     if isinstance(value, dict):
-        inner = {f"f:{key}": _whole(item, child(node, key)) for key, item in value.items()}
-        return {SELF: {}, **inner}
+        tree: Tree = {SELF: {}}
+        for key, item in value.items():
+            # most are texts and numbers, in which there is nothing to look for
+            inside = item and isinstance(item, dict | list)
+            tree[f"f:{key}"] = _whole(item, child(node, key)) if inside else {}
+        return tree
     if isinstance(value, list) and node is not None and is_keyed(node):
         inner = {element(item, node): _whole(item, node.items) for item in value}
         return {SELF: {}, **inner} if len(inner) == len(value) else {}

@@ -30,12 +30,12 @@ def child(node: Node | None, key: str) -> Node | None:
 
 def is_atomic(node: Node | None) -> bool:
     """Whether an object is owned as a whole."""
-    return node is not None and node.raw.get("x-kubernetes-map-type") == "atomic"
+    return node is not None and node.atomic
 
 
 def is_keyed(node: Node | None) -> bool:
     """Whether the elements of a list are owned one by one."""
-    return node is not None and node.list_type in ("map", "set")
+    return node is not None and node.keyed
 
 
 def element(item: Any, node: Node) -> str:

@@ -21,7 +21,18 @@ Resolve = Callable[[str], dict[str, Any]]
 class Node:
     """One schema. Children are made when they are asked for, and then kept."""
 
-    __slots__ = ("_fields", "_items", "_resolve", "_values", "encoding", "name", "raw", "type")
+    __slots__ = (
+        "_fields",
+        "_items",
+        "_resolve",
+        "_values",
+        "atomic",
+        "encoding",
+        "keyed",
+        "name",
+        "raw",
+        "type",
+    )
 
     def __init__(self, raw: dict[str, Any], resolve: Resolve | None = None, name: str = "") -> None:
         if resolve is not None:
@@ -32,6 +43,10 @@ class Node:
         found = raw.get("type", "")
         self.type = found if isinstance(found, str) else ""
         """object, array, string, integer, number, boolean; empty for anything."""
+        self.atomic = raw.get("x-kubernetes-map-type") == "atomic"
+        """Whether an object is owned as a whole."""
+        self.keyed = raw.get("x-kubernetes-list-type") in ("map", "set")
+        """Whether the elements of a list are owned one by one."""
         self._resolve = resolve
         self._fields: dict[str, Node] = {}
         self._items: Node | None = None
