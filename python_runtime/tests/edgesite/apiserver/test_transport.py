@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from tests.edgesite.apiserver.running import Client
 from tests.edgesite.fuzzing.running import trusted
 from tests.edgesite.fuzzing.wire import Answer, Connection, Request, read_answer
+
+from edgelab.edgesite.apiserver import watching
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 LIMIT = 3 << 20
@@ -56,6 +59,35 @@ async def test_a_request_of_two_lengths_is_refused_and_nothing_after_it_is_done(
     (answer,) = await sent(client, Request("POST", MAPS, headers, b"0\r\n\r\n" + hidden).encode())
     assert answer.status == 400
     assert (await client.call("GET", f"{MAPS}/smuggled"))[0] == 404
+
+
+async def test_a_watcher_that_does_not_read_is_cut_off_and_holds_up_nobody(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "STALLED_SECONDS", 0.5)
+    reader, writer = await Connection(client.base, trusted(client)).another()
+    writer.write(Request("GET", f"{MAPS}?watch=true", ()).encode())
+    await reader.readuntil(b"\r\n\r\n")
+    writer.transport.pause_reading()
+    for number in range(64):
+        body = {"metadata": {"name": f"large-{number}"}, "data": {"a": "x" * 500_000}}
+        assert (await client.call("POST", MAPS, body))[0] == 201
+    await asyncio.sleep(1.5)
+    writer.transport.resume_reading()
+    async with asyncio.timeout(20):
+        taken = await read_to_the_end(reader)
+    writer.transport.abort()
+    assert taken < 30_000_000, "the rest was kept for somebody who does not read"
+
+
+async def read_to_the_end(reader: asyncio.StreamReader) -> int:
+    taken = 0
+    try:
+        while data := await reader.read(100_000):
+            taken += len(data)
+    except ConnectionError:
+        pass
+    return taken
 
 
 async def test_half_a_request_changes_nothing(client: Client) -> None:

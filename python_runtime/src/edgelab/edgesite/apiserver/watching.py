@@ -20,6 +20,8 @@ from edgelab.objects.status import ApiError
 BOOKMARK_SECONDS = 60.0
 LAST_BOOKMARK_SECONDS = 2.0  # before the end of a watch, so that the client can go on from there
 DEFAULT_SECONDS = 1800
+PIECE = 256 << 10  # bytes that are handed to a connection at once
+STALLED_SECONDS = 60.0  # after which a client that takes nothing is cut off; upstream ends its watch as well
 
 
 class Watcher:
@@ -56,6 +58,8 @@ class Watcher:
         except TimeoutError:
             pass
         except ConnectionError:
+            if request.transport is not None:
+                request.transport.abort()  # what it did not take is not kept for it
             return response
         except ApiError as error:
             await response.write(b'{"type":"ERROR","object":' + codec.encode(error.status()) + b"}\n")
@@ -75,8 +79,26 @@ class Watcher:
             parts = [_line(lines, kind, change, pace) for change in batch]
             if pace.due():
                 parts.append(lines.bookmark(bookmark(kind, self._reader.store.revision)))
-            if data := b"".join(parts):
-                await response.write(data)
+            await _send(response, parts)
+
+
+async def _send(response: web.StreamResponse, lines: list[bytes]) -> None:
+    """Write lines, no more at once than the client takes. Raises ConnectionResetError for one that stalls."""
+    waiting: list[bytes] = []
+    size = 0
+    for position, line in enumerate(lines, 1):
+        waiting.append(line)
+        size += len(line)
+        if size < PIECE and position < len(lines):
+            continue
+        if size:
+            try:
+                async with asyncio.timeout(STALLED_SECONDS):
+                    await response.write(b"".join(waiting))
+            except TimeoutError:
+                raise ConnectionResetError("the client has not read for too long") from None
+        waiting.clear()
+        size = 0
 
 
 def _line(lines: Lines, kind: Kind, change: Change, pace: _Pace) -> bytes:
