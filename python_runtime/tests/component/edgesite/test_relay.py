@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator
+import secrets
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,17 +15,22 @@ from tests.component.edgesite.serving import KUBECTL, Server, kubectl
 from tests.edgesite.kubelets import Kubelet, kubelet, node, pod
 
 
-def own_address() -> str:
-    """An address of this host that is not the loopback device's: nothing is sent to find it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))
-        return str(probe.getsockname()[0])
+@pytest.fixture
+def own_address() -> Iterator[str]:
+    """An address of this host that is not 127.0.0.1, which a proxy refuses; there may be no network at all.
+
+    It is of the range for measurements (RFC 2544), which nobody routes.
+    """
+    address = f"198.18.{secrets.randbelow(256)}.{secrets.randbelow(254) + 1}"
+    subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
+    yield address
+    subprocess.run(["ip", "address", "delete", f"{address}/32", "dev", "lo"], check=True)
 
 
 @pytest.fixture
-async def there(server: Server, tmp_path: Path) -> AsyncIterator[Kubelet]:
+async def there(server: Server, tmp_path: Path, own_address: str) -> AsyncIterator[Kubelet]:
     authority = (server.directory / "data/tls/ca.crt").read_bytes()
-    async with kubelet(tmp_path, host=own_address(), client_ca=authority) as made:
+    async with kubelet(tmp_path, host=own_address, client_ca=authority) as made:
         run = partial(kubectl, server)
         machine, status = node("n1", made.host, made.port)
         await run("apply", "-f", "-", text=yaml.safe_dump(machine))
