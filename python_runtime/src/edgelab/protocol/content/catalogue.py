@@ -11,7 +11,17 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from edgelab.protocol.content import applications, devices, jobs, objects, users
-from edgelab.protocol.content.codecs import ANYTHING, NOTHING, OBJECT, TEXT, Codec, Either, KubernetesObject
+from edgelab.protocol.content.codecs import (
+    ANYTHING,
+    NO_MORE,
+    NOTHING,
+    OBJECT,
+    TEXT,
+    WORDS,
+    Codec,
+    Either,
+    KubernetesObject,
+)
 from edgelab.protocol.message import Message
 
 UP, DOWN = "edge->cloud", "cloud->edge"
@@ -62,15 +72,15 @@ def _up() -> Iterator[Kind]:
     yield Kind(
         "volume reply", UP, Either(TEXT, NOTHING, ANYTHING), resource=rf"{NAME}/volume/{NAME}", answers=True
     )
-    yield Kind("acknowledgement", UP, TEXT, operation="response")
-    yield Kind("error", UP, Either(TEXT, ANYTHING), operation="error")
+    yield Kind("acknowledgement", UP, WORDS, operation="response")
+    yield Kind("error", UP, WORDS, operation="error")
     yield Kind("action of a node job", UP, jobs.ACTION_STATUS, operation="UpdateNodeActionStatus")
     yield Kind(
         "report of a node task", UP, jobs.NODE_TASK_REPORT, operation="upgrade prepull rollback backup"
     )
-    yield Kind("question for the cluster's CA", UP, NOTHING, operation="query", resource="k8s/ca.crt")
+    yield Kind("question for the cluster's CA", UP, NO_MORE, operation="query", resource="k8s/ca.crt")
     yield Kind("answer of a service", UP, users.RESPONSE, "servicebus", "user", answers=True)
-    yield Kind("call of a local program", UP, TEXT, "servicebus", "user", "upload", answers=False)
+    yield Kind("call of a local program", UP, WORDS, "servicebus", "user", "upload", answers=False)
     yield Kind("payload of MQTT", UP, users.PAYLOAD, "bus", "user", "upload")
     yield Kind("watches of the MetaServer", UP, applications.WATCHES, "metaserver", resource="watchapp/sync")
     yield Kind("request of the MetaServer", UP, applications.APPLICATION, "metaserver")
@@ -83,7 +93,7 @@ def _up() -> Iterator[Kind]:
 def _up_objects() -> Iterator[Kind]:
     meta = "meta"
     yield Kind("token request", UP, OBJECT, "", meta, "query", _of("serviceaccounttoken"))
-    yield Kind("query", UP, NOTHING, "", meta, "query")
+    yield Kind("query", UP, NO_MORE, "", meta, "query")
     yield Kind("patch of an event", UP, objects.EVENT_PATCH, "", meta, "patch", _of("event"))
     yield Kind("event", UP, OBJECT, "", meta, "insert update", _of("event"))
     yield Kind("patch", UP, objects.PATCH, "", meta, "patch", _of("(node|pod)patch"))
@@ -94,9 +104,9 @@ def _up_objects() -> Iterator[Kind]:
 
 
 def _down() -> Iterator[Kind]:
-    yield Kind("error", DOWN, Either(TEXT, ANYTHING), operation="error")
+    yield Kind("error", DOWN, WORDS, operation="error")
     yield Kind("membership", DOWN, devices.MEMBERSHIP, "", "twin", "update", "membership")
-    yield Kind("answer to a report", DOWN, TEXT, "", "twin", "response")
+    yield Kind("answer to a report", DOWN, WORDS, "", "twin", "response")
     yield Kind("cluster's CA", DOWN, TEXT, "cloudhub", "resource", "response", "k8s/ca.crt")
     yield Kind(
         "request for a volume",
@@ -117,9 +127,9 @@ def _down() -> Iterator[Kind]:
 
 
 def _down_users() -> Iterator[Kind]:
-    yield Kind("subscription", DOWN, NOTHING, "router_eventbus", "user", "subscribe unsubscribe")
+    yield Kind("subscription", DOWN, NO_MORE, "router_eventbus", "user", "subscribe unsubscribe")
     yield Kind("message for MQTT", DOWN, users.PAYLOAD, "router_eventbus", "user", "publish")
-    yield Kind("path for local programs", DOWN, NOTHING, "router_servicebus", "user", "start stop")
+    yield Kind("path for local programs", DOWN, NO_MORE, "router_servicebus", "user", "start stop")
     yield Kind("request for a service", DOWN, users.REQUEST, "router_servicebus", "user", answers=False)
     yield Kind("answer to a local program", DOWN, users.PAYLOAD, "", "user", "response")
 

@@ -164,3 +164,7 @@ NOTHING = Plain(None)
 OBJECT = KubernetesObject()
 ANYTHING = Plain(Raw)
 """A content that nobody has described: it is passed on as it is."""
+WORDS = Either(TEXT, ANYTHING)
+"""Most often a text: `OK`, or what went wrong, which Go writes as `{}` where its words are lost."""
+NO_MORE = Either(NOTHING, ANYTHING)
+"""Most often nothing: all is said by the route."""

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Raw, UnsetType
 
 from edgelab.protocol.content.codecs import Either, Embedded, Struct
 from edgelab.protocol.twin import Twin
 
 
-class DeviceName(msgspec.Struct):
+class Member(msgspec.Struct):
     """A device that comes or goes; its id is `<namespace>/<name>`, since KubeEdge 1.17."""
 
-    id: str
+    id: str | UnsetType = UNSET
     name: str | UnsetType = UNSET
     description: str | UnsetType = UNSET
     state: str | UnsetType = UNSET
+    last_online: str | UnsetType = UNSET
+    attributes: Raw | UnsetType = UNSET
+    twin: dict[str, Twin | None] | UnsetType = UNSET
 
 
 class MembershipUpdate(msgspec.Struct):
@@ -23,8 +26,8 @@ class MembershipUpdate(msgspec.Struct):
 
     event_id: str
     timestamp: int
-    added_devices: list[DeviceName] | UnsetType | None = UNSET
-    removed_devices: list[DeviceName] | UnsetType | None = UNSET
+    added_devices: list[Member] | UnsetType | None = UNSET
+    removed_devices: list[Member] | UnsetType | None = UNSET
 
 
 class MembershipQuestion(msgspec.Struct):

@@ -50,7 +50,7 @@ class NodeStatus(msgspec.Struct, rename="pascal"):
     extend_resources: dict[str, Any] | UnsetType | None = UNSET
 
 
-PATCH = Embedded(dict[str, Any])
+PATCH = Either(Embedded(dict[str, Any]), OBJECT)
 EVENT_PATCH = Struct(EventPatch)
 RESPONSE = Either(Struct(ObjectResponse), Struct(ErrorBody), TEXT)
 OBJECT_OR_ERROR = Either(OBJECT, TEXT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from edgelab.protocol.content.codecs import ANYTHING, TEXT, Either, Struct
+from edgelab.protocol.content.codecs import WORDS, Struct
 
 
 class ServiceRequest(msgspec.Struct):
@@ -27,5 +27,5 @@ class ServiceResponse(msgspec.Struct):
 
 REQUEST = Struct(ServiceRequest)
 RESPONSE = Struct(ServiceResponse)
-PAYLOAD = Either(TEXT, ANYTHING)
+PAYLOAD = WORDS
 """An MQTT payload or a body as text; over QUIC it may be anything."""
