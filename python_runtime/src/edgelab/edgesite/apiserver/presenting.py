@@ -65,7 +65,7 @@ class Presenter:
                 partial(codec.decode(codec.convert(entry.data, kind)), wanted.version)
                 for entry in page.entries
             ]
-            return codec.encode({**head, "items": items})
+            return codec.encode({**head, "items": items or None})
         start = {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata}
         if codec.needs_conversion(kind):
             encoded = [codec.convert(entry.data, kind) for entry in page.entries]
