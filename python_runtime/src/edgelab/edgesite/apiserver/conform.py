@@ -17,7 +17,8 @@ QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 GO_SCALARS = {"string": "string", "boolean": "bool", "integer": "int64", "number": "float64"}
 EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
-SCHEMAS = frozenset(f"{EXTENSIONS}JSONSchemaPropsOr{other}" for other in ("Array", "Bool"))
+OR_ARRAY, OR_BOOL = f"{EXTENSIONS}JSONSchemaPropsOrArray", f"{EXTENSIONS}JSONSchemaPropsOrBool"
+SCHEMAS = frozenset((OR_ARRAY, OR_BOOL))
 INT32 = range(-(2**31), 2**31)
 INT64 = range(-(2**63), 2**63)
 ZEROS: dict[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False}
@@ -93,8 +94,8 @@ class Conformer:
             elif inner is not None or field.type == "":
                 way.append((key, owner))
                 found = self._inner(inner, field, owner)
-                if field.name in SCHEMAS and isinstance(found, dict):
-                    self._check_schema(found, node, owner)
+                if field.name in SCHEMAS:
+                    found = self._schema(found, field, node, owner)
                 way.pop()
                 if found or not _is_omitted(found, field, key, node):
                     result[key] = found
@@ -104,13 +105,27 @@ class Conformer:
                 result[key] = fresh(zero)
         return result
 
-    def _check_schema(self, value: dict[str, Any], node: Node, owner: str) -> None:
-        """`items` and `additionalProperties` of a schema are schemas as well; their decoder knows no more."""
+    def _schema(self, value: Any, field: Node, node: Node, owner: str) -> Any:
+        """`items` and `additionalProperties` of a schema are schemas as well; their decoder knows no more.
+
+        What is none of either is nothing in `items`, and wrong in `additionalProperties` (`marshal.go`).
+        """
+        if field.name == OR_BOOL:
+            if not isinstance(value, bool | dict | None):
+                raise DecodeError("boolean or JSON schema expected")
+        elif isinstance(value, list):
+            return [self._schema(item, field, node, owner) or {} for item in value]
+        if isinstance(value, dict):
+            return self._nested(value, node, owner)
+        return value if field.name == OR_BOOL else None
+
+    def _nested(self, value: dict[str, Any], node: Node, owner: str) -> Any:
         inner = Conformer()
         inner._way = list(self._way)
-        inner.object(value, node, owner)
+        found = inner.object(value, node, owner)
         if inner._first is not None:
             raise DecodeError(str(inner._first))
+        return found
 
     def _map(self, value: dict[str, Any], values: Node, owner: str) -> Any:
         way, result = self._way, {}
