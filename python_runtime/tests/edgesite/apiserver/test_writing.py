@@ -224,3 +224,23 @@ async def test_a_token_request_of_a_wrong_type_is_refused(client: Client) -> Non
         status, answer = await client.call("POST", f"{path}/bob/token", body)
         assert (status, answer["reason"]) == (400, "BadRequest")
         assert field in answer["message"]
+
+
+async def test_accounts_of_fields_that_are_none_are_ignored(client: Client) -> None:
+    path = "/apis/networking.k8s.io/v1/ingressclasses"
+    body = {"metadata": {"name": "odd"}, "spec": {"controller": "example.com/x"}}
+    _, made = await client.call("POST", path, body)
+    account = {**made["metadata"]["managedFields"][0], "fieldsV1": {"f:spec": {"f:controller": "x"}}}
+    changed = {**made, "metadata": {**made["metadata"], "managedFields": [account], "labels": {"a": "b"}}}
+    status, answer = await client.call("PUT", f"{path}/odd", changed)
+    assert status == 200
+    owned = [entry["fieldsV1"] for entry in answer["metadata"]["managedFields"]]
+    assert any(fields.get("f:spec") == {"f:controller": {}} for fields in owned)
+
+
+async def test_empty_parameters_stay_empty_and_can_be_written_back(client: Client) -> None:
+    path = "/apis/resource.k8s.io/v1/deviceclasses"
+    config = [{"opaque": {"driver": "b.example.com", "parameters": {}}}]
+    status, made = await client.call("POST", path, {"metadata": {"name": "d"}, "spec": {"config": config}})
+    assert (status, made["spec"]["config"]) == (201, config)
+    assert (await client.call("PUT", f"{path}/d", made))[0] == 200

@@ -197,7 +197,14 @@ def _given(new: Obj, old: Obj, subresource: str) -> list[Obj]:
 
 
 def _is_readable(entry: Any) -> bool:
-    return isinstance(entry, dict) and entry.get("operation") in ("Apply", "Update") and "fieldsV1" in entry
+    if not isinstance(entry, dict) or entry.get("operation") not in ("Apply", "Update"):
+        return False
+    return _is_tree(entry.get("fieldsV1"))
+
+
+def _is_tree(fields: Any) -> bool:
+    """Whether these are sets of fields all the way down: clients may send anything."""
+    return isinstance(fields, dict) and all(_is_tree(inner) for inner in fields.values())
 
 
 def _without(entries: list[Obj], fields: Tree) -> list[Obj]:

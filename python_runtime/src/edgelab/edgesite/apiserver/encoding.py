@@ -28,6 +28,7 @@ class Encoding(NamedTuple):
 
 
 NONE = Encoding()
+RAW = "io.k8s.apimachinery.pkg.runtime.RawExtension"
 
 
 @cache
@@ -72,6 +73,7 @@ def settle(value: Any, node: Node) -> None:
         for key in value:
             field = node.values or node.field(key)
             if not value[key] and key in node.encoding.always:
-                value[key] = None
+                # what a RawExtension holds is bytes, and `{}` are two of them
+                value[key] = value[key] if field is not None and field.name == RAW else None
             elif field is not None and isinstance(value[key], dict | list):
                 settle(value[key], field)
