@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import json
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
+import apis_archive
 import kubernetes_validate
 
-OUTPUT = Path(__file__).parents[1] / "src/edgelab/data/apis/kubernetes.zip"
 PREFIX = "#/$defs/"
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 ROOT_PACKAGES = (
@@ -54,21 +53,14 @@ def main() -> None:
     source = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema" / f"v{version}-local"
     definitions = json.loads((source / "_definitions.json").read_text())["$defs"]
     wanted = reachable(definitions)
-    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(OUTPUT, "w") as archive:
-        write(archive, "VERSION", version)
-        write(archive, "KINDS", json.dumps(kinds(definitions, wanted), indent=0, sort_keys=True))
-        for name in wanted:
-            text = json.dumps(compact(definitions[name]), separators=(",", ":"), sort_keys=True)
-            write(archive, name, text)
-    print(f"{OUTPUT.name}: {len(wanted)} types of Kubernetes {version}, {OUTPUT.stat().st_size} bytes")
-
-
-def write(archive: zipfile.ZipFile, name: str, text: str) -> None:
-    """Add a member without anything that changes from run to run."""
-    member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-    member.compress_type = zipfile.ZIP_DEFLATED
-    archive.writestr(member, text, compresslevel=9)
+    contents = {"VERSION": version.encode()}
+    contents["KINDS"] = json.dumps(kinds(definitions, wanted), indent=0, sort_keys=True).encode()
+    for name in wanted:
+        text = json.dumps(compact(definitions[name]), separators=(",", ":"), sort_keys=True)
+        contents[name] = text.encode()
+    apis_archive.write(contents)
+    size = apis_archive.ARCHIVE.stat().st_size
+    print(f"{apis_archive.ARCHIVE.name}: {len(wanted)} types of Kubernetes {version}, {size} bytes")
 
 
 def reachable(definitions: dict[str, Any]) -> list[str]:

@@ -12,14 +12,14 @@ from __future__ import annotations
 import http.client
 import json
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import apis_archive
+
 from edgelab.kube import kubeconfig
 
-ARCHIVE = Path(__file__).parents[1] / "src/edgelab/data/apis/kubernetes.zip"
 MEMBER = "COLUMNS"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 FIELDS = ("name", "type", "format", "priority")
@@ -55,16 +55,9 @@ def main() -> None:
             if "list" in resource["verbs"] and "/" not in resource["name"]:
                 found = server.get(f"{place}/{resource['name']}?limit=1", TABLE)["columnDefinitions"]
                 table[f"{group}/{resource['kind']}"] = [row(column, texts) for column in found]
-    with zipfile.ZipFile(ARCHIVE) as archive:
-        members = {name: archive.read(name) for name in archive.namelist() if name != MEMBER}
     content = {"columns": table, "texts": texts}
-    members[MEMBER] = json.dumps(content, separators=(",", ":"), sort_keys=True).encode()
-    with zipfile.ZipFile(ARCHIVE, "w") as archive:
-        for name, data in members.items():
-            member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            member.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(member, data, compresslevel=9)
-    print(f"{ARCHIVE.name}: columns of {len(table)} kinds, {len(members[MEMBER])} bytes")
+    size = apis_archive.put(MEMBER, content)
+    print(f"{apis_archive.ARCHIVE.name}: columns of {len(table)} kinds, {size} bytes")
 
 
 def row(column: dict[str, Any], texts: list[str]) -> list[Any]:

@@ -12,22 +12,21 @@ from __future__ import annotations
 import http.client
 import json
 import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import apis_archive
+
 from edgelab.kube import kubeconfig
 
-ARCHIVE = Path(__file__).parents[1] / "src/edgelab/data/apis/kubernetes.zip"
 MEMBER = "ENUMS"
 
 
 def main() -> None:
     """Write the member anew."""
-    with zipfile.ZipFile(ARCHIVE) as archive:
-        members = {name: archive.read(name) for name in archive.namelist() if name != MEMBER}
+    members = apis_archive.members()
     table: dict[str, dict[str, list[str]]] = {}
     for name, schema in schemas(sys.argv[1]):
         if name in members:
@@ -35,13 +34,8 @@ def main() -> None:
             found = {field: words for field, words in enums(schema) if field in known}
             if found:
                 table[name] = found
-    members[MEMBER] = json.dumps(table, separators=(",", ":"), sort_keys=True).encode()
-    with zipfile.ZipFile(ARCHIVE, "w") as archive:
-        for name, data in members.items():
-            member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            member.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(member, data, compresslevel=9)
-    print(f"{ARCHIVE.name}: words for {len(table)} types, {len(members[MEMBER])} bytes")
+    size = apis_archive.put(MEMBER, table)
+    print(f"{apis_archive.ARCHIVE.name}: words for {len(table)} types, {size} bytes")
 
 
 def schemas(path: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -11,13 +11,12 @@ Usage: build_layouts.py PATH_OF_k8s.io   (after build_apis.py and build_protobuf
 
 from __future__ import annotations
 
-import json
 import re
 import sys
-import zipfile
 from pathlib import Path
 
-ARCHIVE = Path(__file__).parents[1] / "src/edgelab/data/apis/kubernetes.zip"
+import apis_archive
+
 MEMBER = "LAYOUTS"
 GROUPS = (
     "core",
@@ -92,15 +91,8 @@ def main() -> None:
         if name not in table:
             table[name] = [list(field) for field in layout(name, structs, names)]
             todo += [kind.lstrip("*[]{}") for _, _, kind, *_ in table[name] if "." in kind]
-    with zipfile.ZipFile(ARCHIVE) as archive:
-        members = {name: archive.read(name) for name in archive.namelist() if name != MEMBER}
-    members[MEMBER] = json.dumps(table, separators=(",", ":"), sort_keys=True).encode()
-    with zipfile.ZipFile(ARCHIVE, "w") as archive:
-        for name, data in members.items():
-            member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            member.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(member, data, compresslevel=9)
-    print(f"{ARCHIVE.name}: {len(table)} layouts, {len(members[MEMBER])} bytes")
+    size = apis_archive.put(MEMBER, table)
+    print(f"{apis_archive.ARCHIVE.name}: {len(table)} layouts, {size} bytes")
 
 
 def read(root: Path) -> tuple[dict[str, Struct], dict[str, str]]:

@@ -13,15 +13,14 @@ from __future__ import annotations
 import json
 import re
 import sys
-import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import apis_archive
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
 
-ARCHIVE = Path(__file__).parents[1] / "src/edgelab/data/apis/kubernetes.zip"
 MEMBER = "PROTOBUF"
 GZIP = b"\x1f\x8b\x08\x00\x00\x00\x00\x00"
 SPECIAL = ("RawExtension", "FieldsV1", "Quantity", "Time", "MicroTime", "IntOrString")
@@ -37,8 +36,7 @@ SCALARS = {
 
 def main() -> None:
     """Write the member anew."""
-    with zipfile.ZipFile(ARCHIVE) as archive:
-        members = {name: archive.read(name) for name in archive.namelist() if name != MEMBER}
+    members = apis_archive.members()
     known = {name: json.loads(data) for name, data in members.items() if name.startswith("io.k8s.")}
     table: dict[str, Any] = {}
     for file in descriptors(Path(sys.argv[1]).read_bytes()):
@@ -47,13 +45,8 @@ def main() -> None:
             if name in known or name.endswith(SPECIAL) or is_list_wrapper(message):
                 table[name] = fields(message, known.get(name))
     complete(table, known, sys.argv[1])
-    members[MEMBER] = json.dumps(table, separators=(",", ":"), sort_keys=True).encode()
-    with zipfile.ZipFile(ARCHIVE, "w") as archive:
-        for name, data in members.items():
-            member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            member.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(member, data, compresslevel=9)
-    print(f"{ARCHIVE.name}: {len(table)} messages, {len(members[MEMBER])} bytes of numbers")
+    size = apis_archive.put(MEMBER, table)
+    print(f"{apis_archive.ARCHIVE.name}: {len(table)} messages, {size} bytes of numbers")
 
 
 def complete(table: dict[str, Any], known: dict[str, Any], source: str) -> None:
