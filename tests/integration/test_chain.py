@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tests.integration.lab import Lab, eventually, fetch
 
-MOST_TASKS = 125
+MOST_TASKS = 130
 """Executed tasks of a second run over both hosts and the controller."""
 
 
