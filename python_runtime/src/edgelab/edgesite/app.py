@@ -91,7 +91,13 @@ class Site:
         address = f"{settings.addresses[0]}:{settings.port}"
         documents = Documents(kinds, OpenApi(kinds), tokens, address, catalogue.version)
         self.api = LocalApi(service)
-        publisher = Publisher(settings.data_dir, self.store, clock, wait=settings.wait_for_follower)
+        publisher = Publisher(
+            settings.data_dir,
+            self.store,
+            clock,
+            wait=settings.wait_for_follower,
+            busy=lambda: self._operation.requests.writing,
+        )
         self._fence = Fence(settings.data_dir, self.store, clock, settings.peers)
         self._auditor = _auditor(settings, clock)
         metrics = [publisher.write, *([self._auditor.log.write] if self._auditor is not None else [])]
@@ -99,6 +105,7 @@ class Site:
             self.store,
             clock,
             delay=settings.shutdown_delay,
+            last=publisher.hand_on,
             pages=[publisher, self._fence],
             metrics=metrics,
         )

@@ -224,9 +224,14 @@ async def test_a_follower_that_hangs_is_waited_for_once(tmp_path: Path) -> None:
             await process.wait()
 
 
-async def test_the_second_box_takes_over_within_ten_seconds_of_a_kill(tmp_path: Path) -> None:
-    """Two processes, load, kill -9 of the first. What was acknowledged is on the second, but for what the
-    last round trip carried, and here nothing is lost, because the site waits for its follower.
+@pytest.mark.parametrize(
+    ("how", "waiting"), [(signal.SIGKILL, ("--wait-for-follower", "5")), (signal.SIGTERM, ())]
+)
+async def test_the_second_box_takes_over_within_ten_seconds(
+    tmp_path: Path, how: signal.Signals, waiting: tuple[str, ...]
+) -> None:
+    """Two processes, load, the end of the first. What was acknowledged is on the second, but for what the
+    last round trip carried; nothing is lost where the site waits for its follower, or ends in peace.
     """
     first, copy = tmp_path / "first", tmp_path / "second/data"
     kubeconfig = first / "kubeconfig"
@@ -238,8 +243,7 @@ async def test_the_second_box_takes_over_within_ten_seconds_of_a_kill(tmp_path: 
         str(first / "data"),
         *words,
         str(kubeconfig),
-        "--wait-for-follower",
-        "5",
+        *waiting,
     )
     async with asyncio.timeout(60):
         while not kubeconfig.exists():
@@ -270,7 +274,7 @@ async def test_the_second_box_takes_over_within_ten_seconds_of_a_kill(tmp_path: 
         writers = [asyncio.create_task(load_it(http, worker), name=f"w{worker}") for worker in range(8)]
         while len(acknowledged) < 300:
             await asyncio.sleep(0.01)
-        os.kill(site.pid, signal.SIGKILL)
+        os.kill(site.pid, how)
         killed = time.monotonic()
         await asyncio.gather(*writers)
     await site.wait()

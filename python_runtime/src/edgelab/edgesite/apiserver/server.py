@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("edgesite.apiserver")
 
 MAX_BODY = 3 << 20
+READING = ("GET", "HEAD", "OPTIONS")
+ENDING = "The apiserver is shutting down, please try again later."
 MAX_HEADER = 1 << 20  # as Go servers: selectors and tokens can be long
 DEPRECATED = {
     ("", "Endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
@@ -139,6 +141,8 @@ class ApiServer:
     async def _guarded(self, request: web.Request) -> web.StreamResponse:
         context = Context(User(""))
         try:
+            if self._operation.refusing and request.method not in READING:
+                raise ApiError(429, ENDING, details={"retryAfterSeconds": 1})
             return _warned(_in_yaml(await self._answer(request, context), context), context)
         except ApiError as error:
             context.yaml = context.yaml and not context.formed  # a Status is neither a Table nor partial

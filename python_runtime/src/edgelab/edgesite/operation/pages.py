@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 from aiohttp import web
@@ -38,7 +38,8 @@ class Operation:
     """Health, metrics and further pages; the caller has checked who may.
 
     Lives from before the first request until after the last. `started` is set by whoever knows that
-    everything has begun, `stopping` is set by `drain`.
+    everything has begun, `stopping` is set by `drain`, then `refusing`: no more writes are taken on. `last`
+    is done when those under way are.
     """
 
     def __init__(
@@ -47,15 +48,17 @@ class Operation:
         clock: Clock,
         *,
         delay: float = 0.0,
+        last: Callable[[], Awaitable[None]] | None = None,
         pages: Iterable[Page] = (),
         metrics: Iterable[Writer] = (),
     ) -> None:
         self._store = store
         self._clock = clock
         self._delay = delay
+        self._last = last
         self._pages = list(pages)
         self.requests = Requests()
-        self.started = self.stopping = False
+        self.started = self.stopping = self.refusing = False
         self.modules: Callable[[], list[Module]] = list
         self._metrics = Metrics(self.requests, store, list(metrics))
         self._health = Health(
@@ -84,6 +87,9 @@ class Operation:
         self.stopping = True
         if self._delay:
             await self._clock.sleep(self._delay)
+        self.refusing = True
+        if self._last is not None:
+            await self._last()
         self._store.end_watches()
 
     async def _answers(self) -> None:

@@ -11,9 +11,9 @@ import asyncio
 import logging
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import msgspec
@@ -32,6 +32,8 @@ log = logging.getLogger("edgesite.publisher")
 
 ROWS, BYTES = 500, 1 << 20
 """Limits of one batch."""
+LAST_SECONDS, LOOK_SECONDS = 3.0, 0.02
+"""How long followers are waited for at the end, and how often is looked whether writes are under way."""
 
 
 class Follower:
@@ -47,11 +49,20 @@ class Follower:
 class Publisher:
     """Pages of the API server for followers; the caller has checked who may."""
 
-    def __init__(self, data_dir: Path, store: Store, clock: Clock, *, wait: float = 0.0) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        store: Store,
+        clock: Clock,
+        *,
+        wait: float = 0.0,
+        busy: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._data_dir = data_dir
         self._store = store
         self._clock = clock
         self._wait = wait
+        self._busy = busy
         self._followers: set[Follower] = set()
         self._progress = asyncio.Event()
         if wait:
@@ -62,6 +73,16 @@ class Publisher:
         if request.path == wire.SNAPSHOT:
             return await self._snapshot(request)
         return await self._log(request) if request.path == wire.LOG else None
+
+    async def hand_on(self) -> None:
+        """Before the end: let writes that are under way finish, and the followers have them."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SECONDS):
+                while self._followers and self._busy():
+                    await self._clock.sleep(LOOK_SECONDS)
+                while any(follower.durable < self._store.durable for follower in self._followers):
+                    self._progress.clear()
+                    await self._progress.wait()
 
     async def _snapshot(self, request: web.Request) -> web.StreamResponse:
         with tempfile.TemporaryDirectory(prefix=datadir.SNAPSHOT, dir=self._data_dir) as scratch:

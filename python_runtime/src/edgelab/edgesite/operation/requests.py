@@ -57,6 +57,11 @@ class Requests:
         self._watches: Counter[What] = Counter()
         self._inflight = {"mutating": 0, "readOnly": 0}
 
+    @property
+    def writing(self) -> bool:
+        """Whether a request that may write is under way."""
+        return self._inflight["mutating"] > 0
+
     def begin(self, what: What) -> None:
         """A request is being served."""
         if what.verb in LASTING:
