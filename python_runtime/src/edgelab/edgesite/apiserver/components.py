@@ -11,6 +11,7 @@ from edgelab.edgesite.apiserver.accept import Wanted
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.presenting import Presenter
 from edgelab.edgesite.apiserver.reads import Page, parse_filter
+from edgelab.edgesite.apiserver.refusals import no_such_path, not_allowed
 from edgelab.edgesite.apiserver.request import ResourcePath, flag
 from edgelab.edgesite.store import Entry, Key, Store
 from edgelab.objects.status import ApiError, not_found
@@ -18,7 +19,6 @@ from edgelab.objects.status import ApiError, not_found
 Obj = dict[str, Any]
 
 NAMES = ("scheduler", "controller-manager", "etcd-0")
-NOT_ALLOWED = "the server does not allow this method on the requested resource"
 
 
 class ComponentStatuses:
@@ -31,9 +31,9 @@ class ComponentStatuses:
     def answer(self, request: web.Request, kind: Kind, path: ResourcePath, wanted: Wanted) -> bytes:
         """One or all. Raises ApiError 404 or 405."""
         if path.subresource or path.watched:
-            raise ApiError(404, "the server could not find the requested resource", details={})
+            raise no_such_path()
         if request.method != "GET":
-            raise ApiError(405, NOT_ALLOWED, details={})
+            raise not_allowed()
         query = request.query
         if flag(query, "watch"):
             text = f'watch is not supported on resources of kind "{kind.plural}"'

@@ -14,8 +14,8 @@ from edgelab.edgesite.apiserver.accept import JSON, PLAIN, Wanted, negotiate, ro
 from edgelab.edgesite.apiserver.context import Context
 from edgelab.edgesite.apiserver.kinds import Kinds
 from edgelab.edgesite.apiserver.openapi import OpenApi
+from edgelab.edgesite.apiserver.refusals import no_such_path, not_allowed
 from edgelab.edgesite.apiserver.tokens import Tokens
-from edgelab.objects.status import ApiError
 
 Obj = dict[str, Any]
 
@@ -37,7 +37,7 @@ class Documents:
     def answer(self, request: web.Request, context: Context) -> web.Response:
         """The document at a path. Raises ApiError 404, 405 or 406."""
         if request.method not in ("GET", "HEAD"):
-            raise ApiError(405, "the server does not allow this method on the requested resource", details={})
+            raise not_allowed()
         path = request.path.rstrip("/") or "/"
         if path.startswith(("/openapi/v2", "/openapi/v3")):
             return self._openapi.answer(request, path)
@@ -87,7 +87,7 @@ class Documents:
         elif parts[0] == "apis" and len(parts) == 3 and parts[2] in groups.get(parts[1], ()):
             found = discovery.resource_list(self._kinds, parts[1], parts[2])
         if found is None and (parts[0] == "api" or (parts[0] == "apis" and parts[1] in groups)):
-            raise ApiError(404, "the server could not find the requested resource", details={})
+            raise no_such_path()
         if found is None:
             return web.Response(text="404 page not found\n", status=404)
         return web.Response(body=codec.encode(found), content_type="application/json")

@@ -18,6 +18,7 @@ from edgelab.edgesite.apiserver.options import deletion_options
 from edgelab.edgesite.apiserver.patching import unsupported_media
 from edgelab.edgesite.apiserver.presenting import Presenter
 from edgelab.edgesite.apiserver.reads import Filter, parse_filter
+from edgelab.edgesite.apiserver.refusals import no_such_path, not_allowed
 from edgelab.edgesite.apiserver.request import RELAYED, ResourcePath, flag, number
 from edgelab.edgesite.apiserver.reviews import Reviews
 from edgelab.edgesite.apiserver.service import ApiService
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from edgelab.edgesite.apiserver.relay.connections import Relay
 
 Obj = dict[str, Any]
-
-NOT_FOUND = "the server could not find the requested resource"
 
 
 class ResourceHandler:
@@ -95,7 +94,7 @@ class ResourceHandler:
         self, request: web.Request, kind: Kind, path: ResourcePath, context: Context
     ) -> web.Response:
         if path.name:
-            raise ApiError(404, NOT_FOUND, details={})
+            raise no_such_path()
         if request.method != "POST":
             raise not_allowed()
         writing.read(request, context)
@@ -124,7 +123,7 @@ class ResourceHandler:
             return await self._relay.serve(request, _target(kind, path), path, context)
         unknown = path.subresource not in ("", *kind.subresources)
         if kind.custom is None and (path.rest or (unknown and request.method == "DELETE")):
-            raise ApiError(404, NOT_FOUND, details={})
+            raise no_such_path()
         if request.method == "GET":
             return self._get(request, kind, path, wanted)
         writing.read(request, context)
@@ -143,7 +142,7 @@ class ResourceHandler:
             answer = await self._service.create_sub(_target(kind, path), body, context)
             return respond(codec.encode(answer), 201, context)
         if path.subresource and path.subresource not in kind.subresources:
-            raise ApiError(404, "the server could not find the requested resource", details={})
+            raise no_such_path()
         raise not_allowed()
 
     def _absent(self, kind: Kind, path: ResourcePath) -> bool:
@@ -271,12 +270,6 @@ class ResourceHandler:
         options = listoptions.parse(request.query, watch=True)
         where = _filter(request, kind, path.name)
         return await self._watcher.serve(request, kind, path.namespace, where, options=options, wanted=wanted)
-
-
-def not_allowed() -> ApiError:
-    """405 for a method that a path does not have."""
-    text = "the server does not allow this method on the requested resource"
-    return ApiError(405, text, details={})
 
 
 def _target(kind: Kind, path: ResourcePath) -> Target:

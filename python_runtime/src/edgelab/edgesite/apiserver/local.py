@@ -12,6 +12,7 @@ from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
 from edgelab.edgesite.apiserver.listoptions import ListOptions
 from edgelab.edgesite.apiserver.reads import INITIAL_END, Filter, parse_filter
+from edgelab.edgesite.apiserver.refusals import NOT_FOUND
 from edgelab.edgesite.apiserver.service import ApiService
 from edgelab.kube.interface import Obj, ObjectList, PatchType, Resource, WatchEvent
 from edgelab.objects.status import ApiError
@@ -32,7 +33,7 @@ class LocalApi:
     def _kind(self, resource: Resource) -> Kind:
         kind = self._kinds.find(resource.group, resource.version, resource.plural)
         if kind is None:
-            raise ApiError(404, "the server could not find the requested resource")
+            raise ApiError(404, NOT_FOUND)
         return kind
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Obj:

@@ -14,8 +14,8 @@ from aiohttp import web
 from edgelab.edgesite.apiserver import codec, gnostic, swagger
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
 from edgelab.edgesite.apiserver.operations import gvk, paths, schema_name
+from edgelab.edgesite.apiserver.refusals import no_such_path
 from edgelab.edgesite.apiserver.schema import META, REFERENCE
-from edgelab.objects.status import ApiError
 
 Obj = dict[str, Any]
 
@@ -50,7 +50,7 @@ class OpenApi:
             return _response(request, codec.encode(self._index()))
         name = path.removeprefix("/openapi/v3/")
         if name == path or not self._in(name):
-            raise ApiError(404, "the server could not find the requested resource", details={})
+            raise no_such_path()
         if not _accepts(request, "application/json"):
             return web.Response(status=406)
         digest = self._digest(name)

@@ -10,6 +10,7 @@ from edgelab.edgesite.apiserver.authentication import Authenticator, Unauthentic
 from edgelab.edgesite.apiserver.authorization import Attributes, Authorizer
 from edgelab.edgesite.apiserver.context import User
 from edgelab.edgesite.apiserver.invalid import Cause, bad, invalid, required
+from edgelab.edgesite.apiserver.refusals import no_such_path
 from edgelab.objects.status import ApiError
 
 Obj = dict[str, Any]
@@ -58,7 +59,7 @@ class Reviews:
 
     def _local(self, body: Obj, namespace: str) -> Obj:
         if not namespace:
-            raise ApiError(404, "the server could not find the requested resource", details={})
+            raise no_such_path()
         metadata = body.setdefault("metadata", {})
         given = metadata.setdefault("namespace", namespace)
         if given != namespace:

@@ -28,8 +28,9 @@ from edgelab.edgesite.apiserver.authentication import Authenticator
 from edgelab.edgesite.apiserver.authorization import Attributes, Authorizer, forbidden
 from edgelab.edgesite.apiserver.context import Context, User
 from edgelab.edgesite.apiserver.documents import Documents
-from edgelab.edgesite.apiserver.handlers import NOT_FOUND, ResourceHandler, respond
+from edgelab.edgesite.apiserver.handlers import ResourceHandler, respond
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
+from edgelab.edgesite.apiserver.refusals import no_such_path
 from edgelab.edgesite.apiserver.request import RELAYED, ResourcePath, parse_path
 from edgelab.edgesite.operation.pages import Operation
 from edgelab.edgesite.operation.requests import describe
@@ -199,7 +200,7 @@ class ApiServer:
     def _unknown(self, path: ResourcePath) -> web.Response:
         if path.group not in self._kinds.groups() or self._kinds.is_custom(path.group):
             return web.Response(text="404 page not found\n", status=404)
-        raise ApiError(404, NOT_FOUND, details={})
+        raise no_such_path()
 
     def _authorized(self, request: web.Request, wanted: Attributes, path: ResourcePath | None) -> User:
         """Who asks, or as whom, if that is allowed. Raises ApiError 401, 403."""

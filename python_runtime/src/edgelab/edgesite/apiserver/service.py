@@ -12,6 +12,7 @@ from edgelab.edgesite.apiserver.invalid import invalid
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.patching import Patcher
 from edgelab.edgesite.apiserver.reads import Reader
+from edgelab.edgesite.apiserver.refusals import no_such_path, not_allowed
 from edgelab.edgesite.apiserver.registry import Change, Registry
 from edgelab.edgesite.apiserver.subkinds import OTHERS, Subkinds
 from edgelab.kube.interface import PatchType
@@ -19,7 +20,6 @@ from edgelab.objects.status import ApiError, not_found
 
 Obj = dict[str, Any]
 
-NOT_ALLOWED = "the server does not allow this method on the requested resource"
 IN_PLACE = ("status", "finalize", "approval", "ephemeralcontainers", "resize")
 
 
@@ -47,21 +47,21 @@ class ApiService:
         if subresource not in kind.subresources and kind.custom is not None:
             raise not_found(kind.plural, name, kind.group)
         if subresource not in kind.subresources:
-            raise ApiError(404, "the server could not find the requested resource", details={})
+            raise no_such_path()
 
     def read_sub(self, target: Target) -> bytes:
         """A subresource, encoded."""
         kind = target.kind
         self._known(kind, target.subresource, target.name)
         if target.subresource in OTHERS and target.subresource != "scale":
-            raise ApiError(405, NOT_ALLOWED, details={})
+            raise not_allowed()
         entry = self.registry.get(kind, target.namespace, target.name)
         data = codec.convert(entry.data, kind)
         if target.subresource == "scale":
             return codec.encode(scale.read(kind, codec.decode(data), strict=True))
         if target.subresource in IN_PLACE:
             return data
-        raise ApiError(405, NOT_ALLOWED, details={})
+        raise not_allowed()
 
     async def update(self, target: Target, body: Any, context: Context) -> bytes:
         """Replace an object or a subresource; the new object or subresource, encoded."""
@@ -117,7 +117,7 @@ class ApiService:
         kind, namespace, name, subresource = target
         self._known(kind, subresource, name)
         if subresource not in OTHERS or subresource == "scale":
-            raise ApiError(405, NOT_ALLOWED, details={})
+            raise not_allowed()
         body = self._decoded(target, body, context)
         if subresource == "token":
             self.registry.admission.connect(target, body, context)

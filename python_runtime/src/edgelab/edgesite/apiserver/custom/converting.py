@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 
 from edgelab.edgesite.apiserver.custom import pruning
+from edgelab.edgesite.apiserver.refusals import NOT_FOUND
 from edgelab.edgesite.apiserver.schema import Node
 from edgelab.objects.status import ApiError
 
@@ -194,7 +195,7 @@ def _network(error: BaseException, host: Address) -> str:
 
 def _refusal(status: int) -> str:
     words = {
-        404: "the server could not find the requested resource",
+        404: NOT_FOUND,
         500: 'an error on the server ("") has prevented the request from succeeding',
     }
     return words.get(

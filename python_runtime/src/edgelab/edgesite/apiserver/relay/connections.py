@@ -10,6 +10,7 @@ from aiohttp import web
 from edgelab.edgesite.apiserver.access.attributes import attributes
 from edgelab.edgesite.apiserver.authorization import Authorizer
 from edgelab.edgesite.apiserver.context import Context, Target
+from edgelab.edgesite.apiserver.refusals import no_such_path, not_allowed
 from edgelab.edgesite.apiserver.registry import Registry
 from edgelab.edgesite.apiserver.relay import (
     forwarding,
@@ -27,8 +28,6 @@ from edgelab.edgesite.apiserver.relay.proxyplaces import ProxyPlaces
 from edgelab.edgesite.apiserver.request import ResourcePath
 from edgelab.objects.status import ApiError
 
-NOT_ALLOWED = "the server does not allow this method on the requested resource"
-UNKNOWN = "the server could not find the requested resource"
 STREAM_METHODS = ("GET", "POST")
 PROXY_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
@@ -70,9 +69,9 @@ class Relay:
             return await self._log(request, target, path)
         methods = PROXY_METHODS if target.subresource == "proxy" else STREAM_METHODS
         if path.rest and target.subresource != "proxy":
-            raise ApiError(404, UNKNOWN, details={})
+            raise no_such_path()
         if request.method not in methods:
-            raise ApiError(405, NOT_ALLOWED, details={})
+            raise not_allowed()
         if request.query.get("dryRun", ""):
             raise ApiError(400, "dryRun is not supported")
         if target.subresource == "proxy":
@@ -82,9 +81,9 @@ class Relay:
 
     async def _log(self, request: web.Request, target: Target, path: ResourcePath) -> web.StreamResponse:
         if path.rest:
-            raise ApiError(404, UNKNOWN, details={})
+            raise no_such_path()
         if request.method != "GET":
-            raise ApiError(405, NOT_ALLOWED, details={})
+            raise not_allowed()
         wanted = options.log_options(request.query, target.name)
         place = self._pods.log(target, wanted)
         if place is None:

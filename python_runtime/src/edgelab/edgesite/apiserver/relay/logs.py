@@ -11,6 +11,7 @@ import h11
 from aiohttp import web
 
 from edgelab.edgesite.apiserver.invalid import quote
+from edgelab.edgesite.apiserver.refusals import NOT_ALLOWED, NOT_FOUND
 from edgelab.edgesite.apiserver.relay import websockets
 from edgelab.edgesite.apiserver.relay.backend import Backend, Cut, why
 from edgelab.edgesite.apiserver.relay.dialing import Trust, Unreached
@@ -25,8 +26,8 @@ PROTOCOLS = ("binary.k8s.io", BASE64)
 REDIRECTS = (301, 302, 303, 307, 308)
 SERVER_SAYS = {
     401: "the server has asked for the client to provide credentials",
-    404: "the server could not find the requested resource",
-    405: "the server does not allow this method on the requested resource",
+    404: NOT_FOUND,
+    405: NOT_ALLOWED,
     409: "the server reported a conflict",
     422: "the server rejected our request due to an error in our request",
     429: "the server has received too many requests and has asked us to try again later",
