@@ -2,27 +2,35 @@
 # What scripts/test and scripts/test-all share: parts that are run one after the other or beside each other, and a table
 # of their times. A failing part does not keep the others from running.
 failed=()
+reasons=()
 times=()
 begin=$SECONDS
 jobs=1
 declare -A titles=() begins=() logs=()
 
-# enter TITLE BEGIN STATUS: a row of the table.
+# enter TITLE BEGIN STATUS LOG: a row of the table; of what failed, the lines that name it are kept for the end, which
+# is all that one sees of a long run. LOG is removed.
 enter() {
   local result=ok
-  [ "$3" -eq 0 ] || { failed+=("$1"); result=FAILED; }
+  if [ "$3" -ne 0 ]; then
+    failed+=("$1") result=FAILED
+    mapfile -t -O "${#reasons[@]}" reasons < <(grep -aE '^(FAILED|ERROR|fatal:|E  ) ?' "$4" | cut -c 1-200 | awk '!seen[$0]++' | tail -n 12)
+  fi
+  rm -f "$4"
   times+=("$(printf '%6d s  %-6s  %s' $((SECONDS - $2)) "$result" "$1")")
 }
 
 # part TITLE COMMAND...: one that has the machine for itself.
 part() {
-  local title=$1 from status=0
+  local title=$1 from log status=0
   shift
   together
   from=$SECONDS
+  log=$(mktemp)
   printf '\n==> %s\n' "$title"
-  "$@" || status=$?
-  enter "$title" "$from" "$status"
+  "$@" 2>&1 | tee "$log"
+  status=${PIPESTATUS[0]}
+  enter "$title" "$from" "$status" "$log"
 }
 
 # beside TITLE COMMAND...: one of at most $jobs at once, whose output is shown when it has ended.
@@ -46,8 +54,7 @@ reap() {
   wait -n -p pid "${!titles[@]}" || status=$?
   printf '\n==> %s\n' "${titles[$pid]}"
   cat "${logs[$pid]}"
-  rm -f "${logs[$pid]}"
-  enter "${titles[$pid]}" "${begins[$pid]}" "$status"
+  enter "${titles[$pid]}" "${begins[$pid]}" "$status" "${logs[$pid]}"
   unset "titles[$pid]" "begins[$pid]" "logs[$pid]"
 }
 
@@ -63,6 +70,7 @@ conclude() {
   printf '%s\n' "${times[@]}"
   printf '%6d s          altogether\n' $((SECONDS - begin))
   [ ${#failed[@]} -eq 0 ] && return
+  printf '%s\n' "${reasons[@]}"
   printf '%s failed: %s\n' "$1" "$(IFS=,; echo "${failed[*]}")" >&2
   return 1
 }
