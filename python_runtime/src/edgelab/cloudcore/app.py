@@ -123,7 +123,7 @@ def _edge(
     downstream = Downstream(cluster, hub, index)
     queries = Queries(api, {kind: cluster[kind] for kind in (CONFIG_MAPS, SECRETS)})
     address = next(iter(settings.modules.cloudHub.advertiseAddress), "")
-    upstream = Upstream(api, hub, queries, Permissions(index, cluster[PODS]), address=address)
+    upstream = Upstream(api, hub, queries, Permissions(index, cluster[PODS]), address=address, clock=clock)
     annotations: WorkQueue[str] = WorkQueue("edgecontroller/annotations", upstream.annotate, clock=clock)
     hub.handlers[""] = upstream.handle
     hub.on_connect += [downstream.bring, annotations.add]

@@ -1,7 +1,8 @@
-"""Which ConfigMaps and Secrets a pod uses, and therefore which nodes have to know of a change. No I/O.
+"""Which ConfigMaps, Secrets and claims a pod uses, and therefore which nodes may know them. No I/O.
 
 Facts: KubeEdge `cloud/pkg/edgecontroller/controller` (location cache) scans volumes, `envFrom`,
-`env[].valueFrom` and image pull secrets of containers; we read init and ephemeral containers too.
+`env[].valueFrom` and image pull secrets of containers; we read init and ephemeral containers too, and
+claims, which nodes ask for.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ SECRET_VOLUMES = (
 
 
 class Reference(NamedTuple):
-    """`kind` is `ConfigMap` or `Secret`."""
+    """`kind` is `ConfigMap`, `Secret` or `PersistentVolumeClaim`."""
 
     kind: str
     namespace: str
@@ -40,6 +41,7 @@ def references(pod: Obj) -> set[Reference]:
     found = {("Secret", item.get("name")) for item in spec.get("imagePullSecrets") or []}
     for volume in spec.get("volumes") or []:
         found.update(_of_volume(volume))
+        found.add(("PersistentVolumeClaim", _claim(pod, volume)))
     for part in ("containers", "initContainers", "ephemeralContainers"):
         for container in spec.get(part) or []:
             found.update(_of_container(container))
@@ -57,6 +59,14 @@ def _of_volume(volume: Obj) -> Iterator[tuple[str, str | None]]:
         yield "Secret", details.get("secretName")
         for key in ("secretRef", "nodePublishSecretRef"):
             yield "Secret", (details.get(key) or {}).get("name")
+
+
+def _claim(pod: Obj, volume: Obj) -> str | None:
+    """The claim's name; that of a volume which lives as long as its pod is made of both names."""
+    if volume.get("ephemeral"):
+        return f"{pod['metadata']['name']}-{volume.get('name', '')}"
+    name: str | None = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+    return name
 
 
 def _of_container(container: Obj) -> Iterator[tuple[str, str | None]]:

@@ -98,6 +98,7 @@ def _up_objects() -> Iterator[Kind]:
     yield Kind("event", UP, OBJECT, "", meta, "insert update", _of("event"))
     yield Kind("patch", UP, objects.PATCH, "", meta, "patch", _of("(node|pod)patch"))
     yield Kind("pod status", UP, objects.POD_STATUS, "", meta, "", _of("podstatus"))
+    yield Kind("registration before 1.12", UP, OBJECT, "", meta, "insert", _of("nodestatus"))
     yield Kind("node status", UP, objects.NODE_STATUS, "", meta, "", _of("nodestatus"))
     yield Kind("pod delete", UP, objects.DELETE, "", meta, "delete", _of("pod"))
     yield Kind("object", UP, OBJECT, "", meta, "insert update")

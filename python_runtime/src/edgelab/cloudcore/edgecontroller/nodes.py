@@ -1,0 +1,139 @@
+"""What nodes write of themselves: their Node and their Lease. Other nodes' are passed over."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from edgelab.cloudcore.interfaces import Courier
+from edgelab.cloudcore.replies import Replier, missing
+from edgelab.daemon.errors import Unreachable
+from edgelab.kube.interface import KubeApi, Obj, PatchType
+from edgelab.kube.resources import LEASES, NODES
+from edgelab.objects.status import ApiError
+from edgelab.protocol.message import Message
+from edgelab.protocol.resource import Resource
+
+log = logging.getLogger("edgelab.cloudcore.upstream")
+
+ADDRESS_ANNOTATION = "cloudcore"
+"""On a Node: the address of the CloudCore that it is connected to (used by the router)."""
+LEASE_NAMESPACE = "kube-node-lease"
+
+
+class NodeWrites:
+    """`address` is this CloudCore's own."""
+
+    def __init__(self, api: KubeApi, courier: Courier, address: str) -> None:
+        self._api = api
+        self._reply = Replier(courier)
+        self._address = address
+
+    async def annotate(self, node: str) -> None:
+        """Write down on the Node that it is connected here. Raises ApiError, Unreachable."""
+        try:
+            present = await self._api.get(NODES, node)
+            if (present["metadata"].get("annotations") or {}).get(ADDRESS_ANNOTATION) != self._address:
+                patch = {"metadata": {"annotations": {ADDRESS_ANNOTATION: self._address}}}
+                await self._api.patch(NODES, node, patch)
+        except ApiError as error:
+            if error.code != 404:  # a node that registers now gets it then
+                raise
+
+    async def register(self, node: str, body: Obj) -> Obj:
+        """Create the Node. Raises ApiError, Unreachable."""
+        metadata = body.get("metadata") or {}
+        annotations = {**(metadata.get("annotations") or {}), ADDRESS_ANNOTATION: self._address}
+        metadata = {**metadata, "name": node, "annotations": annotations}
+        return await self._api.create(NODES, typed({**body, "metadata": metadata}, "Node", "v1"))
+
+    async def create(self, node: str, message: Message, resource: Resource) -> None:
+        """A node registers."""
+        if own(node, message, resource):
+            await self._reply.wrapped(node, message, self.register(node, message.object()))
+
+    async def update(self, node: str, message: Message, resource: Resource) -> None:
+        """Labels, annotations and taints; without an answer when it fails, as in the original."""
+        if not own(node, message, resource):
+            return
+        wanted = message.object()
+        try:
+            present = await self._api.get(NODES, node)
+            patch = _changes(present, wanted, self._address)
+            if patch:
+                present = await self._api.patch(NODES, node, patch)
+        except (ApiError, Unreachable) as error:
+            log.warning("node %s could not be updated: %s", node, error)
+            return
+        self._reply.ok(node, message, version=present["metadata"].get("resourceVersion", ""))
+
+    async def patch(self, node: str, message: Message, resource: Resource) -> None:
+        """The node's status."""
+        if not own(node, message, resource):
+            return
+        call = self._api.patch(
+            NODES, node, message.data(), patch_type=PatchType.STRATEGIC, subresource="status"
+        )
+        await self._reply.wrapped(node, message, call, versioned=True)
+
+    async def write_lease(self, node: str, message: Message, resource: Resource) -> None:
+        """The node lives."""
+        if not _own_lease(node, message, resource):
+            return
+        body = typed(message.object(), "Lease", LEASES.api_version)
+        write = self._api.create if message.route.operation == "insert" else self._api.update
+        await self._reply.wrapped(node, message, write(LEASES, body, LEASE_NAMESPACE))
+
+    async def query_lease(self, node: str, message: Message, resource: Resource) -> None:
+        """The node's Lease as the API has it."""
+        if not _own_lease(node, message, resource):
+            return
+        await self._reply.wrapped(node, message, self._lease(node))
+
+    async def _lease(self, node: str) -> Obj:
+        try:
+            return await self._api.get(LEASES, node, LEASE_NAMESPACE)
+        except ApiError as error:
+            raise missing(error, "lease", node, LEASES.group) from None
+
+
+def own(node: str, message: Message, resource: Resource) -> bool:
+    """Whether the message is about the node that sends it; else it is told and passed over."""
+    if resource.name == node:
+        return True
+    log.warning("node %s may not %s %s", node, message.route.operation, message.route.resource)
+    return False
+
+
+def typed(obj: Any, kind: str, api_version: str) -> Obj:
+    """The object with kind and apiVersion, which Go's typed objects lack on the wire."""
+    return {**obj, "kind": kind, "apiVersion": api_version}
+
+
+def _own_lease(node: str, message: Message, resource: Resource) -> bool:
+    if resource.namespace == LEASE_NAMESPACE:
+        return own(node, message, resource)
+    log.warning("node %s may not %s %s", node, message.route.operation, message.route.resource)
+    return False
+
+
+def _changes(present: Obj, wanted: Obj, address: str) -> Obj:
+    """What of labels, annotations and taints has to be added; nothing of the cloud's own is removed."""
+    metadata = wanted.get("metadata") or {}
+    patch: Obj = {}
+    for field, extra in (("labels", {}), ("annotations", {ADDRESS_ANNOTATION: address})):
+        have = present["metadata"].get(field) or {}
+        want = {**(metadata.get(field) or {}), **extra}
+        new = {key: value for key, value in want.items() if have.get(key) != value}
+        if new:
+            patch.setdefault("metadata", {})[field] = new
+    taints = (present.get("spec") or {}).get("taints") or []
+    known = {(taint.get("key"), taint.get("effect")) for taint in taints}
+    more = [
+        taint
+        for taint in (wanted.get("spec") or {}).get("taints") or []
+        if (taint.get("key"), taint.get("effect")) not in known
+    ]
+    if more:
+        patch["spec"] = {"taints": [*taints, *more]}
+    return patch
