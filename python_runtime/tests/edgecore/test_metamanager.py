@@ -253,3 +253,14 @@ async def test_a_worn_token_serves_offline_until_it_ends(world: World) -> None:
     assert found["status"]["token"] == "t600"
     with pytest.raises(Offline):
         await world.meta.service_account_token("default", "sa", token_request("u2"))
+
+
+async def test_events_go_up_without_an_answer_as_insert_and_then_update(tmp_path: Path) -> None:
+    event = {"metadata": {"name": "web.1", "namespace": "default"}, "reason": "Started"}
+    async with Store(tmp_path / "edge.db", META_TABLES) as store:
+        hub = Hub()
+        meta = MetaManager(store, hub, SYSTEM, query_deadline=1)
+        await meta.send_event(event, create=True)
+        await meta.send_event(event, create=False)
+    assert hub.requests() == [("insert", "default/event/web.1"), ("update", "default/event/web.1")]
+    assert hub.sent[0].object() == event

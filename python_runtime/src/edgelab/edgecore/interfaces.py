@@ -103,6 +103,10 @@ class Meta(Protocol):
         """Remove a terminated pod from the API (grace 0, UID precondition)."""
         ...
 
+    async def send_event(self, event: Obj, *, create: bool) -> None:
+        """Hand an Event to the cloud, which answers nothing to it."""
+        ...
+
     async def get_lease(self, name: str) -> Obj:
         """The node's Lease from the cloud."""
         ...

@@ -25,6 +25,8 @@ class FakeMeta:
         self.statuses: dict[str, Obj] = {}
         self.history: list[tuple[str, Obj]] = []
         self.deleted: list[str] = []
+        self.events: list[Obj] = []
+        self.created_events = 0
         self.node_patches: list[Obj] = []
         self._versions = itertools.count(1)
 
@@ -88,6 +90,11 @@ class FakeMeta:
     async def delete_pod(self, namespace: str, name: str, uid: str) -> None:
         self._cloud()
         self.deleted.append(uid)
+
+    async def send_event(self, event: Obj, *, create: bool) -> None:
+        self._cloud()
+        self.events.append(copy.deepcopy(event))
+        self.created_events += create
 
     async def get_lease(self, name: str) -> Obj:
         self._cloud()

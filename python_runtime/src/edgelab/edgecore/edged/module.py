@@ -23,6 +23,7 @@ from edgelab.daemon.tasks import Supervisor
 from edgelab.edgecore.edged import names, podspec, state
 from edgelab.edgecore.edged.builder import NodeSettings
 from edgelab.edgecore.edged.ending import Hand, end_containers
+from edgelab.edgecore.edged.events import Recorder
 from edgelab.edgecore.edged.images import Images
 from edgelab.edgecore.edged.logs import LogRotation
 from edgelab.edgecore.edged.node import NodeView
@@ -78,6 +79,7 @@ class Edged:
         self._view = NodeView(settings, node_name, clock)
         self._not_ready = "container runtime was not asked yet"
         self._reporter = NodeReporter(settings, self._view, meta, clock, lambda: self._not_ready)
+        self._events = Recorder(meta, clock, node_name, enabled=settings.reportEvent)
         self._kit = self._make_kit(settings)
         self.server = ReadOnlyServer(config.address, config.readOnlyPort, self._pods_shown, self._health)
         self._serves = config.readOnlyPort != 0
@@ -117,6 +119,7 @@ class Edged:
             images=Images(self._runtime, meta, clock, parallel=parallel),
             prober=Prober(self._runtime, clock, self._notice),
             reports=Reports(meta, clock),
+            events=self._events,
             crashes=Backoff(clock),
             host_ip=self._view.address,
             allocatable=self._view.allocatable(),
@@ -163,6 +166,7 @@ class Edged:
         if connected:
             self._reporter.connected()
             self._kit.reports.connected()
+            self._events.connected()
             for worker in self._workers.values():
                 if worker.ending:
                     worker.wake()
@@ -182,6 +186,7 @@ class Edged:
                     self.pod_changed(pod)
                 group.create_task(self._pleg.run(), name="edged/pleg")
                 group.create_task(self._kit.reports.run(), name="edged/pod-statuses")
+                group.create_task(self._events.run(), name="edged/events")
                 group.create_task(self._reporter.run(), name="edged/node")
                 group.create_task(self._watch_runtime(), name="edged/runtime")
                 group.create_task(self._clean_up(), name="edged/orphans")

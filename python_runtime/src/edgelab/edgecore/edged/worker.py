@@ -22,6 +22,7 @@ from edgelab.daemon.backoff import delays
 from edgelab.daemon.clock import Clock, parse_rfc3339
 from edgelab.edgecore.edged import builder, cgroups, names, plan, podspec, state, status
 from edgelab.edgecore.edged.ending import Hand, end_containers
+from edgelab.edgecore.edged.events import Recorder
 from edgelab.edgecore.edged.fields import PodFacts
 from edgelab.edgecore.edged.images import Images
 from edgelab.edgecore.edged.probes import Prober
@@ -56,6 +57,7 @@ class Kit:
     images: Images
     prober: Prober
     reports: Reports
+    events: Recorder
     crashes: Backoff
     host_ip: str
     allocatable: dict[str, str]

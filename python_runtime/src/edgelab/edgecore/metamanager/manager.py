@@ -230,6 +230,15 @@ class MetaManager:
         where = resource.build(namespace, "pod", name)
         answers.confirmed(await self._ask("delete", where, options, STATUS_DEADLINE))
 
+    async def send_event(self, event: Obj, *, create: bool) -> None:
+        """Send an Event, new or with a higher count. A Go CloudCore never answers."""
+        metadata = event["metadata"]
+        where = resource.build(metadata["namespace"], "event", metadata["name"])
+        operation = "insert" if create else "update"
+        await self._hub.send(
+            wire.new(source="edged", group="meta", operation=operation, resource=where, content=event)
+        )
+
     async def get_lease(self, name: str) -> Obj:
         """The node's Lease."""
         where = resource.build("kube-node-lease", "lease", name)
