@@ -7,13 +7,15 @@ All times are whole numbers: `edgeCertSigningDuration` days, `tokenRefreshDurati
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from edgelab.settings import cloudcore_checks
+from edgelab.settings.checks import is_endpoint, is_ip
+from edgelab.settings.cloudcore_older import migrate
 from edgelab.settings.commandline import Program
 from edgelab.settings.document import Problem
 
@@ -340,13 +342,14 @@ def validate(settings: CloudCore) -> list[Problem]:
     if settings.kind != "CloudCore":
         problems.append(Problem("kind", f"expected CloudCore, found {settings.kind!r}"))
     monitor = settings.commonConfig.monitorServer.bindAddress
-    if not _is_bind_address(monitor):
+    if not is_endpoint(monitor) and not monitor.endswith(":0"):
         problems.append(Problem("commonConfig.monitorServer.bindAddress", "expected ADDRESS:PORT"))
     if settings.edgelab.window < 1:
         problems.append(Problem("edgelab.window", "must be at least 1"))
     if not settings.edgelab.namespace:
         problems.append(Problem("edgelab.namespace", "a namespace is needed"))
-    return problems + _hub_problems(settings.modules.cloudHub) + _port_problems(settings.modules)
+    problems += _hub_problems(settings.modules.cloudHub) + _port_problems(settings.modules)
+    return problems + list(cloudcore_checks.problems(settings))
 
 
 def _hub_problems(hub: CloudHub) -> list[Problem]:
@@ -362,7 +365,7 @@ def _hub_problems(hub: CloudHub) -> list[Problem]:
         if getattr(hub, name) < 1:
             problems.append(Problem(f"{where}.{name}", "must be at least 1"))
     for number, address in enumerate(hub.advertiseAddress):
-        if not _is_ip(address):
+        if not is_ip(address):
             problems.append(Problem(f"{where}.advertiseAddress[{number}]", f"{address!r} is no IP address"))
     for number, name in enumerate(hub.dnsNames):
         if name and not DNS_NAME.fullmatch(name):
@@ -397,17 +400,4 @@ def _port_problems(modules: Modules) -> list[Problem]:
     return problems
 
 
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_bind_address(text: str) -> bool:
-    host, _, port = text.rpartition(":")
-    return bool(host) and port.isdigit() and int(port) < 65536
-
-
-PROGRAM: Program[CloudCore] = Program("cloudcore", DEFAULT_PATH, CloudCore, minimal, validate)
+PROGRAM: Program[CloudCore] = Program("cloudcore", DEFAULT_PATH, CloudCore, minimal, validate, migrate)

@@ -7,7 +7,8 @@ KubeEdge decodes its files on top of the full default object and ignores unknown
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+import difflib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_args
@@ -92,7 +93,8 @@ def parse(
 ) -> Loaded[T]:
     """Like `load`, from text."""
     document = read_yaml(text, source)
-    outdated = migrate(document) if migrate else []
+    outdated = list(respell(document, type(defaults)))
+    outdated += migrate(document) if migrate else []
     base = msgspec.to_builtins(defaults)
     try:
         settings = msgspec.convert(merge(base, document), type(defaults), strict=True)
@@ -117,7 +119,30 @@ def unknown_fields(document: Any, kind: Any, prefix: str = "") -> Iterator[Probl
         if key in known:
             yield from unknown_fields(value, known[key], f"{name}.")
         else:
-            yield Problem(name, "unknown field")
+            yield Problem(name, f"unknown field{_suggestion(str(key), known)}")
+
+
+def _suggestion(key: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.75)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def respell(document: Any, kind: Any, prefix: str = "") -> Iterator[Problem]:
+    """Give keys that differ from a field in case only its spelling, in place; a warning each.
+
+    Go's decoder takes them (encoding/json, `Unmarshal`), so files with them are in use.
+    """
+    struct = _struct_of(kind)
+    if struct is None or not isinstance(document, dict):
+        return
+    known = {f.encode_name: f.type for f in msgspec.structs.fields(struct)}
+    folded = {name.lower(): name for name in known}
+    for key in list(document):
+        name = folded.get(str(key).lower(), str(key))
+        if name != key and name not in document:
+            document[name] = document.pop(key)
+            yield Problem(f"{prefix}{key}", f"is written {name}")
+        yield from respell(document.get(name), known.get(name), f"{prefix}{name}.")
 
 
 def _struct_of(kind: Any) -> type[msgspec.Struct] | None:

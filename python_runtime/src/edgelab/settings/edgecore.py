@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from edgelab.settings import edgecore_checks
 from edgelab.settings.commandline import Program
 from edgelab.settings.document import Problem
 from edgelab.settings.durations import seconds
@@ -280,7 +281,7 @@ def validate(settings: EdgeCore) -> list[Problem]:
         problems.append(Problem("modules.eventBus.mqttQOS", "0, 1 or 2"))
     for name in ("reconnectCap", "deadPeerTimeout"):
         problems += _duration_problems(f"edgelab.{name}", getattr(settings.edgelab, name), positive=True)
-    return problems
+    return problems + list(edgecore_checks.problems(settings))
 
 
 def _hub_problems(hub: EdgeHub) -> list[Problem]:
@@ -295,10 +296,6 @@ def _hub_problems(hub: EdgeHub) -> list[Problem]:
             problems.append(Problem(f"{where}.{name}", "must not be negative"))
     if hub.heartbeat <= 0:
         problems.append(Problem(f"{where}.heartbeat", "must be at least one second"))
-    if hub.enable and hub.websocket.enable and not _is_address(hub.websocket.server):
-        problems.append(Problem(f"{where}.websocket.server", "expected HOST:PORT"))
-    if hub.enable and not hub.httpServer.startswith("https://"):
-        problems.append(Problem(f"{where}.httpServer", "expected https://HOST:PORT"))
     return problems
 
 
@@ -310,8 +307,6 @@ def _edged_problems(edged: Edged) -> list[Problem]:
         problems.append(
             Problem(f"{where}.hostnameOverride", "a node name has only a-z, 0-9, '-' and '.', 253 at most")
         )
-    if kubelet.cgroupDriver not in ("cgroupfs", "systemd"):
-        problems.append(Problem(f"{where}.tailoredKubeletConfig.cgroupDriver", "cgroupfs or systemd"))
     if not 0 <= kubelet.readOnlyPort <= 65535:
         problems.append(Problem(f"{where}.tailoredKubeletConfig.readOnlyPort", "a port, or 0 for none"))
     for name in DURATIONS:
@@ -328,11 +323,6 @@ def _duration_problems(where: str, text: str, *, positive: bool = False) -> list
     if positive and value <= 0:
         return [Problem(where, "must be longer than nothing")]
     return []
-
-
-def _is_address(text: str) -> bool:
-    host, _, port = text.rpartition(":")
-    return bool(host) and port.isdigit() and 0 < int(port) < 65536
 
 
 PROGRAM: Program[EdgeCore] = Program("edgecore", DEFAULT_PATH, EdgeCore, minimal, validate, migrate)

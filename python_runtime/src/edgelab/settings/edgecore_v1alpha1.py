@@ -32,7 +32,11 @@ REMOVED = {
     "enableMetrics": "metrics are always served on readOnlyPort",
     "annotations": "set annotations on the Node with kubectl",
 }
-RENAMED = {"labels": "nodeLabels", "maximumDeadContainersPerPod": "maxPerPodContainerCount"}
+RENAMED = {
+    "labels": "nodeLabels",
+    "maximumDeadContainersPerPod": "maxPerPodContainerCount",
+    "interfaceName": "customInterfaceName",
+}
 
 
 def _same(value: Any) -> Any:
@@ -70,6 +74,8 @@ KUBELET: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "cgroupDriver": ("cgroupDriver", _same),
     "cgroupsPerQOS": ("cgroupsPerQOS", _same),
     "cgroupRoot": ("cgroupRoot", _same),
+    "edgeCoreCgroups": ("kubeletCgroups", _same),
+    "systemCgroups": ("systemCgroups", _same),
 }
 """Old key of `edged` -> its key in `tailoredKubeletConfig`, and how its value changes."""
 
@@ -89,6 +95,11 @@ def migrate(document: dict[str, Any]) -> list[Problem]:
     if isinstance(manager, dict) and manager.pop("podStatusSyncInterval", None) is not None:
         warnings.append(
             Problem("modules.metaManager.podStatusSyncInterval", "removed: status goes up at once")
+        )
+    server = manager.get("metaServer") if isinstance(manager, dict) else None
+    if isinstance(server, dict) and server.pop("debug", None) is not None:
+        warnings.append(
+            Problem("modules.metaManager.metaServer.debug", "removed: MetaServer serves without a cloud")
         )
     edged = modules.get("edged")
     if isinstance(edged, dict):
