@@ -1,4 +1,4 @@
-"""`keadm config merge`: put settings into cloudcore.yaml or edgecore.yaml, checked before written."""
+"""`keadm config`: put settings into cloudcore.yaml or edgecore.yaml, and read files of older releases."""
 
 from __future__ import annotations
 
@@ -43,6 +43,25 @@ def merge(
     configuration. Comments are not kept. Nothing is written unless the result is valid.
     """
     report(output, lambda: merge_file(component, file, read_overrides(sys.stdin.read()), check=check))
+
+
+@app.command()
+def migrate(
+    files: Annotated[list[Path], typer.Argument(help="the old files, or the directory that holds them")],
+    to: Annotated[
+        Path | None, typer.Option("--to", help="directory to write into; without it the result is printed")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-d", help="only tell what would be written")] = False,
+    output: Output = Format.text,
+) -> None:
+    """Turn files of older releases into edgecore.yaml and cloudcore.yaml of today.
+
+    Reads edge.yaml, controller.yaml, modules.yaml and logging.yaml (up to 1.2), and edgecore.yaml and
+    cloudcore.yaml of any version. Tells of every key what became of it, and of those left out the reason.
+    """
+    from edgelab.keadm.migrating import migrate_files
+
+    report(output, lambda: migrate_files(files, to, check=dry_run))
 
 
 def read_overrides(text: str) -> dict[str, Any]:

@@ -48,9 +48,6 @@ def problems(kubelet: TailoredKubeletConfig) -> Iterator[Problem]:
 
 def _limits(kubelet: TailoredKubeletConfig) -> Iterator[Problem]:
     yield from checks.every(WHERE, kubelet, ("oomScoreAdj",), checks.within(-1000, 1000), "-1000 to 1000")
-    yield from checks.every(
-        WHERE, kubelet, ("maxPods", "containerLogMaxFiles"), checks.at_least(1), "1 or more"
-    )
     unlimited = ("podPidsLimit", "nodeStatusMaxImages")
     yield from checks.every(WHERE, kubelet, unlimited, checks.at_least(-1), "-1 or more")
     bits = ("iptablesMasqueradeBit", "iptablesDropBit")
