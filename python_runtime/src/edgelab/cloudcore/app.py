@@ -9,8 +9,12 @@ import ssl
 from dataclasses import dataclass
 
 from edgelab.cloudcore.cloudhub.bootstrap import BootstrapServer
+from edgelab.cloudcore.cloudhub.complaints import Complaints
 from edgelab.cloudcore.cloudhub.hub import CloudHub
+from edgelab.cloudcore.cloudhub.nodeevents import NodeEvents
+from edgelab.cloudcore.cloudhub.peer import Door
 from edgelab.cloudcore.cloudhub.pki import Pki, SecretStore, TokenKeeper, prepare
+from edgelab.cloudcore.cloudhub.revocation import Revocations
 from edgelab.cloudcore.cloudhub.tls import bind, server_context
 from edgelab.cloudcore.cloudhub.tracker import SyncTracker
 from edgelab.cloudcore.cloudhub.websocket import NodeListener
@@ -24,7 +28,7 @@ from edgelab.daemon.tasks import Module, run_modules
 from edgelab.kube import kubeconfig
 from edgelab.kube.client import HttpClient
 from edgelab.kube.interface import KubeApi
-from edgelab.kube.resources import CONFIG_MAPS, PODS, SECRETS
+from edgelab.kube.resources import CONFIG_MAPS, NODES, PODS, SECRETS
 from edgelab.settings.cloudcore import CloudCore
 
 log = logging.getLogger("edgelab.cloudcore")
@@ -83,17 +87,24 @@ def build(
     devices = modules.deviceController.enable
     cluster = Cluster(api, (*CORE, *(DEVICE_KINDS if devices else ()), *SYNCS), clock)
     tracker = SyncTracker(api, clock)
-    hub = CloudHub(tracker, node_limit=modules.cloudHub.nodeLimit, kube_ca=kube_ca, clock=clock)
+    events = NodeEvents(api, lambda node: cluster[NODES].store.get(("", node)), clock)
+    complaints = Complaints(events.report, clock)
+    limit = modules.cloudHub.nodeLimit
+    hub = CloudHub(tracker, node_limit=limit, kube_ca=kube_ca, complaints=complaints, clock=clock)
     starter = Starter(cluster, clock)
     starter.then(lambda: tracker.follow(cluster[kind] for kind in SYNCS))
-    running: list[Module] = [cluster, tracker, starter]
+    revoked = Revocations(settings.edgelab.namespace)
+    revoked.changed = lambda: hub.end_revoked(revoked.why)
+    starter.then(lambda: revoked.follow(cluster[CONFIG_MAPS]))
+    running: list[Module] = [cluster, tracker, starter, events, complaints]
     if devices:
         running += _devices(settings, api, cluster, hub, starter, clock=clock)
     if modules.edgeController.enable:
         running += _edge(settings, api, cluster, hub, starter, clock=clock)
     if modules.syncController.enable:
         running += _sync(cluster, tracker, hub, starter, clock=clock)
-    starter.serve([_node_listener(settings, hub, pki, sockets, clock)])
+    door = Door(revoked.why, hub.full, clock)
+    starter.serve([_node_listener(settings, hub, pki, sockets.nodes, door=door, clock=clock)])
     if sockets.bootstrap is not None:
         bootstrap = BootstrapServer(
             api,
@@ -160,12 +171,15 @@ def _sync(
     return [controller]
 
 
-def _node_listener(settings: CloudCore, hub: CloudHub, pki: Pki, sockets: Sockets, clock: Clock) -> Module:
+def _node_listener(
+    settings: CloudCore, hub: CloudHub, pki: Pki, sock: socket.socket, *, door: Door, clock: Clock
+) -> Module:
     own = settings.modules.cloudHub
     return NodeListener(
         hub,
-        sockets.nodes,
+        sock,
         server_context(pki, client_certificate=ssl.CERT_REQUIRED),
+        door,
         keepalive_seconds=own.keepaliveInterval,
         write_seconds=own.writeTimeout,
         window=settings.edgelab.window,

@@ -14,6 +14,8 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
+from edgelab.cloudcore.cloudhub.complaints import Complaints
+from edgelab.cloudcore.cloudhub.peer import REFUSALS, REVOKED, Peer
 from edgelab.cloudcore.cloudhub.tracker import SyncTracker
 from edgelab.cloudcore.interfaces import Handler
 from edgelab.daemon.clock import SYSTEM, Clock
@@ -28,21 +30,29 @@ TASK_OPERATIONS = frozenset({"prepull", "upgrade", "UpdateNodeActionStatus"})
 OWN_SOURCES = frozenset({"cloudhub", "cloudStream", "devicecontroller", "edgecontroller", "synccontroller"})
 """A node that claims to be one of the cloud's modules is not listened to."""
 
+CLOSED, GOING_AWAY, NO_MESSAGE, FORBIDDEN, LATER = 1000, 1001, 1007, 1008, 1013
+"""Close codes of RFC 6455."""
+UNKNOWN_SOURCE = "UnknownMessage"
+NOT_STORED = "ObjectNotStored"
+NOT_TREATED = "MessageNotTreated"
+
 
 class Session:
     """One connection of one node."""
 
-    def __init__(self, node: str, window: int) -> None:
+    def __init__(self, node: str, window: int, peer: Peer) -> None:
         self.node = node
+        self.peer = peer
         self.outbox = Outbox(window)
         self.wake = asyncio.Event()
         self.ended = asyncio.Event()
         self.reason = ""
+        self.code = CLOSED
 
-    def end(self, reason: str) -> None:
-        """Have the connection closed."""
+    def end(self, reason: str, code: int = CLOSED) -> None:
+        """Have the connection closed; the first reason counts."""
         if not self.ended.is_set():
-            self.reason = reason
+            self.reason, self.code = reason, code
             self.ended.set()
 
 
@@ -55,9 +65,11 @@ class CloudHub:
         *,
         node_limit: int,
         kube_ca: bytes | None = None,
+        complaints: Complaints | None = None,
         clock: Clock = SYSTEM,
     ) -> None:
         self.node_limit = node_limit
+        self.complaints = complaints or Complaints(clock=clock)
         self.handlers: dict[str, Handler] = {}
         """Message sources and who treats them; the source "" stands for all others."""
         self.on_connect: list[Callable[[str], None]] = []
@@ -67,7 +79,6 @@ class CloudHub:
         self._clock = clock
         self._sessions: dict[str, Session] = {}
         self._known: set[str] = set()
-        self._warned: set[str] = set()
         tracker.ready = self._offer
 
     @property
@@ -75,9 +86,18 @@ class CloudHub:
         """Sessions by node name. Read only."""
         return self._sessions
 
-    def full(self, node: str) -> bool:
-        """Whether one node more than there is room for wants in."""
-        return node not in self._sessions and len(self._sessions) >= self.node_limit
+    def full(self, node: str) -> str | None:
+        """A text when one node more than there is room for wants in."""
+        if node in self._sessions or len(self._sessions) < self.node_limit:
+            return None
+        return f"modules.cloudHub.nodeLimit is {self.node_limit}, and so many nodes are connected"
+
+    def end_revoked(self, why: Callable[[Peer], str | None]) -> None:
+        """End the sessions of certificates that `why` has something against."""
+        for session in list(self._sessions.values()):
+            if text := why(session.peer):
+                self.complaints.tell(session.node, REVOKED, text)
+                session.end(text, FORBIDDEN)
 
     def attach(self, session: Session) -> None:
         """A connection begins; an older one of the same node ends."""
@@ -87,6 +107,7 @@ class CloudHub:
         if older is not None:
             older.end("another connection of the same node took over")
         self.counts["connections"] += 1
+        self.complaints.over(session.node, REFUSALS)
         log.info("node %s connected", session.node)
         for listener in self.on_connect:
             try:
@@ -161,18 +182,20 @@ class CloudHub:
             # Go edges send one message without a route when they end.
             await self._hand_over(route.source, session.node, message)
 
+    def failed(self, session: Session, message: Message, error: Exception) -> bool:
+        """A defect met a message; whether it is one that was not told of yet."""
+        route = message.route
+        text = f"{route.operation} of {route.resource} could not be treated: {error!r}"
+        return self.complaints.tell(session.node, NOT_TREATED, text)
+
     async def _hand_over(self, source: str, node: str, message: Message) -> None:
         special = source in ("router", "taskmanager", "metaserver", "twin")
         handler = self.handlers.get(source) or (None if special else self.handlers.get(""))
         if handler is not None:
             await handler(node, message)
-        elif source not in self._warned:
-            self._warned.add(source)
-            log.warning(
-                "node %s sends messages for %r, whose module does not run here; they are dropped",
-                node,
-                source,
-            )
+        else:
+            text = f"it sends messages for {source!r}, whose module does not run here; they are dropped"
+            self.complaints.tell(node, UNKNOWN_SOURCE, text)
 
     def _offer(self, node: str, delivery: Delivery) -> None:
         session = self._sessions.get(node)
@@ -186,7 +209,9 @@ class CloudHub:
         else:
             self.counts["refused"] += 1
             reason = bytes(message.content)[:200]
-            log.warning("node %s could not store %s: %s", session.node, delivery.resource, reason)
+            self.complaints.tell(
+                session.node, NOT_STORED, f"it could not store {delivery.resource}: {reason!r}"
+            )
         session.wake.set()
 
     def _answer_ca(self, node: str, message: Message) -> None:

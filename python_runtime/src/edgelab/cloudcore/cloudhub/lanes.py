@@ -17,10 +17,17 @@ LIMIT = 128
 
 
 class Lanes:
-    """Runs `work(message)` for every submitted message; use as an async context manager."""
+    """Runs `work(message)` for every submitted message. `failed(message, error)` hears of defects and tells
+    whether a traceback is wanted."""
 
-    def __init__(self, name: str, work: Callable[[Message], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[Message], Awaitable[None]],
+        failed: Callable[[Message, Exception], bool] = lambda message, error: True,
+    ) -> None:
         self._work = work
+        self._failed = failed
         self._owner = Supervisor(name)
         self._waiting: dict[str, deque[Message]] = {}
         self._room = asyncio.Semaphore(LIMIT)
@@ -46,8 +53,9 @@ class Lanes:
                 message = queue.popleft()
                 try:
                     await self._work(message)
-                except Exception:  # one message that trips us must not cost the node its session
-                    log.exception("a message for %s could not be treated", lane)
+                except Exception as error:  # one message that trips us must not cost the node its session
+                    if self._failed(message, error):
+                        log.exception("a message for %s could not be treated", lane)
                 finally:
                     self._room.release()
         finally:

@@ -4,13 +4,13 @@ Facts: KubeEdge `pkg/viaduct` and `cloud/pkg/cloudhub/servers` (docs/reference/p
 identity in the header `node_id`; one JSON document in one text message; no WebSocket pings, the
 node sends a keepalive message.
 Stricter than the original: `node_id` must be the name in the client certificate, and who is
-refused is told so (403, 503) and disconnected.
+refused is told so (400, 403, 503) and disconnected.
+A message that is none is dropped and complained of; after `PATIENCE` of them in a row the session ends.
 """
 
 from __future__ import annotations
 
 import asyncio
-import http
 import logging
 import socket
 import ssl
@@ -21,9 +21,11 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from edgelab.cloudcore.cloudhub.hub import CloudHub, Session
+from edgelab.cloudcore.cloudhub.complaints import Complaints
+from edgelab.cloudcore.cloudhub.handshakes import FAILED, watch_handshakes
+from edgelab.cloudcore.cloudhub.hub import LATER, NO_MESSAGE, CloudHub, Session
 from edgelab.cloudcore.cloudhub.lanes import Lanes
-from edgelab.cloudcore.cloudhub.pki import USER_PREFIX
+from edgelab.cloudcore.cloudhub.peer import CHECK_NO_TIME, FULL, Door, Peer, peer_of
 from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.protocol import message as wire
 from edgelab.protocol.message import Message
@@ -36,6 +38,9 @@ MESSAGE_LIMIT = 64 << 20
 OPEN_SECONDS = 15.0
 CLOSE_SECONDS = 2.0
 WINDOW_HEADER = "edgelab-window"
+PATIENCE = 16
+TOO_BIG = 1009
+MALFORMED, OVERSIZE, BAD_FRAME = "MalformedMessage", "MessageTooLarge", "MalformedFrame"
 
 
 class NodeListener:
@@ -48,15 +53,20 @@ class NodeListener:
         hub: CloudHub,
         sock: socket.socket,
         tls: ssl.SSLContext,
+        door: Door,
         *,
         keepalive_seconds: float,
         write_seconds: float,
         window: int,
+        message_limit: int = MESSAGE_LIMIT,
         clock: Clock = SYSTEM,
     ) -> None:
+        """`tls` requires client certificates. `message_limit` is in bytes."""
         self._hub = hub
         self._sock = sock
         self._tls = tls
+        self._door = door
+        self._limit = message_limit
         self._keepalive = keepalive_seconds
         self._write = write_seconds
         self._window = window
@@ -65,6 +75,18 @@ class NodeListener:
 
     async def run(self) -> None:
         """Serve until cancelled."""
+        complaints = self._hub.complaints
+        # Who comes too late is told so by name, which a failed handshake could not do.
+        self._tls.verify_flags |= CHECK_NO_TIME
+        watch_handshakes(self._tls, lambda why: complaints.tell("", FAILED, f"TLS: {why}", why))
+        quiet = _OneLine(complaints)
+        library_log.addFilter(quiet)
+        try:
+            await self._serve()
+        finally:
+            library_log.removeFilter(quiet)
+
+    async def _serve(self) -> None:
         async with serve(
             self._converse,
             sock=self._sock,
@@ -74,7 +96,7 @@ class NodeListener:
             ping_interval=None,
             open_timeout=OPEN_SECONDS,
             close_timeout=CLOSE_SECONDS,
-            max_size=MESSAGE_LIMIT,
+            max_size=self._limit,
             server_header=None,
             logger=library_log,
         ) as server:
@@ -82,21 +104,28 @@ class NodeListener:
             await server.wait_closed()
 
     async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        node = request.headers.get("node_id", "")
-        certified = _certified_name(connection)
-        if not node or certified != USER_PREFIX + node:
-            log.warning("a connection as node %r was refused: its certificate is for %r", node, certified)
-            return connection.respond(http.HTTPStatus.FORBIDDEN, "the certificate is for another name\n")
-        if self._hub.full(node):
-            log.warning("node %s was refused: nodeLimit %d is reached", node, self._hub.node_limit)
-            return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "the node limit is reached\n")
-        return None
+        peer = _peer(connection)
+        refusal = self._door.refusal(request.headers.get_all("node_id"), peer)
+        if refusal is None:
+            return None
+        # The complaint is of the node in the certificate: what the header claims is proven by nothing.
+        self._hub.complaints.tell(peer.node, refusal.reason, f"a connection was refused: {refusal.text}")
+        return connection.respond(refusal.status, refusal.text + "\n")
 
     async def _converse(self, connection: ServerConnection) -> None:
         assert connection.request is not None
         headers = connection.request.headers
-        session = Session(headers["node_id"], self._window_of(headers.get(WINDOW_HEADER, "")))
-        lanes = Lanes(f"node/{session.node}", lambda message: self._hub.receive(session, message))
+        window = self._window_of(headers.get_all(WINDOW_HEADER))
+        session = Session(headers["node_id"], window, _peer(connection))
+        if full := self._hub.full(session.node):  # others may have come since this one was admitted
+            self._hub.complaints.tell(session.node, FULL, f"a connection was refused: {full}")
+            await connection.close(LATER, full)
+            return
+        lanes = Lanes(
+            f"node/{session.node}",
+            lambda message: self._hub.receive(session, message),
+            lambda message, error: self._hub.failed(session, message, error),
+        )
         self._hub.attach(session)
         parts = {
             asyncio.create_task(part, name=f"node/{session.node}/{name}")
@@ -117,23 +146,43 @@ class NodeListener:
                     log.error("node %s: the session failed", session.node, exc_info=result)
             await lanes.close()
             with suppress(ConnectionClosed):
-                await connection.close(reason=session.reason[:100])
+                await connection.close(session.code, session.reason[:100])
 
     async def _read(self, connection: ServerConnection, session: Session, lanes: Lanes) -> None:
-        """Take in messages; ends when the node closes, is silent for too long or sends nonsense."""
+        """Take in messages; ends when the node closes or is silent for too long."""
+        nonsense = 0
         try:
-            while True:
+            while nonsense < PATIENCE:
                 async with asyncio.timeout(self._keepalive):
                     frame = await connection.recv(decode=False)
                 self._hub.counts["received"] += 1
                 try:
                     message = wire.decode(frame)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    session.end(f"sent something that is no message: {error}")
-                    return
+                    nonsense += 1
+                    self._complain(session, MALFORMED, f"it sent something that is no message: {error}")
+                    continue
+                nonsense = 0
                 await self._take(session, lanes, message)
+            session.end(f"sent {PATIENCE} messages in a row that are none", NO_MESSAGE)
         except TimeoutError:
             session.end(f"no keepalive for {self._keepalive:g} s")
+        except ConnectionClosed as closed:
+            self._explain(session, closed)
+
+    def _explain(self, session: Session, closed: ConnectionClosed) -> None:
+        """What the library closed a connection for that it did not lose."""
+        if closed.sent is None or closed.rcvd_then_sent:
+            return
+        if closed.sent.code == TOO_BIG:
+            self._complain(session, OVERSIZE, f"it sent a message of more than {self._limit} bytes")
+        else:
+            self._complain(session, BAD_FRAME, f"it does not speak WebSocket: {closed.sent.reason}")
+        session.end(closed.sent.reason, closed.sent.code)
+
+    def _complain(self, session: Session, reason: str, text: str) -> None:
+        self._hub.counts["nonsense"] += 1
+        self._hub.complaints.tell(session.node, reason, text)
 
     async def _take(self, session: Session, lanes: Lanes, message: Message) -> None:
         operation = message.route.operation
@@ -165,15 +214,27 @@ class NodeListener:
             async with asyncio.timeout(delay):
                 await session.wake.wait()
 
-    def _window_of(self, text: str) -> int:
-        return min(int(text), self._window) if text.isdecimal() and text != "0" else 1
+    def _window_of(self, wishes: list[str]) -> int:
+        wish = wishes[0] if len(wishes) == 1 else ""
+        return min(int(wish), self._window) if wish.isdecimal() and len(wish) < 9 and wish != "0" else 1
 
 
-def _certified_name(connection: ServerConnection) -> str:
-    """The common name of the client's certificate, which TLS has verified."""
-    peer = connection.transport.get_extra_info("peercert") or {}
-    for part in peer.get("subject", ()):
-        for key, value in part:
-            if key == "commonName":
-                return str(value)
-    return ""
+class _OneLine(logging.Filter):
+    """Turns what the library says of failed connections, with a traceback each, into complaints."""
+
+    def __init__(self, complaints: Complaints) -> None:
+        super().__init__()
+        self._complaints = complaints
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record goes on as it is."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, Exception):
+            return True
+        self._complaints.tell("", FAILED, f"{record.getMessage()}: {error.__cause__ or error}")
+        return False
+
+
+def _peer(connection: ServerConnection) -> Peer:
+    """The client's certificate, which TLS has verified."""
+    return peer_of(connection.transport.get_extra_info("peercert"))
