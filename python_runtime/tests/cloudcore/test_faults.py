@@ -18,6 +18,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from edgelab.cloudcore.cloudhub.websocket import MESSAGE_LIMIT, PATIENCE
+from edgelab.daemon.errors import Fatal
+from edgelab.identity import enrol
 from edgelab.identity.ca import CertificateAuthority, utc_now
 from edgelab.kube.resources import CONFIG_MAPS, EVENTS, NODES, PODS
 from edgelab.protocol import message as wire
@@ -361,3 +363,16 @@ async def test_a_defect_that_a_message_meets_is_told_with_one_traceback(
     assert (await edge.ask("k8s/ca.crt", "query")).value() == "kube ca"
     assert len([record for record in caplog.records if record.exc_info]) == 1
     await edge.close()
+
+
+async def test_a_revoked_certificate_is_not_renewed_but_its_node_may_join_again(cloud: Cloud) -> None:
+    serial = certify(cloud)
+    await asyncio.to_thread(enrol.renew, cloud.request())
+    renewed = x509.load_pem_x509_certificate(cloud.request().cert_file.read_bytes()).serial_number
+    assert renewed != serial
+    await revoke(cloud, **{f"serial.{renewed:x}": ""})
+    await until_told(cloud, 403, f"{renewed:x} was revoked")
+    with pytest.raises(Fatal, match="was revoked"):
+        await asyncio.to_thread(enrol.renew, cloud.request())
+    cloud.request().cert_file.unlink()
+    await (await cloud.join()).close()

@@ -113,6 +113,7 @@ def build(
             server_context(pki, client_certificate=ssl.CERT_OPTIONAL),
             certificate_days=modules.cloudHub.edgeCertSigningDuration,
             on_enrolled=tracker.distrust,
+            revoked=revoked.why,
             namespace=settings.edgelab.namespace,
             clock=clock,
         )

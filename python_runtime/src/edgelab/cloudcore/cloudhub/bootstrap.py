@@ -21,6 +21,7 @@ from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from edgelab.cloudcore.cloudhub.peer import Peer, peer_in
 from edgelab.cloudcore.cloudhub.pki import NODES_GROUP, USER_PREFIX
 from edgelab.cloudcore.cloudhub.tokens import TokenLedger
 from edgelab.daemon.clock import SYSTEM, Clock
@@ -56,6 +57,7 @@ class BootstrapServer:
         *,
         certificate_days: int,
         on_enrolled: Callable[[str], None],
+        revoked: Callable[[Peer], str | None] = lambda peer: None,
         namespace: str = "kubeedge",
         clock: Clock = SYSTEM,
     ) -> None:
@@ -65,6 +67,7 @@ class BootstrapServer:
         self._tls = tls
         self._days = certificate_days
         self._on_enrolled = on_enrolled
+        self._revoked = revoked
         self._clock = clock
         self._ledger = TokenLedger(api, namespace, clock)
         self.listening = asyncio.Event()
@@ -131,11 +134,14 @@ class BootstrapServer:
         if presented is None:
             return self._check_token(request.headers.get("Authorization", ""))
         try:
-            name, organization = subject_of(self._ca.verify_client(presented))
+            certificate = self._ca.verify_client(presented)
+            name, organization = subject_of(certificate)
         except ValueError as error:
             raise _Unauthorized(str(error)) from None
         if (name, organization) not in ((USER_PREFIX + node, NODES_GROUP), LEGACY):
             raise _Unauthorized(f"the present certificate is for {name!r}, not for node {node!r}")
+        if why := self._revoked(peer_in(certificate)):
+            raise _Unauthorized(why)
         return None
 
     def _check_token(self, header: str) -> token.Claims:

@@ -8,8 +8,11 @@ import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from cryptography import x509
+
 from edgelab.cloudcore.cloudhub.pki import USER_PREFIX
 from edgelab.daemon.clock import SYSTEM, Clock, rfc3339
+from edgelab.identity.ca import subject_of
 
 NO_NAME = "NodeNameMissing"
 WRONG_NAME = "NodeNameMismatch"
@@ -45,6 +48,14 @@ def peer_of(certificate: Mapping[str, Any]) -> Peer:
         for key in ("notBefore", "notAfter")
     )
     return Peer(str(names[0]) if names else "", int(certificate["serialNumber"], 16), start, end)
+
+
+def peer_in(certificate: x509.Certificate) -> Peer:
+    """The same of a certificate that was read otherwise."""
+    name, _ = subject_of(certificate)
+    return Peer(
+        name, certificate.serial_number, certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    )
 
 
 class Refusal(NamedTuple):
