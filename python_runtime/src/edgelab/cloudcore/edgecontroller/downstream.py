@@ -59,7 +59,7 @@ class Downstream:
             if pod is not None:
                 self._courier.push(node, of_object(pod, _operation_of(pod)))
 
-    def _pod_changed(self, event: str, old: Obj | None, pod: Obj) -> None:
+    def _pod_changed(self, event: str, _old: Obj | None, pod: Obj) -> None:
         key = key_of(pod)
         node = (pod.get("spec") or {}).get("nodeName", "")
         if event == DELETED:
@@ -68,8 +68,8 @@ class Downstream:
             self._index.put(key, node, pod)
         if not node or not self.is_edge(node):
             return
-        bound = old is not None and (old.get("spec") or {}).get("nodeName") == node
-        operation = DELETE if event == DELETED else UPDATE if bound else _operation_of(pod)
+        # One that the scheduler has just bound is an update too, as in the original: nodes take either.
+        operation = {DELETED: DELETE, ADDED: _operation_of(pod)}.get(event, UPDATE)
         self._courier.push(node, of_object(pod, operation))
 
     def _node_changed(self, event: str, old: Obj | None, node: Obj) -> None:
