@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edgelab.cloudcore.cloudhub.bootstrap import BootstrapServer
 from edgelab.cloudcore.cloudhub.complaints import Complaints
@@ -27,15 +28,18 @@ from edgelab.daemon.errors import Fatal
 from edgelab.daemon.tasks import Module, run_modules
 from edgelab.kube import kubeconfig
 from edgelab.kube.client import HttpClient
-from edgelab.kube.interface import KubeApi
+from edgelab.kube.interface import KubeApi, RawApi
 from edgelab.kube.resources import CONFIG_MAPS, NODES, PODS, SECRETS
 from edgelab.settings.cloudcore import CloudCore
+
+if TYPE_CHECKING:
+    from edgelab.cloudcore.dynamiccontroller.controller import DynamicController
+    from edgelab.cloudcore.edgecontroller.permissions import Permissions
 
 log = logging.getLogger("edgelab.cloudcore")
 
 NOT_BUILT = {
     "taskManager": "node jobs are not carried out",
-    "dynamicController": "MetaServer at the edge serves only what the node holds",
     "cloudStream": "kubectl logs, exec and top do not reach edge nodes",
     "router": "rules are not carried out",
 }
@@ -70,7 +74,7 @@ async def run(settings: CloudCore, api: HttpClient, sockets: Sockets, clock: Clo
     keeper = TokenKeeper(secrets, pki.ca, hub_settings.tokenRefreshDuration, clock)
     await without_errors("join token", keeper.renew, clock)
     ca = api.config.ca_pem
-    await run_modules([keeper, *build(settings, api, pki, sockets, kube_ca=ca, clock=clock)])
+    await run_modules([keeper, *build(settings, api, pki, sockets, raw=api, kube_ca=ca, clock=clock)])
 
 
 def build(
@@ -79,10 +83,11 @@ def build(
     pki: Pki,
     sockets: Sockets,
     *,
+    raw: RawApi | None = None,
     kube_ca: bytes | None = None,
     clock: Clock = SYSTEM,
 ) -> list[Module]:
-    """Every module that the settings enable."""
+    """Every module that the settings enable; `raw` is what dynamicController hands requests on by."""
     modules = settings.modules
     devices = modules.deviceController.enable
     cluster = Cluster(api, (*CORE, *(DEVICE_KINDS if devices else ()), *SYNCS), clock)
@@ -99,8 +104,14 @@ def build(
     running: list[Module] = [cluster, tracker, starter, events, complaints]
     if devices:
         running += _devices(settings, api, cluster, hub, starter, clock=clock)
+    permissions = None
     if modules.edgeController.enable:
-        running += _edge(settings, api, cluster, hub, starter, clock=clock)
+        edge, permissions = _edge(settings, api, cluster, hub, starter, clock=clock)
+        running += edge
+    if modules.dynamicController.enable and raw is not None:
+        controller = _dynamic(settings, api, raw, hub, tracker, permissions=permissions, clock=clock)
+        starter.then(lambda: cluster[NODES].add_handler(controller.node_changed))
+        running.append(controller)
     if modules.syncController.enable:
         running += _sync(cluster, tracker, hub, starter, clock=clock)
     door = Door(revoked.why, hub.full, clock)
@@ -124,7 +135,7 @@ def build(
 
 def _edge(
     settings: CloudCore, api: KubeApi, cluster: Cluster, hub: CloudHub, starter: Starter, *, clock: Clock
-) -> list[Module]:
+) -> tuple[list[Module], Permissions]:
     from edgelab.cloudcore.edgecontroller.downstream import Downstream  # noqa: PLC0415 - only when enabled
     from edgelab.cloudcore.edgecontroller.permissions import Permissions  # noqa: PLC0415 - only when enabled
     from edgelab.cloudcore.edgecontroller.queries import Queries  # noqa: PLC0415 - only when enabled
@@ -135,12 +146,39 @@ def _edge(
     downstream = Downstream(cluster, hub, index)
     queries = Queries(api, {kind: cluster[kind] for kind in (CONFIG_MAPS, SECRETS)})
     address = next(iter(settings.modules.cloudHub.advertiseAddress), "")
-    upstream = Upstream(api, hub, queries, Permissions(index, cluster[PODS]), address=address, clock=clock)
+    permissions = Permissions(index, cluster[PODS])
+    upstream = Upstream(api, hub, queries, permissions, address=address, clock=clock)
     annotations: WorkQueue[str] = WorkQueue("edgecontroller/annotations", upstream.annotate, clock=clock)
     hub.handlers[""] = upstream.handle
     hub.on_connect += [downstream.bring, annotations.add]
     starter.then(downstream.start)
-    return [annotations]
+    return [annotations], permissions
+
+
+def _dynamic(
+    settings: CloudCore,
+    api: KubeApi,
+    raw: RawApi,
+    hub: CloudHub,
+    tracker: SyncTracker,
+    *,
+    permissions: Permissions | None,
+    clock: Clock,
+) -> DynamicController:
+    from edgelab.cloudcore.dynamiccontroller.controller import (  # noqa: PLC0415 - only when enabled
+        DynamicController,
+    )
+    from edgelab.cloudcore.dynamiccontroller.guard import Guard  # noqa: PLC0415 - only when enabled
+    from edgelab.cloudcore.dynamiccontroller.watches import Watches  # noqa: PLC0415 - only when enabled
+
+    asked = settings.modules.cloudHub.authorization
+    enforcing = asked.enable and not asked.debug
+    guard = Guard(permissions, settings.edgelab.namespace)
+    watches = Watches(api, hub, tracker, None if enforcing else guard.sees, clock)
+    controller = DynamicController(raw, hub, watches, guard, enforcing=enforcing)
+    hub.handlers["metaserver"] = controller.handle
+    hub.on_connect.append(watches.bring)
+    return controller
 
 
 def _devices(

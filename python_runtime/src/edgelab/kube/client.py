@@ -21,7 +21,7 @@ import aiohttp
 import msgspec
 
 from edgelab.daemon.errors import Fatal, Unreachable
-from edgelab.kube.interface import Obj, ObjectList, PatchType, Resource, WatchEvent
+from edgelab.kube.interface import Identity, Obj, ObjectList, PatchType, Resource, WatchEvent
 from edgelab.kube.kubeconfig import Kubeconfig
 from edgelab.objects.status import ApiError
 
@@ -198,10 +198,14 @@ class HttpClient:
         params: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
+        acting: Identity | None = None,
     ) -> bytes:
-        """The bytes of an answer. `body` is data, or bytes that are sent as they are."""
+        """The bytes of an answer. `body` is data, or bytes that are sent as they are.
+
+        With `acting` the server judges the request as that user's (impersonation).
+        """
         with self._attempt():
-            async with self._send(method, path, params or {}, body, content_type) as response:
+            async with self._send(method, path, params or {}, body, content_type, acting=acting) as response:
                 data = await response.read()
                 if response.status >= 400:
                     raise _failure(response.status, data)
@@ -216,8 +220,11 @@ class HttpClient:
         content_type: str = "application/json",
         *,
         watch: bool = False,
+        acting: Identity | None = None,
     ) -> aiohttp.client._RequestContextManager:
         headers = {"Accept": "application/json"}
+        if acting is not None:
+            headers |= {"Impersonate-User": acting.user, "Impersonate-Group": acting.group}
         if token := self._bearer():
             headers["Authorization"] = f"Bearer {token}"
         data = body

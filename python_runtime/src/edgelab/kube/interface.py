@@ -7,7 +7,7 @@ change what it receives. All methods raise `edgelab.objects.status.ApiError`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -63,6 +63,33 @@ class WatchEvent(NamedTuple):
 
     type: str
     object: Obj
+
+
+class Identity(NamedTuple):
+    """Whose rights a request is judged by."""
+
+    user: str
+    group: str
+
+
+class RawApi(Protocol):
+    """Requests by method and path, for those who hand on what others ask for.
+
+    Raises ApiError and `daemon.errors.Unreachable`.
+    """
+
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        acting: Identity | None = None,
+    ) -> bytes:
+        """The bytes of an answer. `body` is data, or bytes that are sent as they are."""
+        ...
 
 
 class KubeApi(Protocol):

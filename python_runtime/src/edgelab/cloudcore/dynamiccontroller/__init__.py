@@ -1,0 +1,1 @@
+"""DynamicController: the Kubernetes API for the MetaServers of edge nodes."""
