@@ -243,3 +243,88 @@ async def test_a_definition_goes_with_its_objects_even_when_nobody_converts_them
     async with asyncio.timeout(60):
         while (await client.call("GET", f"{CRDS}/hosts.convert.example.com"))[0] != 404:
             await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def admission(hook: Hook, client: Client, kind: str, changes: list[Obj]) -> AsyncIterator[list[Obj]]:
+    """An admission webhook that wants to see hosts as v2 and changes them; what it was asked."""
+    seen: list[Obj] = []
+
+    async def review(request: web.Request) -> web.Response:
+        asked = (await request.json())["request"]
+        seen.append(asked)
+        response = {"uid": asked["uid"], "allowed": True}
+        if changes:
+            patch = base64.b64encode(json.dumps(changes).encode()).decode()
+            response |= {"patch": patch, "patchType": "JSONPatch"}
+        body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}
+        return web.json_response(body)
+
+    with tempfile.TemporaryDirectory() as name:
+        bundle = base64.b64encode(certificate(Path(name))).decode()
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(Path(name) / "hook.pem")
+        app = web.Application()
+        app.router.add_post("/admit", review)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+        url = f"https://127.0.0.1:{runner.addresses[0][1]}/admit"
+        await client.call(
+            "POST",
+            f"/apis/admissionregistration.k8s.io/v1/{kind}webhookconfigurations",
+            {"metadata": {"name": "hosts"}, "webhooks": [_admitting(url, bundle)]},
+        )
+        try:
+            yield seen
+        finally:
+            await runner.cleanup()
+
+
+def _admitting(url: str, bundle: str) -> Obj:
+    rule = {
+        "apiGroups": ["convert.example.com"],
+        "apiVersions": ["v2"],
+        "operations": ["*"],
+        "resources": ["hosts"],
+    }
+    return {
+        "name": "hosts.example.com",
+        "clientConfig": {"url": url, "caBundle": bundle},
+        "admissionReviewVersions": ["v1"],
+        "matchPolicy": "Equivalent",
+        "sideEffects": "None",
+        "rules": [rule],
+    }
+
+
+async def test_admission_sees_the_version_that_it_asks_for(hook: Hook, client: Client) -> None:
+    async with admission(hook, client, "validating", []) as seen:
+        status, answer = await client.call("POST", PATH.format("v1"), host("v1", "a", address="one:80"))
+        assert status == 201, answer
+        assert seen[0]["object"]["apiVersion"] == "convert.example.com/v2"
+        assert seen[0]["object"]["spec"] == {"host": "one", "port": 80}
+        assert seen[0]["requestKind"]["version"] == "v1"
+        change = {"spec": {"address": "two:81"}}
+        status, answer = await client.call(
+            "PATCH", PATH.format("v1") + "/a", change, type="application/merge-patch+json"
+        )
+        assert status == 200, answer
+        assert [seen[1][key]["spec"]["host"] for key in ("oldObject", "object")] == ["one", "two"]
+
+
+async def test_what_admission_changes_in_its_version_is_converted_back(hook: Hook, client: Client) -> None:
+    changes = [{"op": "replace", "path": "/spec/port", "value": 8080}]
+    async with admission(hook, client, "mutating", changes):
+        status, answer = await client.call("POST", PATH.format("v1"), host("v1", "a", address="one:80"))
+        assert status == 201, answer
+        assert answer["spec"] == {"address": "one:8080"}
+
+
+async def test_an_object_that_admission_cannot_see_is_refused(hook: Hook, client: Client) -> None:
+    async with admission(hook, client, "validating", []):
+        failure = {"status": "Failure", "message": "no such host"}
+        hook.answer = lambda request: {"uid": request["uid"], "result": failure}
+        status, answer = await client.call("POST", PATH.format("v1"), host("v1", "a", address="one:80"))
+        assert status == 500
+        assert "no such host" in answer["message"]

@@ -18,6 +18,7 @@ from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.admissionmatching import Matcher
 from edgelab.edgesite.apiserver.admissionrequests import Operation
 from edgelab.edgesite.apiserver.authorization import Authorizer
+from edgelab.edgesite.apiserver.custom import conversion
 from edgelab.edgesite.apiserver.kinds import Kind, Kinds
 from edgelab.edgesite.apiserver.webhookcalls import CallError, post
 from edgelab.edgesite.store import Store
@@ -76,7 +77,7 @@ class Webhooks:
         self, hook: Hook, operation: Operation, new: Obj | None, turn: int
     ) -> tuple[bool, Obj | None]:
         """Whether a webhook was called, and the object as it leaves it."""
-        found = self._concerned(hook.spec, operation, new)
+        found = await self._concerned(hook.spec, operation, new)
         if found is None:
             return False, new
         place = f"mutation.webhook.admission.k8s.io/round_{turn}_index_{hook.position}"
@@ -84,7 +85,7 @@ class Webhooks:
         try:
             changes = await self._ask(hook, operation, found, new, mutating=True)
             if changes:
-                changed = _patched(hook.spec["name"], operation, found, new, changes)
+                changed = await _patched(hook.spec["name"], operation, found, new, changes)
         except FailedOpen:
             operation.context.annotations[f"failed-open.{place}"] = hook.spec["name"]
         told = {"configuration": hook.configuration, "webhook": hook.spec["name"]}
@@ -97,7 +98,7 @@ class Webhooks:
         hooks = [
             (hook, found)
             for hook in self._hooks(VALIDATING)
-            if (found := self._concerned(hook.spec, operation, new)) is not None
+            if (found := await self._concerned(hook.spec, operation, new)) is not None
         ]
         calls = (self._ask(hook, operation, found, new, mutating=False) for hook, found in hooks)
         results = await asyncio.gather(*calls, return_exceptions=True)
@@ -115,11 +116,13 @@ class Webhooks:
                 yield Hook(entry.key.name, position, spec)
                 position += 1
 
-    def _concerned(self, hook: Obj, operation: Operation, new: Obj | None) -> Kind | None:
-        """In which version a webhook wants to see the object; None if it does not."""
+    async def _concerned(self, hook: Obj, operation: Operation, new: Obj | None) -> Kind | None:
+        """In which version a webhook wants to see the object; None if it does not. Raises ApiError 500."""
         if operation.kind.group == GROUP:
             return None
         kind = self._matcher.kind_for(hook, "rules", operation, new)
+        if kind is not None:
+            await _make_visible(operation, kind, new)
         if kind is None or not hook.get("matchConditions"):
             return kind
         from edgelab.edgesite.apiserver.policies import webhookconditions  # noqa: PLC0415 - rarely needed
@@ -165,8 +168,23 @@ def _changes(response: Obj) -> list[Any]:
     raise CallError(f"received undecodable patch in webhook response: {problem}")
 
 
-def _patched(name: str, operation: Operation, kind: Kind, new: Obj | None, changes: list[Any]) -> Obj:
-    """The object with the changes. Raises ApiError 500."""
+async def _make_visible(operation: Operation, kind: Kind, new: Obj | None) -> None:
+    """Have objects converted that a webhook shall see in another version; showing them must not wait.
+
+    Raises ApiError 500.
+    """
+    if operation.sub is not None or not conversion.is_converted(kind):
+        return
+    both = (new, operation.old)
+    foreign = [codec.encode(obj) for obj in both if obj and obj.get("apiVersion") != kind.api_version]
+    try:
+        await conversion.prepare(kind, lambda: foreign)
+    except ApiError as error:
+        raise _internal(error.message) from error
+
+
+async def _patched(name: str, operation: Operation, kind: Kind, new: Obj | None, changes: list[Any]) -> Obj:
+    """The object with the changes, in its own version. Raises ApiError 500."""
     if new is None:
         text = f'admission webhook "{name}" attempted to modify the object, which is not'
         raise _internal(f"{text} supported for this operation")
@@ -174,6 +192,10 @@ def _patched(name: str, operation: Operation, kind: Kind, new: Obj | None, chang
         result: Obj = json_patch(operation.shown(new, kind), changes)
     except (ValueError, PatchError) as error:
         raise _internal(str(error)) from error
+    if kind.custom is not None and new["apiVersion"] != kind.api_version:
+        converter = kind.custom.definition.converter
+        if converter is not None:
+            [result] = await converter.convert([result], new["apiVersion"])
     return {**result, "apiVersion": new["apiVersion"], "kind": new["kind"]}
 
 
