@@ -29,7 +29,8 @@ from edgelab.daemon.tasks import Module, run_modules
 from edgelab.kube import kubeconfig
 from edgelab.kube.client import HttpClient
 from edgelab.kube.interface import KubeApi, RawApi
-from edgelab.kube.resources import CONFIG_MAPS, NODES, PODS, SECRETS
+from edgelab.kube.resources import CONFIG_MAPS, NODES, PODS, SECRETS, VALIDATING_WEBHOOKS
+from edgelab.objects.status import ApiError
 from edgelab.settings.cloudcore import CloudCore
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Sockets:
     nodes: socket.socket
     bootstrap: socket.socket | None
     monitor: socket.socket
+    webhooks: socket.socket | None = None
 
 
 async def main(settings: CloudCore, clock: Clock = SYSTEM) -> None:
@@ -73,6 +75,8 @@ async def run(settings: CloudCore, api: HttpClient, sockets: Sockets, clock: Clo
     pki = await without_errors("certificates", lambda: prepare(secrets, hub_settings, clock), clock)
     keeper = TokenKeeper(secrets, pki.ca, hub_settings.tokenRefreshDuration, clock)
     await without_errors("join token", keeper.renew, clock)
+    if not settings.edgelab.webhooks.enable:
+        await without_errors("webhooks", lambda: forget_webhooks(api), clock)
     ca = api.config.ca_pem
     await run_modules([keeper, *build(settings, api, pki, sockets, raw=api, kube_ca=ca, clock=clock)])
 
@@ -114,6 +118,8 @@ def build(
         running.append(controller)
     if modules.syncController.enable:
         running += _sync(cluster, tracker, hub, starter, clock=clock)
+    if sockets.webhooks is not None:
+        running += _webhooks(settings, api, pki, sockets.webhooks, clock)
     door = Door(revoked.why, hub.full, clock)
     starter.serve([_node_listener(settings, hub, pki, sockets.nodes, door=door, clock=clock)])
     if sockets.bootstrap is not None:
@@ -210,6 +216,13 @@ def _sync(
     return [controller]
 
 
+def _webhooks(settings: CloudCore, api: KubeApi, pki: Pki, sock: socket.socket, clock: Clock) -> list[Module]:
+    """Served from the start: objects of the old layout cannot be listed without."""
+    from edgelab.cloudcore.webhooks.start import modules  # noqa: PLC0415 - only when enabled
+
+    return modules(settings, api, pki, sock, clock)
+
+
 def _node_listener(
     settings: CloudCore, hub: CloudHub, pki: Pki, sock: socket.socket, *, door: Door, clock: Clock
 ) -> Module:
@@ -242,12 +255,27 @@ def bind_all(settings: CloudCore) -> Sockets:
     if not hub.enable:
         raise Fatal("modules.cloudHub.enable is false: without CloudHub there is nothing to do")
     host, _, port = settings.commonConfig.monitorServer.bindAddress.rpartition(":")
-    https = hub.https
+    https, webhooks = hub.https, settings.edgelab.webhooks
     return Sockets(
         bind(hub.websocket.address, hub.websocket.port, "modules.cloudHub.websocket"),
         bind(https.address, https.port, "modules.cloudHub.https") if https.enable else None,
         bind(host.strip("[]"), int(port), "commonConfig.monitorServer"),
+        bind(webhooks.address, webhooks.port, "edgelab.webhooks") if webhooks.enable else None,
     )
+
+
+async def forget_webhooks(api: KubeApi) -> None:
+    """Have webhooks removed that were enabled once. Raises ApiError and Unreachable."""
+    try:
+        found = await api.list(VALIDATING_WEBHOOKS, label_selector="edgelab.io/webhooks=cloudcore")
+    except ApiError as error:
+        if error.code != 403:  # who may not read them cannot have made any
+            raise
+        return
+    if found.items:
+        from edgelab.cloudcore.webhooks.registration import withdraw  # noqa: PLC0415 - only when needed
+
+        await withdraw(api)
 
 
 def advertise(settings: CloudCore) -> None:

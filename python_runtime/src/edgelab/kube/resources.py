@@ -29,6 +29,20 @@ CRDS = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
 )
 CLUSTER_ROLES = Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", namespaced=False)
+VALIDATING_WEBHOOKS = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingwebhookconfigurations",
+    "ValidatingWebhookConfiguration",
+    namespaced=False,
+)
+MUTATING_WEBHOOKS = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "mutatingwebhookconfigurations",
+    "MutatingWebhookConfiguration",
+    namespaced=False,
+)
 DEVICES = Resource("devices.kubeedge.io", "v1beta1", "devices", "Device")
 DEVICE_MODELS = Resource("devices.kubeedge.io", "v1beta1", "devicemodels", "DeviceModel")
 DEVICE_STATUSES = Resource("devices.kubeedge.io", "v1beta1", "devicestatuses", "DeviceStatus")
@@ -36,3 +50,5 @@ OBJECT_SYNCS = Resource("reliablesyncs.kubeedge.io", "v1alpha1", "objectsyncs", 
 CLUSTER_OBJECT_SYNCS = Resource(
     "reliablesyncs.kubeedge.io", "v1alpha1", "clusterobjectsyncs", "ClusterObjectSync", namespaced=False
 )
+RULES = Resource("rules.kubeedge.io", "v1", "rules", "Rule")
+RULE_ENDPOINTS = Resource("rules.kubeedge.io", "v1", "ruleendpoints", "RuleEndpoint")

@@ -293,6 +293,20 @@ class Modules(msgspec.Struct):
     iptablesManager: IptablesManager = msgspec.field(default_factory=IptablesManager)
 
 
+class Webhooks(msgspec.Struct):
+    """Conversion and admission, for the API server to call (KubeEdge has a program of its own for it)."""
+
+    enable: bool = False
+    address: str = "0.0.0.0"  # noqa: S104 - the API server may be on another machine
+    port: int = 10005
+    host: str = ""
+    """Name or address at which the API server finds us; empty: the first of advertiseAddress."""
+    service: str = ""
+    """A Service in `edgelab.namespace` by which it finds us instead, with `port` as its port."""
+    conversion: bool = True
+    """Whether Device and DeviceModel are converted between v1alpha2 and v1beta1."""
+
+
 class Edgelab(msgspec.Struct):
     """Settings that the original does not have."""
 
@@ -300,6 +314,7 @@ class Edgelab(msgspec.Struct):
     """Most messages on their way to one node of ours without acknowledgement; a Go node always has one."""
     namespace: str = "kubeedge"
     """Where the certificate authority, server certificate and join token are kept as Secrets."""
+    webhooks: Webhooks = msgspec.field(default_factory=Webhooks)
 
 
 class CloudCore(msgspec.Struct):
@@ -348,8 +363,18 @@ def validate(settings: CloudCore) -> list[Problem]:
         problems.append(Problem("edgelab.window", "must be at least 1"))
     if not settings.edgelab.namespace:
         problems.append(Problem("edgelab.namespace", "a namespace is needed"))
-    problems += _hub_problems(settings.modules.cloudHub) + _port_problems(settings.modules)
+    problems += _webhook_problems(settings.edgelab.webhooks)
+    problems += _hub_problems(settings.modules.cloudHub) + _port_problems(settings)
     return problems + list(cloudcore_checks.problems(settings))
+
+
+def _webhook_problems(webhooks: Webhooks) -> list[Problem]:
+    problems: list[Problem] = []
+    if webhooks.host and webhooks.service:
+        problems.append(Problem("edgelab.webhooks.service", "give either a host or a service"))
+    if webhooks.host and not _is_ip(webhooks.host) and not DNS_NAME.fullmatch(webhooks.host):
+        problems.append(Problem("edgelab.webhooks.host", f"{webhooks.host!r} is no name and no IP address"))
+    return problems
 
 
 def _hub_problems(hub: CloudHub) -> list[Problem]:
@@ -373,8 +398,9 @@ def _hub_problems(hub: CloudHub) -> list[Problem]:
     return problems
 
 
-def _port_problems(modules: Modules) -> list[Problem]:
+def _port_problems(settings: CloudCore) -> list[Problem]:
     """Ports out of range, and two listeners on one port."""
+    modules, webhooks = settings.modules, settings.edgelab.webhooks
     hub = modules.cloudHub
     ports = {
         "modules.cloudHub.websocket.port": hub.websocket.port if hub.enable else None,
@@ -386,6 +412,7 @@ def _port_problems(modules: Modules) -> list[Problem]:
         if modules.cloudStream.enable
         else None,
         "modules.router.port": modules.router.port if modules.router.enable else None,
+        "edgelab.webhooks.port": webhooks.port if webhooks.enable else None,
     }
     problems: list[Problem] = []
     seen: dict[int, str] = {}
