@@ -107,6 +107,21 @@ async def test_a_pod_deleted_while_the_node_is_away_is_deleted_at_once_when_it_i
     await back.close()
 
 
+async def test_a_node_that_lost_its_store_gets_everything_again(cloud: Cloud) -> None:
+    await cloud.node()
+    edge = await cloud.join()
+    pod = await cloud.pod()
+    await edge.pushed("default/pod/web", "insert")
+    version = pod["metadata"]["resourceVersion"]
+    await eventually(lambda: recorded(cloud.api, pod["metadata"]["uid"]) == version)
+    await edge.close()
+    back = await cloud.join(headers={"edgelab-resend": "1"})
+    again = await back.wait(lambda m: m.route.resource == "default/pod/web")
+    assert again.object()["metadata"]["uid"] == pod["metadata"]["uid"]
+    await eventually(lambda: recorded(cloud.api, pod["metadata"]["uid"]) == version)
+    await back.close()
+
+
 async def test_a_restarted_cloudcore_sends_only_what_changed_meanwhile(tmp_path: Path) -> None:
     async with running(tmp_path) as cloud:
         await cloud.node()

@@ -188,12 +188,24 @@ async def test_a_client_certificate_that_the_cloud_refuses_is_named(own: Pki, tm
 
 async def test_a_database_that_cannot_be_written_ends_it_with_one_line(own: Pki) -> None:
     config = configuration(own.directory, free_port())
-    (own.directory / "edgecore.db").write_text("this is no database" * 100)
+    (own.directory / "edgecore.db").mkdir()
     async with edgecore(config) as process:
         async with asyncio.timeout(60):
             assert await process.child.wait() == 1
         assert "database" in process.output().strip().splitlines()[-1]
         assert "Traceback" not in process.output()
+
+
+async def test_with_a_damaged_database_it_starts_anew_and_asks_for_everything(own: Pki) -> None:
+    (own.directory / "edgecore.db").write_text("this is no database" * 100)
+    async with cloud_peer(own) as cloud:
+        config = configuration(own.directory, cloud.port, edgeHub=hub(own, cloud.port))
+        async with edgecore(config) as process:
+            await cloud.wait_for(lambda m: m.route.operation == "keepalive")
+            await cloud.acknowledged(await cloud.push("insert", "default/pod/web", a_pod()))
+            assert "the store was damaged (file is not a database)" in process.output()
+    assert cloud.handshakes[0]["edgelab-resend"] == "1"
+    assert "default/pod/web" in rows(own.directory)
 
 
 async def test_a_port_that_does_not_speak_tls_is_named(own: Pki) -> None:

@@ -64,9 +64,9 @@ async def test_the_tables_are_those_of_kubeedge(tmp_path: Path) -> None:
     }
 
 
-async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     path = tmp_path / "e.db"
-    path.write_text("hello" * 1000)
+    path.mkdir()
     with pytest.raises(Fatal, match=str(path)):
         await Store(path, TABLES).__aenter__()
 

@@ -22,6 +22,7 @@ from edgelab.edgecore.interfaces import Hub, Offline
 from edgelab.edgecore.metamanager import rows
 from edgelab.edgecore.metamanager.manager import MetaManager
 from edgelab.edgecore.store import BUS_TABLES, META_TABLES, TWIN_TABLES, Store
+from edgelab.edgecore.storecare import StoreCare
 from edgelab.protocol import resource
 from edgelab.protocol.message import Message
 from edgelab.settings.durations import seconds
@@ -64,7 +65,7 @@ async def serve(settings: EdgeCore, clock: Clock = SYSTEM) -> None:
         built = build(settings, store, clock)
         gc.collect()
         gc.freeze()  # what exists now stays: later collections need not look at it
-        await run_modules([*built, Readiness(built)])
+        await run_modules([*built, StoreCare(store, clock), Readiness(built)])
 
 
 def build(settings: EdgeCore, store: Store, clock: Clock) -> list[Module]:
@@ -143,6 +144,7 @@ def _edge_hub(settings: EdgeCore, store: Store, clock: Clock) -> EdgeHub:
         handshake_timeout=hub.websocket.handshakeTimeout,
         write_timeout=hub.websocket.writeDeadline,
         dead_peer=seconds(settings.edgelab.deadPeerTimeout),
+        resend=store.rescue is not None,
     )
     own_row = resource.build(None, "node", node)
     return EdgeHub(

@@ -99,8 +99,11 @@ class CloudHub:
                 self.complaints.tell(session.node, REVOKED, text)
                 session.end(text, FORBIDDEN)
 
-    def attach(self, session: Session) -> None:
-        """A connection begins; an older one of the same node ends."""
+    def attach(self, session: Session, *, resend: bool = False) -> None:
+        """A connection begins; an older one of the same node ends.
+
+        `resend`: the node says that it lost its store, so what it acknowledged is brought again.
+        """
         older = self._sessions.get(session.node)
         self._sessions[session.node] = session
         self._known.add(session.node)
@@ -108,7 +111,9 @@ class CloudHub:
             older.end("another connection of the same node took over")
         self.counts["connections"] += 1
         self.complaints.over(session.node, REFUSALS)
-        log.info("node %s connected", session.node)
+        log.info("node %s connected%s", session.node, ", having lost its store" if resend else "")
+        if resend:
+            self._tracker.distrust(session.node)
         for listener in self.on_connect:
             try:
                 listener(session.node)

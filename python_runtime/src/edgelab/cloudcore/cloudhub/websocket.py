@@ -37,7 +37,7 @@ library_log.setLevel(logging.WARNING)  # it tells of every connection, and so do
 MESSAGE_LIMIT = 64 << 20
 OPEN_SECONDS = 15.0
 CLOSE_SECONDS = 2.0
-WINDOW_HEADER = "edgelab-window"
+WINDOW_HEADER, RESEND_HEADER = "edgelab-window", "edgelab-resend"
 PATIENCE = 16
 TOO_BIG = 1009
 MALFORMED, OVERSIZE, BAD_FRAME = "MalformedMessage", "MessageTooLarge", "MalformedFrame"
@@ -126,7 +126,7 @@ class NodeListener:
             lambda message: self._hub.receive(session, message),
             lambda message, error: self._hub.failed(session, message, error),
         )
-        self._hub.attach(session)
+        self._hub.attach(session, resend=headers.get_all(RESEND_HEADER) == ["1"])
         parts = {
             asyncio.create_task(part, name=f"node/{session.node}/{name}")
             for name, part in (

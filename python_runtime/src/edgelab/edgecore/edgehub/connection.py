@@ -50,7 +50,11 @@ class Distrusted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where CloudCore listens, who we are, and how long things may take (seconds)."""
+    """Where CloudCore listens, who we are, and how long things may take (seconds).
+
+    `resend` asks our CloudCore to bring everything anew, because this node lost what it had acknowledged.
+    The Go CloudCore does not know the question: it brings what changes from then on.
+    """
 
     server: str
     node: str
@@ -61,6 +65,7 @@ class Endpoint:
     handshake_timeout: float
     write_timeout: float
     dead_peer: float
+    resend: bool = False
 
     @property
     def host(self) -> str:
@@ -149,6 +154,7 @@ async def open_connection(endpoint: Endpoint) -> AsyncIterator[Connection]:
                 "Project_id": endpoint.project,
                 "Connectionuse": "msg",
                 "Edgelab-window": WINDOW,
+                **({"Edgelab-resend": "1"} if endpoint.resend else {}),
             },
             compression=None,
             ping_interval=None,

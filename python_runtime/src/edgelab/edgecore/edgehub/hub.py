@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import NoReturn
 
 import msgspec
@@ -151,6 +152,7 @@ class EdgeHub:
             else:
                 if self._clock.monotonic() - began >= STABLE:
                     waits = self._waits()
+                    self._endpoint = replace(self._endpoint, resend=False)
             await self._clock.sleep(next(waits))
 
     def _waits(self) -> Iterator[float]:

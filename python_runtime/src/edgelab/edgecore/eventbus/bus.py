@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -25,7 +26,7 @@ from edgelab.daemon.clock import Clock
 from edgelab.daemon.errors import Fatal, Unreachable
 from edgelab.edgecore.eventbus.mqtt import Broker, Mqtt
 from edgelab.edgecore.interfaces import Hub, Offline
-from edgelab.edgecore.store import Store
+from edgelab.edgecore.store import Statement, Store
 from edgelab.protocol import message as wire
 from edgelab.protocol import topics
 from edgelab.protocol.message import Message
@@ -84,11 +85,11 @@ class EventBus:
         topic, operation = message.route.resource, message.route.operation
         match operation:
             case "subscribe":
-                await self._store.submit([("INSERT OR IGNORE INTO sub_topics (topic) VALUES (?)", (topic,))])
+                await self._keep(("INSERT OR IGNORE INTO sub_topics (topic) VALUES (?)", (topic,)))
                 if self._mqtt is not None:
                     _subscribe(self._mqtt, topic)
             case "unsubscribe":
-                await self._store.submit([("DELETE FROM sub_topics WHERE topic = ?", (topic,))])
+                await self._keep(("DELETE FROM sub_topics WHERE topic = ?", (topic,)))
                 if self._mqtt is not None:
                     self._mqtt.unsubscribe(topic)
             case "publish":
@@ -98,6 +99,14 @@ class EventBus:
                 self.publish(str(inner.get("topic") or ""), msgspec.json.encode(inner))
             case _:
                 log.warning("EventBus has no operation %r", operation)
+
+    async def _keep(self, statement: Statement) -> None:
+        """Remember a topic; a store that takes nothing costs it at the next start, not now."""
+        try:
+            await self._store.submit([statement])
+        except sqlite3.Error as error:
+            level = logging.DEBUG if self._store.problem else logging.ERROR
+            log.log(level, "topic %s is not stored: %s", statement[1][0], error)
 
     async def _session(self, mqtt: Mqtt) -> str:
         mqtt.subscribe(topics.SUBSCRIPTIONS)

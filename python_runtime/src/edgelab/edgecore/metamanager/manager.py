@@ -117,7 +117,7 @@ class MetaManager:
             try:
                 await committed
             except sqlite3.Error as error:
-                log.error("%s could not be stored: %s", message.route.resource, error)
+                self._complain(message.route.resource, error)
                 await self._answer(wire.error(message, str(error), source="metamanager"))
                 continue
             self._tell(message, content)
@@ -282,7 +282,11 @@ class MetaManager:
         try:
             await self._store.submit([statement], durable=durable)
         except sqlite3.Error as error:
-            log.error("%s could not be stored: %s", statement[1][0], error)
+            self._complain(str(statement[1][0]), error)
+
+    def _complain(self, key: str, error: sqlite3.Error) -> None:
+        # A store that takes nothing has said so itself; one line for each object would fill the log as well.
+        log.log(logging.DEBUG if self._store.problem else logging.ERROR, "%s is not stored: %s", key, error)
 
     def _connection_changed(self, connected: bool) -> None:
         if connected:
