@@ -125,7 +125,12 @@ class Known:
         if (node, address.name) != ("edge1", "mine"):
             raise ApiError(403, "no pod uses it")
 
-    check_pod = check_token = check_read
+    check_pod = check_read
+
+    def check_token(self, node: str, address: Any, request: Any) -> None:
+        self.check_read(node, address)
+        if request.get("spec", {}).get("boundObjectRef", {}).get("name", "mine") != "mine":
+            raise ApiError(403, "no pod runs as it under this name")
 
 
 GUARD = Guard(cast(Permissions, Known()), "kubeedge")
@@ -171,6 +176,13 @@ def test_what_a_node_may_not_ask(verb: str, key: Key, subresource: str) -> None:
         GUARD.check("edge1", verb, key, subresource)
     assert caught.value.code == 403
     assert caught.value.reason == "Forbidden"
+
+
+def test_a_token_is_bound_to_the_node_s_own_pod() -> None:
+    key = Key("", "v1", "serviceaccounts", "default", "mine")
+    foreign = {"spec": {"boundObjectRef": {"kind": "Pod", "name": "others", "uid": "another"}}}
+    with pytest.raises(ApiError, match="under this name"):
+        GUARD.check("edge1", "create", key, "token", foreign)
 
 
 def test_secrets_are_shown_to_the_nodes_that_use_them() -> None:

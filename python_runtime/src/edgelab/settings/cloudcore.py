@@ -372,7 +372,7 @@ def _webhook_problems(webhooks: Webhooks) -> list[Problem]:
     problems: list[Problem] = []
     if webhooks.host and webhooks.service:
         problems.append(Problem("edgelab.webhooks.service", "give either a host or a service"))
-    if webhooks.host and not _is_ip(webhooks.host) and not DNS_NAME.fullmatch(webhooks.host):
+    if webhooks.host and not is_ip(webhooks.host) and not DNS_NAME.fullmatch(webhooks.host):
         problems.append(Problem("edgelab.webhooks.host", f"{webhooks.host!r} is no name and no IP address"))
     return problems
 

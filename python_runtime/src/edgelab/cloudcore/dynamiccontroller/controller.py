@@ -140,7 +140,7 @@ class DynamicController:
             return await self._api.raw("GET", path, acting=self._acting(node))
         key = requests.key_of(asked)
         if not self._enforcing:
-            self._guard.check(node, asked.verb, key, asked.subresource)
+            self._guard.check(node, asked.verb, key, asked.subresource, requests.body_of(asked))
         if asked.verb == "watch":
             await self._check_watch(node, key, await self._scope(asked))
             return None

@@ -34,10 +34,10 @@ class Guard:
         self._permissions = permissions
         self._guarded = GUARDED_NAMESPACES | {own_namespace}
 
-    def check(self, node: str, verb: str, key: Key, subresource: str = "") -> None:
-        """May the node do this?"""
+    def check(self, node: str, verb: str, key: Key, subresource: str = "", body: Obj | None = None) -> None:
+        """May the node do this? `body` is what it sends along."""
         if verb in WRITING:
-            self._check_write(node, verb, key, subresource)
+            self._check_write(node, verb, key, subresource, body or {})
         elif verb == "get" and is_secret(key):
             self._check_secret(node, key)
 
@@ -58,9 +58,9 @@ class Guard:
             raise _forbidden(key, "modules.edgeController is off, which knows what nodes use")
         self._permissions.check_read(node, Resource(key.namespace, "secret", key.name))
 
-    def _check_write(self, node: str, verb: str, key: Key, subresource: str) -> None:
+    def _check_write(self, node: str, verb: str, key: Key, subresource: str, body: Obj) -> None:
         if key.group == "" and key.resource in ("nodes", "pods", "serviceaccounts"):
-            self._check_own(node, verb, key, subresource)
+            self._check_own(node, verb, key, subresource, body)
             return
         custom = "." in key.group and not key.group.endswith((".k8s.io", "kubeedge.io"))
         known = key.resource in CORE_WRITABLE if not key.group else key.group in GROUPS_WRITABLE
@@ -69,7 +69,7 @@ class Guard:
         if key.namespace in self._guarded:
             raise _forbidden(key, f"nodes do not write to namespace {key.namespace}; {ADVICE}")
 
-    def _check_own(self, node: str, verb: str, key: Key, subresource: str) -> None:
+    def _check_own(self, node: str, verb: str, key: Key, subresource: str, body: Obj) -> None:
         if key.resource == "nodes" and key.name == node and verb != "create":
             return
         if self._permissions is not None and key.name:
@@ -77,7 +77,8 @@ class Guard:
                 self._permissions.check_pod(node, Resource(key.namespace, "pod", key.name))
                 return
             if key.resource == "serviceaccounts" and subresource == "token":
-                self._permissions.check_token(node, Resource(key.namespace, "serviceaccount", key.name))
+                account = Resource(key.namespace, "serviceaccount", key.name)
+                self._permissions.check_token(node, account, body)
                 return
         raise _forbidden(key, f"node {node!r} may not {verb} it; {ADVICE}")
 

@@ -55,6 +55,16 @@ def key_of(application: Application) -> Key:
         raise ApiError(400, str(error)) from None
 
 
+def body_of(application: Application) -> Obj:
+    """What the request carries; empty where that is nothing, or no object. Raises ApiError (400)."""
+    try:
+        body = content_of(application.req_body)
+        found = msgspec.json.decode(body) if body else {}
+    except ValueError as error:
+        raise ApiError(400, f"the request's body cannot be read: {error}") from None
+    return found if isinstance(found, dict) else {}
+
+
 def build(application: Application) -> HttpRequest:
     """The request that carries out an application (other than a watch). Raises ApiError (400, 405)."""
     key = key_of(application)
