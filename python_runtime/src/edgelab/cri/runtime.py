@@ -147,6 +147,11 @@ class Runtime:
         request = pb.StopContainerRequest(container_id=container, timeout=grace)
         await self._do("StopContainer", request, pb.StopContainerResponse, grace + self._deadline)
 
+    async def update_resources(self, container: str, resources: pb.LinuxContainerResources) -> None:
+        """Change the limits of a running container."""
+        request = pb.UpdateContainerResourcesRequest(container_id=container, linux=resources)
+        await self._do("UpdateContainerResources", request, pb.UpdateContainerResourcesResponse)
+
     async def remove_container(self, container: str) -> None:
         """Remove a container; not being there is fine."""
         request = pb.RemoveContainerRequest(container_id=container)
