@@ -54,7 +54,7 @@ class Desk:
             ),
             volumes=Volumes(root / "kubelet", self.meta),
             images=Images(self.runtime, self.meta, self.clock, parallel=1),
-            prober=Prober(self.runtime, self.clock, lambda _: self.worker.notice()),
+            prober=Prober(self.runtime, self.clock, events, lambda _: self.worker.notice()),
             reports=Reports(self.meta, self.clock),
             events=events,
             crashes=Backoff(self.clock),

@@ -161,6 +161,12 @@ class FakeRuntime(Runtime):
     async def image(self, reference: str) -> pb.Image | None:
         return pb.Image(id=f"sha256:{reference}")
 
+    async def pull_image(
+        self, reference: str, auth: pb.AuthConfig | None = None, sandbox: pb.PodSandboxConfig | None = None
+    ) -> str:
+        self.calls.append(f"pull {reference}")
+        return f"sha256:{reference}"
+
     def close(self) -> None:
         pass
 

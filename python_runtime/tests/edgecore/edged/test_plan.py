@@ -65,7 +65,7 @@ def test_never_restarting_pod_is_not_run_twice_after_a_reboot() -> None:
 
 
 def test_container_that_is_not_well_is_killed_and_started_again() -> None:
-    sick = plan.Health(lambda _: "Container main failed liveness probe, will be restarted", lambda _: True)
+    sick = plan.Health(lambda _: "liveness", lambda _: True)
     steps = plan.make(pod(), running(container()), sick)
     assert "liveness" in steps.kill[0][1]
     assert starts(steps) == ["main"]
@@ -116,3 +116,61 @@ def test_container_in_unknown_state_is_killed_before_its_successor_starts() -> N
     steps = plan.make(pod(), running(container(state=state.UNKNOWN)), HEALTHY)
     assert [found.id for found, _ in steps.kill] == ["main-0"]
     assert starts(steps) == ["main"]
+
+
+SIDE = {"name": "side", "image": "i", "restartPolicy": "Always"}
+
+
+def test_sidecar_in_the_middle_lets_the_next_init_container_start_beside_it() -> None:
+    described = pod(initContainers=[INIT[0], SIDE, INIT[1]])
+    one, side = exited("one", image="i"), container("side", image="i")
+    assert starts(plan.make(described, running(one), HEALTHY)) == ["side"]
+    assert starts(plan.make(described, running(one, side), HEALTHY)) == ["two"]
+    dead = exited("side", 1, image="i")
+    working = container("two", image="i")
+    assert starts(plan.make(described, running(one, dead, working), HEALTHY)) == ["side"]
+
+
+def test_all_dead_sidecars_are_started_again_in_their_order() -> None:
+    other = {**SIDE, "name": "other"}
+    described = pod(initContainers=[SIDE, other])
+    found = running(exited("side", image="i"), exited("other", image="i"), container())
+    assert starts(plan.make(described, found, HEALTHY)) == ["side", "other"]
+
+
+def test_sidecars_are_not_kept_once_the_app_is_done() -> None:
+    described = pod(initContainers=[SIDE], restartPolicy="Never")
+    steps = plan.make(described, running(container("side", image="i"), exited()), HEALTHY)
+    assert (steps.stop_pod, steps.start) == (True, [])
+
+
+@pytest.mark.parametrize(
+    ("broken", "text"),
+    [("liveness", "Init container side failed liveness probe"), ("startup", "failed startup probe")],
+)
+def test_sick_sidecar_is_replaced(broken: str, text: str) -> None:
+    sick = plan.Health(lambda found: broken if found.name == "side" else "", lambda _: broken != "startup")
+    steps = plan.make(pod(initContainers=[SIDE]), running(container("side", image="i")), sick)
+    assert text in steps.kill[0][1]
+    assert starts(steps) == (["side", "main"] if broken == "liveness" else ["side"])
+
+
+def test_debug_container_starts_at_any_time_and_only_once() -> None:
+    described = pod(initContainers=INIT, ephemeralContainers=[{"name": "shell", "image": "i"}])
+    assert starts(plan.make(described, running(container("one", image="i")), HEALTHY)) == ["shell"]
+    begun = [container("one", image="i"), exited("shell", 1, image="i")]
+    assert starts(plan.make(described, running(*begun), HEALTHY)) == []
+
+
+def test_debug_container_does_not_keep_a_pod_alive() -> None:
+    described = pod(ephemeralContainers=[{"name": "shell", "image": "i"}], restartPolicy="Never")
+    steps = plan.make(described, running(exited(), container("shell", image="i")), HEALTHY)
+    assert steps.stop_pod
+    assert not steps.start
+
+
+def test_probe_failure_of_a_pod_that_never_restarts_only_kills() -> None:
+    sick = plan.Health(lambda _: "liveness", lambda _: True)
+    steps = plan.make(pod(restartPolicy="Never"), running(container()), sick)
+    assert steps.kill[0][1] == "Container main failed liveness probe"
+    assert not steps.start

@@ -13,18 +13,18 @@ from edgelab.edgecore.edged import status
 from edgelab.edgecore.edged.problems import ContainerProblem
 from edgelab.edgecore.edged.reports import patch_of
 from edgelab.edgecore.edged.state import PodState
+from edgelab.edgecore.edged.termination import termination_message
+from edgelab.edgecore.edged.views import View
 
 NOW = dt.datetime(2026, 11, 21, 10, 0, 10, tzinfo=dt.UTC)
 Obj = dict[str, Any]
 
 
-def view(described: Obj, state: PodState, **more: Any) -> status.View:
+def view(described: Obj, state: PodState, **more: Any) -> View:
     def up(_: Obj, found: Any) -> bool:
         return found is not None and found.running
 
-    return status.View(
-        pod=described, state=state, host_ip="192.168.1.20", now=NOW, ready=up, started=up, **more
-    )
+    return View(pod=described, state=state, host_ip="192.168.1.20", now=NOW, ready=up, started=up, **more)
 
 
 def made(described: Obj, state: PodState, **more: Any) -> Obj:
@@ -145,11 +145,11 @@ def test_termination_message_comes_from_the_file_else_from_the_log(tmp_path: Pat
     message.write_text("from the file")
     log.write_text("2026-11-21T10:00:00.0Z stderr F from the log\n")
     with_file = exited(code=1, message_path=str(message), log_path=str(log), log_fallback=True)
-    assert status.termination_message(with_file) == "from the file"
+    assert termination_message(with_file) == "from the file"
     message.write_text("")
-    assert status.termination_message(with_file) == "from the log"
+    assert termination_message(with_file) == "from the log"
     good = exited(code=0, message_path=str(message), log_path=str(log), log_fallback=True)
-    assert status.termination_message(good) == ""
+    assert termination_message(good) == ""
 
 
 def test_host_network_pod_has_the_address_of_the_node() -> None:
@@ -176,3 +176,56 @@ def test_patch_takes_the_reason_of_an_earlier_time_from_a_condition() -> None:
 def test_start_time_is_that_of_the_first_sandbox_when_the_status_was_lost() -> None:
     expected = dt.datetime.fromtimestamp(START / 1e9, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     assert made(pod(), running(container()))["startTime"] == expected
+
+
+SIDE = {"name": "side", "image": "i", "restartPolicy": "Always"}
+
+
+def test_sidecar_keeps_the_phase_running_until_it_has_ended_too() -> None:
+    described = pod(initContainers=[SIDE], restartPolicy="Never")
+    assert made(described, running(container("side", image="i"), exited()))["phase"] == "Running"
+    assert made(described, running(exited("side", 137, image="i"), exited()))["phase"] == "Succeeded"
+
+
+def test_restarting_sidecar_does_not_take_a_running_pod_back() -> None:
+    described = pod(initContainers=[SIDE])
+    problem = ContainerProblem("CrashLoopBackOff", "back-off")
+    found = made(described, running(exited("side", 1, image="i"), container()), waiting={"side": problem})
+    assert found["phase"] == "Running"
+    ready = condition(found, "Ready")
+    assert (ready["status"], ready["message"]) == ("False", "containers with unready status: [side]")
+
+
+def test_readiness_gates_are_read_from_the_pod_where_others_set_them() -> None:
+    gates = [{"conditionType": "example.org/a"}, {"conditionType": "example.org/b"}]
+    described = pod(readinessGates=gates)
+    described["status"] = {"conditions": [{"type": "example.org/a", "status": "False"}]}
+    ready = condition(made(described, running(container())), "Ready")
+    assert (ready["reason"], ready["message"]) == (
+        "ReadinessGatesNotReady",
+        'the status of pod readiness gate "example.org/a" is not "True", but False, '
+        'corresponding condition of pod readiness gate "example.org/b" does not exist.',
+    )
+    described["status"]["conditions"] = [{"type": g["conditionType"], "status": "True"} for g in gates]
+    assert condition(made(described, running(container())), "Ready")["status"] == "True"
+
+
+def test_failed_pod_names_why_it_is_not_ready() -> None:
+    found = made(pod(restartPolicy="Never"), running(exited(code=1), ready=False))
+    assert condition(found, "Ready")["reason"] == "PodFailed"
+    assert condition(found, "PodReadyToStartContainers")["status"] == "False"
+
+
+def test_debug_container_has_a_status_of_its_own_and_is_never_ready() -> None:
+    described = pod(ephemeralContainers=[{"name": "shell", "image": "busybox:1"}])
+    waiting = made(described, running(container()))["ephemeralContainerStatuses"]
+    assert waiting[0]["state"] == {"waiting": {"reason": "ContainerCreating"}}
+    [entry] = made(described, running(container(), container("shell")))["ephemeralContainerStatuses"]
+    assert "running" in entry["state"]
+    assert entry["ready"] is False
+    assert made(described, running(container(), container("shell")))["phase"] == "Running"
+
+
+def test_container_ids_begin_with_the_name_of_the_runtime() -> None:
+    found = made(pod(), running(container()), runtime="cri-o")
+    assert found["containerStatuses"][0]["containerID"] == "cri-o://main-0"

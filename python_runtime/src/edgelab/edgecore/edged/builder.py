@@ -87,8 +87,12 @@ async def container_config(
     facts: PodFacts,
     node: NodeSettings,
     meta: Meta,
+    target: str = "",
 ) -> pb.ContainerConfig:
-    """One container. Raises ContainerProblem when the pod asks for what is not there."""
+    """One container; `target` is the one whose processes it shall see.
+
+    Raises ContainerProblem when the pod asks for what is not there.
+    """
     values = await env.environment(pod, container, meta, facts)
     name = container["name"]
     return pb.ContainerConfig(
@@ -110,7 +114,7 @@ async def container_config(
                 pod, container, node_memory=node.memory, quota=node.cfs_quota, period=node.cfs_period
             ),
             security_context=security.container_context(
-                pod, container, image, seccomp_default=node.seccomp_default
+                pod, container, image, seccomp_default=node.seccomp_default, target=target
             ),
         ),
     )

@@ -1,16 +1,18 @@
-"""Stop containers as their pod wishes: preStop hook, stop signal, grace, SIGKILL."""
+"""Stop containers as their pod wishes: preStop hook, their turn, stop signal, grace, SIGKILL.
+
+Follows the kubelet's `killContainer` and `termination_order.go`: the preStop hooks of all run side by side,
+then sidecars wait for whatever was started after them, the last one first. All of it in one grace period.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from typing import Any
 
-from edgelab.cri.errors import CriError
-from edgelab.cri.runtime import Runtime
-from edgelab.daemon.clock import Clock
-from edgelab.edgecore.edged import names, podspec, probes
+from edgelab.edgecore.edged import hooks, names, podspec
+from edgelab.edgecore.edged.actions import Target
+from edgelab.edgecore.edged.hooks import Hand
 from edgelab.edgecore.edged.state import Container
 
 log = logging.getLogger(__name__)
@@ -20,52 +22,67 @@ MINIMUM = 2
 """Seconds that a process gets after its stop signal, even if the preStop hook used up the grace period."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hand:
-    """What reaches into containers. `ip` is the pod's address, for hooks that speak HTTP."""
+class Turns:
+    """Who waits for whom: a sidecar for the containers that were started after it."""
 
-    runtime: Runtime
-    clock: Clock
-    ip: str = ""
+    def __init__(self, pod: Obj, running: list[str]) -> None:
+        self._ended = {name: asyncio.Event() for name in running}
+        sidecars = [spec["name"] for spec in podspec.sidecars(pod)]
+        initial = {spec["name"] for spec in podspec.init_containers(pod)}
+        later = [name for name in running if name not in initial]
+        self._before: dict[str, list[str]] = {}
+        for name in reversed([name for name in sidecars if name in self._ended]):
+            self._before[name] = list(later)
+            later.append(name)
+
+    async def come(self, name: str, limit: float) -> None:
+        """Wait for a container's turn, for `limit` seconds at most."""
+        try:
+            async with asyncio.timeout(limit):
+                for other in self._before.get(name, ()):
+                    await self._ended[other].wait()
+        except TimeoutError:
+            log.debug("container %s is stopped before those that should go first", name)
+
+    def over(self, name: str) -> None:
+        """A container has ended."""
+        self._ended[name].set()
 
 
-async def end_containers(hand: Hand, pod: Obj, containers: list[Container], grace: int) -> None:
-    """Stop containers side by side, sidecars after all others; `grace` in seconds.
+async def end_containers(
+    hand: Hand, pod: Obj, containers: list[Container], grace: int, *, why: str = ""
+) -> None:
+    """Stop containers within `grace` seconds, in their order; `why` is told in an event.
 
     Raises RuntimeUnreachable and CriError, in an exception group.
     """
-    specs = {spec["name"]: spec for spec in podspec.all_containers(pod)}
-    sidecars = {spec["name"] for spec in podspec.init_containers(pod) if podspec.is_sidecar(spec)}
-    began = hand.clock.monotonic()
-    for group in (
-        [c for c in containers if c.name not in sidecars],
-        [c for c in containers if c.name in sidecars],
-    ):
-        left = max(MINIMUM, grace - int(hand.clock.monotonic() - began))
-        async with asyncio.TaskGroup() as tasks:
-            for container in group:
-                tasks.create_task(
-                    _end(hand, names.key(pod), specs.get(container.name, {}), container, left),
-                    name=f"pod/{names.key(pod)}/end/{container.name}",
-                )
+    specs = {spec["name"]: spec for spec in podspec.every_container(pod)}
+    turns = Turns(pod, [container.name for container in containers])
+    async with asyncio.TaskGroup() as tasks:
+        for container in containers:
+            name = container.name
+            hand.events.normal(
+                pod, "Killing", why or f"Stopping container {name}", field=podspec.field_path(pod, name)
+            )
+            target = Target(specs.get(name, {"name": name}), container, hand.ip)
+            tasks.create_task(_end(hand, pod, target, grace, turns), name=f"pod/{names.key(pod)}/end/{name}")
 
 
-async def _end(hand: Hand, pod: str, spec: Obj, container: Container, grace: int) -> None:
-    action = (spec.get("lifecycle") or {}).get("preStop")
-    began = hand.clock.monotonic()
-    if action and not await hook(hand, spec, container, action, float(grace)):
-        log.warning("pod %s: preStop hook of %s failed or took too long", pod, container.name)
-    left = grace - int(hand.clock.monotonic() - began)
-    await hand.runtime.stop_container(container.id, left if not action else max(MINIMUM, left))
-
-
-async def hook(hand: Hand, spec: Obj, container: Container, action: Obj, limit: float) -> bool:
-    """Run a lifecycle hook; `limit` in seconds. False when it failed or did not end in time."""
-    if "sleep" in action:
-        await hand.clock.sleep(min(limit, float(action["sleep"].get("seconds") or 0)))
-        return True
+async def _end(hand: Hand, pod: Obj, target: Target, grace: int, turns: Turns) -> None:
+    name, clock = target.container.name, hand.clock
+    deadline = clock.monotonic() + grace
+    action = (target.spec.get("lifecycle") or {}).get("preStop")
+    if action and grace > 0:
+        problem = await hooks.run(hand, pod, target, action, float(grace))
+        if problem:
+            log.warning("pod %s: preStop hook of %s: %s", names.key(pod), name, problem)
+            hand.events.warning(
+                pod, "FailedPreStopHook", "PreStopHook failed", field=podspec.field_path(pod, name)
+            )
+    await turns.come(name, max(0.0, deadline - clock.monotonic()))
+    left = round(deadline - clock.monotonic())
+    shortened = left < grace
     try:
-        return await probes.check(hand.runtime, spec, container, action, ip=hand.ip, limit=limit)
-    except CriError as error:
-        log.info("hook of container %s: %s", container.name, error)
-        return False
+        await hand.runtime.stop_container(target.container.id, max(MINIMUM, left) if shortened else grace)
+    finally:
+        turns.over(name)

@@ -20,10 +20,11 @@ from edgelab.cri.runtime import Runtime
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.errors import Fatal
 from edgelab.daemon.tasks import Supervisor
-from edgelab.edgecore.edged import names, podspec, state
+from edgelab.edgecore.edged import cleaning, names, podspec, state
 from edgelab.edgecore.edged.builder import NodeSettings
-from edgelab.edgecore.edged.ending import Hand, end_containers
+from edgelab.edgecore.edged.ending import end_containers
 from edgelab.edgecore.edged.events import Recorder
+from edgelab.edgecore.edged.hooks import Hand
 from edgelab.edgecore.edged.images import Images
 from edgelab.edgecore.edged.logs import LogRotation
 from edgelab.edgecore.edged.node import NodeView
@@ -34,7 +35,7 @@ from edgelab.edgecore.edged.reports import Reports
 from edgelab.edgecore.edged.restarts import Backoff
 from edgelab.edgecore.edged.server import ReadOnlyServer
 from edgelab.edgecore.edged.volumes import Volumes
-from edgelab.edgecore.edged.worker import Kit, PodWorker, erase
+from edgelab.edgecore.edged.worker import Kit, PodWorker
 from edgelab.edgecore.interfaces import Meta
 from edgelab.objects import quantity
 from edgelab.settings.durations import seconds
@@ -78,6 +79,7 @@ class Edged:
         self._pleg = Pleg(self._runtime, clock, self._notice)
         self._view = NodeView(settings, node_name, clock)
         self._not_ready = "container runtime was not asked yet"
+        self._runtime_name = "containerd"
         self._reporter = NodeReporter(settings, self._view, meta, clock, lambda: self._not_ready)
         self._events = Recorder(meta, clock, node_name, enabled=settings.reportEvent)
         self._kit = self._make_kit(settings)
@@ -117,13 +119,14 @@ class Edged:
             ),
             volumes=Volumes(root, meta),
             images=Images(self._runtime, meta, clock, parallel=parallel),
-            prober=Prober(self._runtime, clock, self._notice),
+            prober=Prober(self._runtime, clock, self._events, self._notice),
             reports=Reports(meta, clock),
             events=self._events,
             crashes=Backoff(clock),
             host_ip=self._view.address,
             allocatable=self._view.allocatable(),
             resync=max(1.0, seconds(config.syncFrequency)),
+            runtime_name=lambda: self._runtime_name,
         )
 
     # PodConsumer
@@ -247,6 +250,7 @@ class Edged:
         try:
             if not self._view.runtime:
                 version = await self._runtime.version()
+                self._runtime_name = version.runtime_name
                 self._view.runtime = f"{version.runtime_name}://{version.runtime_version}"
             self._not_ready = (await self._runtime.readiness()).problem
         except RuntimeUnreachable as error:
@@ -280,10 +284,11 @@ class Edged:
             return  # it came while we looked
         if found.sandboxes or found.containers:
             log.info("pod %s/%s (%s) is no pod of this node: removed", found.namespace, found.name, uid)
-            nobody = {"metadata": {"name": found.name, "namespace": found.namespace}, "spec": {}}
+            nobody = {"metadata": {"name": found.name, "namespace": found.namespace, "uid": uid}, "spec": {}}
             grace = max((container.grace for container in found.running()), default=1)
-            await end_containers(Hand(self._runtime, self._clock), nobody, found.running(), max(1, grace))
-            await erase(self._kit, found)
+            hand = Hand(self._runtime, self._clock, self._events)
+            await end_containers(hand, nobody, found.running(), max(1, grace))
+            await cleaning.erase(self._runtime, found)
         await self._kit.volumes.remove(uid)
 
     # Read-only server

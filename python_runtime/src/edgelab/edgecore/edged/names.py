@@ -42,6 +42,12 @@ def key(pod: Obj) -> str:
     return f"{pod['metadata'].get('namespace', '')}/{pod['metadata']['name']}"
 
 
+def described(pod: Obj) -> str:
+    """`name_namespace(uid)`: as the kubelet names a pod in its messages."""
+    metadata = pod["metadata"]
+    return f"{metadata['name']}_{metadata.get('namespace', '')}({metadata.get('uid', '')})"
+
+
 def uid(pod: Obj) -> str:
     """The pod's uid."""
     return str(pod["metadata"].get("uid", ""))

@@ -21,14 +21,37 @@ def init_containers(pod: Obj) -> list[Obj]:
     return list(pod["spec"].get("initContainers") or [])
 
 
+def ephemeral_containers(pod: Obj) -> list[Obj]:
+    """Containers that somebody put into the running pod (`kubectl debug`)."""
+    return list(pod["spec"].get("ephemeralContainers") or [])
+
+
 def is_sidecar(container: Obj) -> bool:
     """An init container that keeps running (`restartPolicy: Always`)."""
     return container.get("restartPolicy") == "Always"
 
 
+def sidecars(pod: Obj) -> list[Obj]:
+    """The init containers that keep running."""
+    return [container for container in init_containers(pod) if is_sidecar(container)]
+
+
 def all_containers(pod: Obj) -> list[Obj]:
-    """Init containers, then app containers."""
+    """Init containers, then app containers: what the pod was made of from the beginning."""
     return [*init_containers(pod), *containers(pod)]
+
+
+def every_container(pod: Obj) -> list[Obj]:
+    """All of them, those that were put in later too."""
+    return [*all_containers(pod), *ephemeral_containers(pod)]
+
+
+def field_path(pod: Obj, name: str) -> str:
+    """Where a container stands in its pod, as events name it: `spec.containers{main}`."""
+    for kind in ("containers", "initContainers", "ephemeralContainers"):
+        if any(container["name"] == name for container in pod["spec"].get(kind) or []):
+            return f"spec.{kind}{{{name}}}"
+    return ""
 
 
 def restart_policy(pod: Obj) -> str:
@@ -65,6 +88,11 @@ def image_of(container: Obj) -> str:
     if "@" in image or ":" in image.rpartition("/")[2]:
         return image
     return f"{image}:latest"
+
+
+def image_named(pod: Obj, name: str) -> str:
+    """The image of the container of that name, with its default tag."""
+    return next((image_of(container) for container in every_container(pod) if container["name"] == name), "")
 
 
 def pull_policy(container: Obj) -> str:
@@ -110,7 +138,7 @@ def references(pod: Obj) -> set[tuple[str, str]]:
                 found.add(("configmap", config.get("name", "")))
             if secret := source.get("secret"):
                 found.add(("secret", secret.get("secretName") or secret.get("name", "")))
-    for container in all_containers(pod):
+    for container in every_container(pod):
         for item in container.get("envFrom") or []:
             if item.get("configMapRef"):
                 found.add(("configmap", item["configMapRef"].get("name", "")))

@@ -20,7 +20,7 @@ Obj = dict[str, Any]
 RETRY = 10.0
 """Seconds until a patch that failed is sent again, unless the connection comes back earlier."""
 
-OPTIONAL = ("reason", "message", "podIP", "podIPs", "initContainerStatuses")
+OPTIONAL = ("reason", "message", "podIP", "podIPs", "initContainerStatuses", "ephemeralContainerStatuses")
 
 
 @dataclass(slots=True)

@@ -43,6 +43,8 @@ class Backoff:
         if entry is None:
             return 0.0
         start = entry.since if since is None else since
+        if start - entry.since > 2 * self._cap:
+            return 0.0  # it was well for so long that the past does not count
         return max(0.0, start + entry.delay - self._clock.monotonic())
 
     def delay(self, key: str) -> float:

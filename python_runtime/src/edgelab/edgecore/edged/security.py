@@ -60,9 +60,12 @@ def sandbox_context(pod: Obj) -> pb.LinuxSandboxSecurityContext:
 
 
 def container_context(
-    pod: Obj, container: Obj, image: pb.Image, *, seccomp_default: bool
+    pod: Obj, container: Obj, image: pb.Image, *, seccomp_default: bool, target: str = ""
 ) -> pb.LinuxContainerSecurityContext:
-    """One container's securityContext over the pod's. Raises ContainerProblem if it must not be root."""
+    """One container's securityContext over the pod's; `target` is the container whose processes it sees.
+
+    Raises ContainerProblem if it must not be root.
+    """
     shared, own = pod["spec"].get("securityContext") or {}, container.get("securityContext") or {}
     merged = {**shared, **own}
     capabilities = own.get("capabilities") or {}
@@ -81,6 +84,8 @@ def container_context(
         masked_paths=() if unmasked else MASKED,
         readonly_paths=() if unmasked else READ_ONLY,
     )
+    if target:
+        result.namespace_options.pid, result.namespace_options.target_id = pb.TARGET, target
     _set_user(result, container, merged, image)
     return result
 

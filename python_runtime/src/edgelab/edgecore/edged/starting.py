@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from edgelab.cri.api import runtime_pb2 as pb
 from edgelab.cri.errors import CriError
-from edgelab.edgecore.edged import builder, names, probes
-from edgelab.edgecore.edged.ending import Hand, hook
+from edgelab.edgecore.edged import builder, cleaning, hooks, names, podspec
+from edgelab.edgecore.edged.actions import Target
+from edgelab.edgecore.edged.ending import MINIMUM
 from edgelab.edgecore.edged.fields import PodFacts
-from edgelab.edgecore.edged.problems import ContainerProblem
+from edgelab.edgecore.edged.hooks import Hand
+from edgelab.edgecore.edged.problems import ContainerProblem, config_error
 from edgelab.edgecore.edged.state import PodState, just_started
 
 if TYPE_CHECKING:
@@ -33,12 +35,14 @@ async def start_container(
 ) -> None:
     """Start it. Raises ContainerProblem with the kubelet's reason, RuntimeUnreachable."""
     name = container["name"]
+    where = podspec.field_path(pod, name)
     before = found.container(name)
-    restarts = before.restarts + 1 if before else 0
+    logs = Path(sandbox.log_directory) / name
+    restarts = before.restarts + 1 if before else cleaning.earlier_starts(logs)
     if found.sandbox is None:
         raise ContainerProblem("CreateContainerError", "the pod has no sandbox")
     image = await kit.images.ensure(pod, container, sandbox)
-    (Path(sandbox.log_directory) / name).mkdir(parents=True, exist_ok=True)
+    logs.mkdir(parents=True, exist_ok=True)
     try:
         config = await builder.container_config(
             pod,
@@ -49,25 +53,44 @@ async def start_container(
             facts=facts,
             node=kit.node,
             meta=kit.meta,
+            target=_target(container, found),
         )
         identity = await kit.runtime.create_container(found.sandbox.id, config, sandbox)
     except (CriError, OSError) as error:
         raise ContainerProblem("CreateContainerError", str(error)) from None
+    kit.events.normal(pod, "Created", f"Created container: {name}", field=where)
     try:
         await kit.runtime.start_container(identity)
     except CriError as error:
         raise ContainerProblem("RunContainerError", error.message) from None
     log.info("pod %s: container %s started", names.key(pod), name)
+    kit.events.normal(pod, "Started", f"Started container {name}", field=where)
     await _post_start(kit, pod, container, identity, facts)
+
+
+def _target(container: Obj, found: PodState) -> str:
+    """The container whose processes a debug container asks to see. Raises ContainerProblem."""
+    name = container.get("targetContainerName")
+    if not name:
+        return ""
+    target = found.container(name)
+    if target is None:
+        raise config_error(f"unable to find target container {name}")
+    return target.id
 
 
 async def _post_start(kit: Kit, pod: Obj, container: Obj, identity: str, facts: PodFacts) -> None:
     action = (container.get("lifecycle") or {}).get("postStart")
     if not action:
         return
-    started = just_started(identity, container["name"])
+    name = container["name"]
     ip = next(iter(facts.pod_ips), "")
-    good = await hook(Hand(kit.runtime, kit.clock, ip), container, started, action, probes.HOOK_LIMIT)
-    if not good:
-        await kit.runtime.stop_container(identity, 2)
-        raise ContainerProblem("PostStartHookError", f"postStart hook of {container['name']} failed")
+    target = Target(container, just_started(identity, name), ip)
+    hand = Hand(kit.runtime, kit.clock, kit.events, ip)
+    problem = await hooks.run(hand, pod, target, action, hooks.LONGEST)
+    if problem:
+        where = podspec.field_path(pod, name)
+        kit.events.warning(pod, "FailedPostStartHook", "PostStartHook failed", field=where)
+        kit.events.normal(pod, "Killing", "FailedPostStartHook", field=where)
+        await kit.runtime.stop_container(identity, max(MINIMUM, podspec.grace_seconds(pod)))
+        raise ContainerProblem("PostStartHookError", problem)

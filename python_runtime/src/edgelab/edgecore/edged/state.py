@@ -10,7 +10,8 @@ from edgelab.cri.errors import CriError
 from edgelab.cri.runtime import Runtime
 from edgelab.edgecore.edged import names
 
-RUNNING, EXITED, UNKNOWN = pb.CONTAINER_RUNNING, pb.CONTAINER_EXITED, pb.CONTAINER_UNKNOWN
+CREATED, RUNNING = pb.CONTAINER_CREATED, pb.CONTAINER_RUNNING
+EXITED, UNKNOWN = pb.CONTAINER_EXITED, pb.CONTAINER_UNKNOWN
 
 
 @dataclass(slots=True)

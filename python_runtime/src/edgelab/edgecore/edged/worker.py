@@ -11,6 +11,7 @@ import asyncio
 import logging
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from edgelab.cri.errors import CriError, RuntimeUnreachable
 from edgelab.cri.runtime import Runtime
 from edgelab.daemon.backoff import delays
 from edgelab.daemon.clock import Clock, parse_rfc3339
-from edgelab.edgecore.edged import builder, cgroups, names, plan, podspec, state, status
-from edgelab.edgecore.edged.ending import Hand, end_containers
+from edgelab.edgecore.edged import builder, cgroups, cleaning, names, plan, podspec, state, status
+from edgelab.edgecore.edged.attempts import Attempts
+from edgelab.edgecore.edged.ending import end_containers
 from edgelab.edgecore.edged.events import Recorder
 from edgelab.edgecore.edged.fields import PodFacts
+from edgelab.edgecore.edged.hooks import Hand
 from edgelab.edgecore.edged.images import Images
 from edgelab.edgecore.edged.probes import Prober
 from edgelab.edgecore.edged.problems import ContainerProblem, VolumeProblem
@@ -31,6 +34,7 @@ from edgelab.edgecore.edged.reports import Reports
 from edgelab.edgecore.edged.restarts import Backoff
 from edgelab.edgecore.edged.starting import start_container
 from edgelab.edgecore.edged.state import Container, PodState
+from edgelab.edgecore.edged.views import View
 from edgelab.edgecore.edged.volumes import Volumes
 from edgelab.edgecore.interfaces import Meta, NoAnswer, Offline, RemoteError
 
@@ -62,6 +66,7 @@ class Kit:
     host_ip: str
     allocatable: dict[str, str]
     resync: float
+    runtime_name: Callable[[], str] = lambda: "containerd"
 
 
 class PodWorker:
@@ -75,7 +80,7 @@ class PodWorker:
         self._wake = asyncio.Event()
         self._wake.set()
         self._syncing: asyncio.Task[None] | None = None
-        self._waiting: dict[str, ContainerProblem] = {}
+        self._attempts = Attempts(kit.clock, kit.crashes, kit.events)
         self._failure: tuple[str, str] | None = None
         self._retries = delays(1.0, 10.0, floor=0.8)
         self._next = kit.resync
@@ -173,17 +178,14 @@ class PodWorker:
             await self._stop(found)  # its containers stay for their logs, without process and network
             return
         steps = plan.make(pod, found, self._health())
-        for container, reason in steps.kill:
-            log.info("pod %s: %s", names.key(pod), reason)
-            kit.prober.forget(self.uid, container.name)
-            await end_containers(self._hand(found), pod, [container], podspec.grace_seconds(pod))
+        await self._kill(steps.kill, found)
         if steps.kill:
             found = await state.read_pod(kit.runtime, self.uid)  # with the time at which they ended
         if steps.stop_pod:
             await self._stop(found)
         paths = await self._volumes(found, needed=bool(steps.start))
         if steps.new_sandbox:
-            await self._new_sandbox(steps.attempt)
+            await self._new_sandbox(steps.attempt, found)
             found = await state.read_pod(kit.runtime, self.uid)
         if steps.start and found.sandbox is not None:
             if steps.new_sandbox and podspec.init_containers(pod) == []:
@@ -193,10 +195,10 @@ class PodWorker:
                 await self._start(spec, found, config, paths)
         if steps.kill or steps.stop_pod or steps.new_sandbox or steps.start:
             found = await state.read_pod(kit.runtime, self.uid)
-            await self._collect(found)
+            await cleaning.collect(kit.runtime, found)
             self._watch(found)
             self._publish(found)
-            if not self._waiting and not found.running():
+            if not self._attempts.waiting and not found.running():
                 self._next = min(self._next, 1.0)
         self._problem = ""
 
@@ -205,63 +207,50 @@ class PodWorker:
         try:
             return await self._kit.volumes.set_up(self.pod, self._facts(found))
         except VolumeProblem as problem:
+            self._kit.events.warning(self.pod, "FailedMount", str(problem))
             if needed:
                 raise
             self._later(problem)
             return {}
 
-    async def _new_sandbox(self, attempt: int) -> None:
+    async def _kill(self, kill: list[tuple[Container, str]], found: PodState) -> None:
+        kit, pod = self._kit, self.pod
+        specs = {spec["name"]: spec for spec in podspec.all_containers(pod)}
+        async with asyncio.TaskGroup() as group:
+            for container, why in kill:
+                log.info("pod %s: %s", names.key(pod), why)
+                grace = kit.prober.grace(self.uid, specs[container.name], container)
+                kit.prober.forget(self.uid, container.name)
+                grace = podspec.grace_seconds(pod) if grace is None else max(1, grace)
+                ending = end_containers(self._hand(found), pod, [container], grace, why=why)
+                group.create_task(ending, name=f"pod/{names.key(pod)}/kill/{container.name}")
+
+    async def _new_sandbox(self, attempt: int, found: PodState) -> None:
         kit, pod = self._kit, self.pod
         builder.log_directory(pod, kit.node).mkdir(parents=True, exist_ok=True, mode=0o755)
-        await kit.runtime.run_sandbox(builder.sandbox_config(pod, attempt, kit.node))
+        if attempt:
+            text = "Pod sandbox changed, it will be killed and re-created."
+            kit.events.normal(pod, "SandboxChanged", text)
+            await cleaning.forget_initialization(kit.runtime, pod, found)
+        try:
+            await kit.runtime.run_sandbox(builder.sandbox_config(pod, attempt, kit.node))
+        except CriError as error:
+            text = IDENTITY.sub("...", f"Failed to create pod sandbox: {error.message}")
+            kit.events.warning(pod, "FailedCreatePodSandBox", text)
+            raise
 
     async def _start(
         self, container: Obj, found: PodState, config: pb.PodSandboxConfig, paths: dict[str, Path]
     ) -> None:
-        kit, name = self._kit, container["name"]
-        before = found.container(name)
-        key = f"{self.uid}/{name}/{names.container_hash(container)}"
+        kit, pod = self._kit, self.pod
+        before = found.container(container["name"])
         try:
-            self._hold_back(container, before, key)
-            if before is not None:
-                kit.crashes.failed(key)
-            await start_container(
-                kit, self.pod, container, found, config, paths=paths, facts=self._facts(found)
-            )
-            self._waiting.pop(name, None)
+            self._attempts.begin(pod, container, before)
+            await start_container(kit, pod, container, found, config, paths=paths, facts=self._facts(found))
+            self._attempts.succeeded(container)
         except ContainerProblem as problem:
-            known = self._waiting.get(name)
-            if known is None or known.reason != problem.reason:
-                log.warning(
-                    "pod %s: container %s: %s: %s", names.key(self.pod), name, problem.reason, problem
-                )
-            self._waiting[name] = problem
-            self._retry(key, before, problem)
-
-    def _hold_back(self, container: Obj, before: Container | None, key: str) -> None:
-        """Raise CrashLoopBackOff while a container that ended may not start again yet."""
-        if before is None or not before.finished_at:
-            return
-        left = self._kit.crashes.waiting(key, self._monotonic(before.finished_at))
-        if left > 0:
-            pod = self.pod["metadata"]
-            text = (
-                f"back-off {_duration(self._kit.crashes.delay(key))} restarting failed "
-                f"container={container['name']} pod={pod['name']}_{pod['namespace']}({self.uid})"
-            )
-            raise ContainerProblem("CrashLoopBackOff", text)
-
-    def _retry(self, key: str, before: Container | None, problem: ContainerProblem) -> None:
-        if problem.reason == "CrashLoopBackOff" and before is not None:
-            left = self._kit.crashes.waiting(key, self._monotonic(before.finished_at))
-        elif problem.reason == "ErrImagePull":
-            left = 1.0  # then the status says ImagePullBackOff
-        elif problem.reason == "ImagePullBackOff":
-            end = self._kit.images.retry_at()
-            left = 10.0 if end is None else end - self._kit.clock.monotonic()
-        else:
-            left = 10.0
-        self._next = min(self._next, max(0.1, left))
+            left = self._attempts.failed(pod, container, before, problem, pull=kit.images.retry_at())
+            self._next = min(self._next, left)
 
     def _check_deadline(self, found: PodState) -> None:
         """Fail the pod when activeDeadlineSeconds is over."""
@@ -273,6 +262,7 @@ class PodWorker:
         if left <= 0:
             text = "Pod was active on the node longer than the specified deadline"
             self._failure = ("DeadlineExceeded", text)
+            self._kit.events.normal(self.pod, "DeadlineExceeded", text)
         else:
             self._next = min(self._next, left)
 
@@ -281,49 +271,33 @@ class PodWorker:
 
         Also of those that are not ready: after a power cut they still hold addresses and host ports.
         """
-        self._kit.prober.forget(self.uid)
+        self._kit.prober.ending(self.uid)
         grace = podspec.grace_seconds(self.pod)
         await end_containers(self._hand(found), self.pod, found.running(), grace)
+        self._kit.prober.forget(self.uid)
         for sandbox in found.sandboxes:
             if sandbox.ready or sandbox.id not in self._stopped:
                 await self._kit.runtime.stop_sandbox(sandbox.id)
                 self._stopped.add(sandbox.id)
-
-    async def _collect(self, found: PodState) -> None:
-        """Remove what restarts left behind: of each container the last dead one stays, and its log."""
-        kept: set[str] = set()
-        for container in found.containers:
-            if container.state != state.EXITED:
-                continue
-            newest = found.container(container.name)
-            if container.name not in kept or newest is container:
-                kept.add(container.name)
-                continue
-            await self._kit.runtime.remove_container(container.id)
-            if container.log_path:
-                remove_log(container.log_path)
-        for sandbox in found.sandboxes[1:]:
-            if not any(c.sandbox == sandbox.id for c in found.containers):
-                await self._kit.runtime.stop_sandbox(sandbox.id)
-                await self._kit.runtime.remove_sandbox(sandbox.id)
 
     # Ending
 
     async def _end(self) -> bool:
         """Stop everything, remove it here, then in the API; True when nothing is left to do."""
         kit, pod = self._kit, self.pod
-        kit.prober.forget(self.uid)
+        kit.prober.ending(self.uid)
         found = await state.read_pod(kit.runtime, self.uid)
         if not self.removed and found.containers:
             self._publish(found)
         if found.running():
             await end_containers(self._hand(found), pod, found.running(), podspec.grace_seconds(pod))
             found = await state.read_pod(kit.runtime, self.uid)
+        kit.prober.forget(self.uid)
         if found.sandboxes or found.containers:
             if not self.removed:
                 self._publish(found, ending=True)
                 await kit.reports.delivered(self.uid, DELIVERY)
-            await erase(kit, found)
+            await cleaning.erase(kit.runtime, found)
         await kit.volumes.remove(self.uid)
         cgroups.remove(builder.cgroup_parent(pod, kit.node))
         shutil.rmtree(builder.log_directory(pod, kit.node), ignore_errors=True)
@@ -347,7 +321,8 @@ class PodWorker:
     # Status
 
     def _hand(self, found: PodState) -> Hand:
-        return Hand(self._kit.runtime, self._kit.clock, next(iter(self._facts(found).pod_ips), ""))
+        kit = self._kit
+        return Hand(kit.runtime, kit.clock, kit.events, next(iter(self._facts(found).pod_ips), ""))
 
     def _facts(self, found: PodState) -> PodFacts:
         kit = self._kit
@@ -364,60 +339,37 @@ class PodWorker:
         )
 
     def _watch(self, found: PodState) -> None:
-        last = self._kit.reports.last(self.pod)
+        last, prober = self._kit.reports.last(self.pod), self._kit.prober
         known = [*(last.get("containerStatuses") or []), *(last.get("initContainerStatuses") or [])]
-        ready = {entry.get("containerID") for entry in known if entry.get("ready")}
+        before = {str(entry.get("containerID")).rpartition("://")[2]: entry for entry in known}
         ip = next(iter(self._facts(found).pod_ips), "")
         for spec in podspec.all_containers(self.pod):
             container = found.container(spec["name"])
             if container is None or not container.running:
-                self._kit.prober.forget(self.uid, spec["name"])
-            else:
-                was_ready = f"containerd://{container.id}" in ready
-                self._kit.prober.watch(self.uid, spec, container, ip, was_ready=was_ready)
+                prober.forget(self.uid, spec["name"])
+                continue
+            entry = before.get(container.id, {})
+            started, ready = bool(entry.get("started")), bool(entry.get("ready"))
+            prober.watch(self.pod, spec, container, ip, was_started=started, was_ready=ready)
 
     def _publish(self, found: PodState, *, ending: bool = False) -> Obj:
         kit = self._kit
         before = kit.reports.last(self.pod)
         if before.get("phase") in ("Succeeded", "Failed") and not found.containers:
             return before  # its containers were collected; what is known of their end stays
-        view = status.View(
+        view = View(
             pod=self.pod,
             state=found,
             host_ip=kit.host_ip,
             now=kit.clock.now(),
             ready=lambda spec, container: kit.prober.ready(self.uid, spec, container),
             started=lambda spec, container: kit.prober.started(self.uid, spec, container),
-            waiting=self._waiting,
+            waiting=self._attempts.waiting,
             before=before,
             ending=ending,
             failure=self._failure,
+            runtime=kit.runtime_name(),
         )
         made = status.pod_status(view)
         kit.reports.publish(self.pod, made)
         return made
-
-    def _monotonic(self, nanoseconds: int) -> float:
-        clock = self._kit.clock
-        return clock.monotonic() - (clock.now().timestamp() - nanoseconds / 1e9)
-
-
-async def erase(kit: Kit, found: PodState) -> None:
-    """Stop and remove all sandboxes and containers of a pod."""
-    for sandbox in found.sandboxes:
-        await kit.runtime.stop_sandbox(sandbox.id)
-    for container in found.containers:
-        await kit.runtime.remove_container(container.id)
-    for sandbox in found.sandboxes:
-        await kit.runtime.remove_sandbox(sandbox.id)
-
-
-def remove_log(path: str) -> None:
-    """Remove the log of a container that is gone."""
-    Path(path).unlink(missing_ok=True)
-
-
-def _duration(seconds: float) -> str:
-    """`10s`, `1m20s`, `5m0s`: as Go prints it."""
-    whole = int(seconds)
-    return f"{whole}s" if whole < 60 else f"{whole // 60}m{whole % 60}s"

@@ -1,0 +1,119 @@
+"""Parts of pods that are the runtime's affair as much as ours: debug containers, sidecars, hooks."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from pathlib import Path
+from typing import Any
+
+from tests.component.edged.conftest import Bench, busybox, make_pod
+
+Obj = dict[str, Any]
+
+
+def shared(bench: Bench) -> tuple[Path, list[Obj], list[Obj]]:
+    """A directory of the host, and how a pod mounts it."""
+    directory = bench.base / "shared"
+    directory.mkdir(exist_ok=True)
+    mounts = [{"name": "shared", "mountPath": "/shared"}]
+    return directory, mounts, [{"name": "shared", "hostPath": {"path": str(directory)}}]
+
+
+async def test_debug_container_sees_the_processes_of_its_target(bench: Bench) -> None:
+    await bench.start()
+    directory, mounts, volumes = shared(bench)
+    pod = make_pod("debug", busybox("sleep", "4711"), volumes=volumes, terminationGracePeriodSeconds=1)
+    bench.apply(pod)
+    await bench.phase(pod, "Running")
+    script = "for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $file; done > /shared/seen; exit 3"
+    shell = {"name": "shell", "targetContainerName": "main", **busybox("sh", "-c", script)}
+    changed = copy.deepcopy(pod)
+    changed["spec"]["ephemeralContainers"] = [{**shell, "volumeMounts": mounts}]
+    bench.apply(changed)
+
+    def entry() -> Obj:
+        return (bench.status(pod).get("ephemeralContainerStatuses") or [{}])[0]
+
+    await bench.until(lambda: "terminated" in entry().get("state", {}), "debug container ended")
+    assert "sleep 4711" in (directory / "seen").read_text()
+    assert entry()["state"]["terminated"]["exitCode"] == 3
+    await asyncio.sleep(3)
+    assert entry()["restartCount"] == 0
+    assert bench.status(pod)["containerStatuses"][0]["restartCount"] == 0
+    assert bench.status(pod)["phase"] == "Running"
+
+
+async def test_sidecar_runs_before_the_app_and_ends_after_it(bench: Bench) -> None:
+    await bench.start()
+    directory, mounts, volumes = shared(bench)
+
+    def ends(name: str, ready: str = "") -> Obj:
+        script = f"trap 'echo {name} >> /shared/order; exit 0' TERM; {ready} while :; do sleep 0.1; done"
+        return busybox("sh", "-c", script, volumeMounts=mounts)
+
+    probe = {"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1}
+    side = {"name": "side", "restartPolicy": "Always", "startupProbe": probe}
+    pod = make_pod(
+        "sidecar",
+        ends("main", "echo begun >> /shared/order;"),
+        initContainers=[{**side, **ends("side", "sleep 1; echo up >> /shared/order; touch /tmp/up;")}],
+        volumes=volumes,
+    )
+    bench.apply(pod)
+    await bench.phase(pod, "Running")
+    await bench.ready(pod)
+    pod["metadata"] |= {"deletionTimestamp": "2026-11-21T10:00:00Z", "deletionGracePeriodSeconds": 10}
+    bench.apply(pod)
+    await bench.until(lambda: bench.meta.deleted, "pod deleted in the API", 15)
+    assert (directory / "order").read_text().split() == ["up", "begun", "main", "side"]
+
+
+async def test_job_with_a_sidecar_is_done_when_its_app_is(bench: Bench) -> None:
+    await bench.start()
+    side = {"name": "side", "restartPolicy": "Always", **busybox("sleep", "1000")}
+    pod = make_pod(
+        "sidejob",
+        busybox("sh", "-c", "sleep 1"),
+        initContainers=[side],
+        restartPolicy="Never",
+        terminationGracePeriodSeconds=1,
+    )
+    bench.apply(pod)
+    await bench.phase(pod, "Succeeded")
+    assert "terminated" in bench.status(pod)["initContainerStatuses"][0]["state"]
+
+
+async def test_hooks_run_in_the_container(bench: Bench) -> None:
+    await bench.start()
+    directory, mounts, volumes = shared(bench)
+    hooks = {
+        "postStart": {"exec": {"command": ["sh", "-c", "echo started >> /shared/order"]}},
+        "preStop": {"exec": {"command": ["sh", "-c", "sleep 1; echo stopping >> /shared/order"]}},
+    }
+    script = "trap 'echo TERM >> /shared/order; exit 0' TERM; while :; do sleep 0.1; done"
+    pod = make_pod(
+        "hooks", busybox("sh", "-c", script, volumeMounts=mounts, lifecycle=hooks), volumes=volumes
+    )
+    bench.apply(pod)
+    await bench.ready(pod)
+    pod["metadata"] |= {"deletionTimestamp": "2026-11-21T10:00:00Z", "deletionGracePeriodSeconds": 10}
+    bench.apply(pod)
+    await bench.until(lambda: bench.meta.deleted, "pod deleted in the API", 15)
+    assert (directory / "order").read_text().split() == ["started", "stopping", "TERM"]
+
+
+async def test_probe_by_command_that_hangs_fails_in_time_and_is_an_event(bench: Bench) -> None:
+    bench.settings.reportEvent = True
+    await bench.start()
+    probe = {"exec": {"command": ["sleep", "100"]}, "periodSeconds": 1, "failureThreshold": 1}
+    pod = make_pod("hangs", busybox("sleep", "1000", readinessProbe=probe), terminationGracePeriodSeconds=1)
+    bench.apply(pod)
+    await bench.phase(pod, "Running")
+
+    def told() -> list[str]:
+        return [event["message"] for event in bench.meta.events if event["reason"] == "Unhealthy"]
+
+    await bench.until(told, "event of the failing probe", 15)
+    assert told()[0] == 'Readiness probe failed: command "sleep 100" timed out after 1s'
+    assert bench.status(pod)["containerStatuses"][0]["ready"] is False
