@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import typer.testing
 from tests.keadm.api_server import ApiServer
+from tests.keadm.host import Host, Units
 from typer.testing import CliRunner
 
 from edgelab.keadm.__main__ import app
@@ -22,6 +23,14 @@ def one_command_tree() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(typer.testing, "_get_command", cache(typer.main.get_command), raising=False)
         yield
+
+
+@pytest.fixture(autouse=True)
+def host(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """The host that keadm believes it runs on; never this one."""
+    host = Host(tmp_path_factory.mktemp("host"), Units())
+    monkeypatch.setattr("edgelab.keadm.machine.this", lambda: host)
+    return host
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Files that hold secrets or settings: written whole, 0600, and only when they differ."""
+"""Files that hold secrets or settings: written whole, and private unless said otherwise."""
 
 from __future__ import annotations
 
@@ -7,16 +7,27 @@ import tempfile
 from pathlib import Path
 
 PRIVATE = 0o600
+PUBLIC = 0o644
 
 
 def write_private(path: Path, text: str) -> None:
     """Replace `path` atomically by a file of mode 0600 that survives a power cut."""
+    _write(path, text, PRIVATE)
+
+
+def write_public(path: Path, text: str) -> None:
+    """The same with mode 0644, for units and what else everybody may read."""
+    _write(path, text, PUBLIC)
+
+
+def _write(path: Path, text: str, mode: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
+            os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         os.replace(name, path)
     except BaseException:

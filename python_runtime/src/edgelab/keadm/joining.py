@@ -2,71 +2,135 @@
 
 from __future__ import annotations
 
-import http.client
-import shutil
+import datetime as dt
 import socket
-import ssl
-import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.resources import files
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from edgelab import KUBEEDGE_VERSION
 from edgelab.daemon.clock import rfc3339
 from edgelab.identity import token
+from edgelab.keadm import preflight, units
 from edgelab.keadm.checks import endpoint
 from edgelab.keadm.config import Component, merge_file
 from edgelab.keadm.files import write_private
+from edgelab.keadm.machine import Machine, run_script
 from edgelab.keadm.nodes import parse_labels
 from edgelab.keadm.report import Answer, Failure
+from edgelab.keadm.runtime_config import CONTAINERD_CONFIG, cgroup_driver
+from edgelab.keadm.steps import Report, Step, Tell, needed
+from edgelab.settings.document import merge
 
-UNIT = Path("/etc/systemd/system/edgecore.service")
-POLL = 0.2
+DAEMON = "edgecore"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the user asked for; `port` is the hub's, `certport` the HTTPS one."""
+    """What the user asked for; `port` is the hub's, `certport` the HTTPS one.
+
+    `token` reads the token, and is called only by a host that has not joined; `notes` are words that
+    have no effect here, each with the reason.
+    """
 
     host: str
     port: int
     certport: int
     node_name: str
     node_ip: str
-    token: str
+    token: Callable[[], str]
     runtime: str
     cgroup_driver: str
     labels: list[str]
     config: Path
     start: bool
     timeout: float
+    settings: dict[str, Any] = field(default_factory=dict)
+    image_repository: str = ""
+    certificates: str = ""
+    pre_run: str = ""
+    post_run: str = ""
+    preflight: bool = True
+    dry_run: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
-def run(request: Request) -> Answer:
+def run(request: Request, machine: Machine, tell: Tell) -> Answer:
     """Join. Raises Failure naming the step that failed and what to do."""
-    check_token(request.token, request.node_name, time.time)
-    check_address(request.node_ip)
-    check_host(request)
-    check_name_is_free(request)
-    merge_file(Component.edgecore, request.config, overrides(request), check=False)
-    settings = load_settings(request.config)
-    bootstrap = Path(settings.edgelab.bootstrapFile)
-    write_private(bootstrap, request.token + "\n")
-    data = {"changed": True, "config": str(request.config), "started": request.start}
+    report = Report(request.dry_run, tell)
+    for note in request.notes:
+        report.warn(note)
+    config = machine.path(request.config)
+    joined = joined_as(machine, config)
+    secret = "" if joined == request.node_name else request.token()
+    examine(request, machine, secret, joined)
+    if request.pre_run and not request.dry_run:
+        run_script(request.pre_run, "pre")
+    driver = request.cgroup_driver or cgroup_driver(machine.path(CONTAINERD_CONFIG)) or "cgroupfs"
+    wanted = overrides(request, driver)
+    report.run([configure(config, wanted)])
+    data = {"config": str(config), "node": request.node_name, "started": request.start}
+    unwritten = request.dry_run and not config.exists()
+    settings = planned(wanted) if unwritten else load_settings(config)
+    bootstrap = machine.path(settings.edgelab.bootstrapFile)
+    report.run([hand_over(bootstrap, secret)])
+    if broker := broker_problem(settings.modules.eventBus):
+        report.warn(broker)
     if not request.start:
-        return Answer(data, f"{request.config} and {bootstrap} are written; start edgecore to join")
-    start_service()
-    hub = settings.modules.edgeHub
-    wait_for_files([Path(hub.tlsCaFile), Path(hub.tlsCertFile), Path(hub.tlsPrivateKeyFile)], request.timeout)
-    bootstrap.unlink(missing_ok=True)
-    return Answer(data, f"node {request.node_name} has its certificate and joins {request.host}")
+        return report.answer(f"{config} and {bootstrap} are written; start edgecore to join", **data)
+    report.run([units.runtime(machine, DAEMON), units.unit(machine, DAEMON), units.environment(machine)])
+    causes = ("configuration", "token", "runtime", "unit", "environment")
+    report.run(units.start(machine, DAEMON, report, after=causes))
+    report.run([certificate(machine, settings, request.timeout), put_away(bootstrap)])
+    if request.post_run and not request.dry_run:
+        run_script(request.post_run, "post")
+    return report.answer(f"node {request.node_name} has its certificate and joins {request.host}", **data)
+
+
+def examine(request: Request, machine: Machine, secret: str, joined: str) -> None:
+    """Look at this host, the token and CloudCore before anything is changed. Raises Failure."""
+    if request.start:
+        machine.must_be_root("keadm join")
+    if joined and joined != request.node_name:
+        raise Failure(f"this host is node {joined!r} already: join as {joined}, or `keadm reset edge` first")
+    if not request.preflight:
+        return
+    containerd = machine.path(CONTAINERD_CONFIG)
+    socket_path = machine.path(request.runtime.removeprefix("unix://"))
+    preflight.gather(
+        [
+            preflight.architecture,
+            lambda: check_token(secret, request.node_name, time.time),
+            lambda: preflight.own_address(request.node_ip),
+            lambda: preflight.runtime(socket_path),
+            lambda: preflight.cgroups(request.cgroup_driver, cgroup_driver(containerd), containerd),
+            lambda: preflight.port(request.host, request.port, "CloudCore's port"),
+            lambda: examine_cloud(request, machine, secret, joined),
+        ]
+    )
+
+
+def examine_cloud(request: Request, machine: Machine, secret: str, joined: str) -> None:
+    """What CloudCore's HTTPS port tells. Raises Failure."""
+    cloud = preflight.ask(request.host, request.certport, request.node_name)
+    where = endpoint(request.host, request.certport)
+    authority = machine.path("/etc/kubeedge/ca/rootCA.crt")
+    checks: list[Callable[[], None]] = [
+        lambda: preflight.clock(cloud, dt.datetime.now(dt.UTC)),
+        lambda: preflight.named(cloud, request.host),
+        lambda: preflight.same_authority(cloud, secret, authority),
+    ]
+    if not joined:
+        checks.append(lambda: preflight.name_is_free(cloud, request.node_name, where))
+    preflight.gather(checks)
 
 
 def check_token(text: str, node: str, now: Callable[[], float]) -> None:
     """Refuse a token that CloudCore would refuse: one for another node, or one that has ended."""
-    claims = token.peek(text)
+    claims = token.peek(text) if text else None
     if claims is None:
         return  # not for us to judge: CloudCore knows its tokens
     if claims.node and claims.node != node:
@@ -80,72 +144,64 @@ def check_token(text: str, node: str, now: Callable[[], float]) -> None:
         )
 
 
-def check_address(address: str) -> None:
-    """Refuse an address that this host does not have."""
-    if not address:
-        return
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        try:
-            sock.bind((address, 0))
-        except OSError as error:
-            raise Failure(f"--node-ip {address}: this host has no such address ({error.strerror})") from None
+def joined_as(machine: Machine, config: Path) -> str:
+    """The node that this host has a certificate of; empty when it has none that is complete."""
+    from edgelab.identity.ca import load_certificate, subject_of
+    from edgelab.identity.files import matches
+    from edgelab.settings.edgecore import PROGRAM
+
+    if not config.exists():
+        return ""
+    from edgelab.settings.document import load
+
+    hub = load(config, PROGRAM.defaults(), PROGRAM.migrate).settings.modules.edgeHub
+    cert, key = machine.path(hub.tlsCertFile), machine.path(hub.tlsPrivateKeyFile)
+    if not matches(cert, key) or not machine.path(hub.tlsCaFile).exists():
+        return ""
+    return subject_of(load_certificate(cert.read_bytes()))[0].removeprefix("system:node:")
 
 
-def check_host(request: Request) -> None:
-    """Refuse a host on which EdgeCore runs or no container runtime answers."""
-    if request.start and _systemctl("is-active", "--quiet", "edgecore").returncode == 0:
-        raise Failure("edgecore runs on this host already: stop it first (systemctl stop edgecore)")
-    socket_path = Path(request.runtime.removeprefix("unix://"))
-    if not socket_path.is_socket():
-        raise Failure(f"no container runtime at {socket_path}: start containerd or name another endpoint")
-
-
-def check_name_is_free(request: Request) -> None:
-    """Ask CloudCore whether the name is taken, unauthenticated, as KubeEdge's keadm does."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # the CA arrives with the join; the token then pins it
-    where = endpoint(request.host, request.certport)
-    connection = http.client.HTTPSConnection(where, timeout=10, context=context)
-    try:
-        connection.request("GET", f"/node/{request.node_name}")
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
-        raise Failure(f"CloudCore does not answer at https://{where}: {error}") from error
-    finally:
-        connection.close()
-    if status == 200:
-        raise Failure(
-            f"a node {request.node_name!r} exists already: choose another name, or delete it first "
-            f"(kubectl delete node {request.node_name})"
-        )
-    if status != 404:
-        raise Failure(f"https://{where}/node/{request.node_name} answered {status} instead of 404")
-
-
-def overrides(request: Request) -> dict[str, Any]:
-    """The settings that follow from the request."""
+def overrides(request: Request, driver: str) -> dict[str, Any]:
+    """The settings that follow from the request; those of --set win."""
     labels, _ = parse_labels(request.labels)
-    address = {"nodeIP": request.node_ip} if request.node_ip else {}
-    return {
-        "modules": {
-            "edged": {
-                "hostnameOverride": request.node_name,
-                **address,
-                "nodeLabels": labels,
-                "tailoredKubeletConfig": {
-                    "cgroupDriver": request.cgroup_driver,
-                    "containerRuntimeEndpoint": request.runtime,
-                },
-            },
-            "edgeHub": {
-                "httpServer": f"https://{endpoint(request.host, request.certport)}",
-                "websocket": {"enable": True, "server": endpoint(request.host, request.port)},
-            },
-            "edgeStream": {"server": endpoint(request.host, 10004)},
-        }
+    edged: dict[str, Any] = {
+        "hostnameOverride": request.node_name,
+        **({"nodeIP": request.node_ip} if request.node_ip else {}),
+        "nodeLabels": labels,
+        "tailoredKubeletConfig": {"cgroupDriver": driver, "containerRuntimeEndpoint": request.runtime},
     }
+    if request.image_repository:
+        edged["podSandboxImage"] = f"{request.image_repository.rstrip('/')}/pause:3.6"
+    hub: dict[str, Any] = {
+        "httpServer": f"https://{endpoint(request.host, request.certport)}",
+        "websocket": {"enable": True, "server": endpoint(request.host, request.port)},
+    }
+    if request.certificates:
+        hub["tlsCertFile"] = f"{request.certificates}/server.crt"
+        hub["tlsPrivateKeyFile"] = f"{request.certificates}/server.key"
+    stream = {"server": endpoint(request.host, 10004)}
+    wanted = {"modules": {"edged": edged, "edgeHub": hub, "edgeStream": stream}}
+    return dict(merge(wanted, request.settings))
+
+
+def configure(config: Path, wanted: dict[str, Any]) -> Step:
+    """edgecore.yaml: what is there stays, what the request says goes on top. ConfigError names a field."""
+
+    def merged(*, check: bool) -> Answer:
+        return merge_file(Component.edgecore, config, wanted, check=check)
+
+    def look() -> str:
+        return f"{config} is written" if merged(check=True).data["changed"] else ""
+
+    return Step("configuration", look, lambda: void(merged(check=False)))
+
+
+def planned(wanted: dict[str, Any]) -> Any:
+    """The settings that a configuration would have which a dry run does not write."""
+    from edgelab.settings.document import dump, parse
+    from edgelab.settings.edgecore import PROGRAM
+
+    return parse(dump(merge(PROGRAM.minimal(), wanted)), PROGRAM.defaults()).settings
 
 
 def load_settings(path: Path) -> Any:
@@ -156,29 +212,60 @@ def load_settings(path: Path) -> Any:
     return checked(PROGRAM, path, strict=True).settings
 
 
-def start_service() -> None:
-    """Install the unit when there is none, enable and start it. Raises Failure with systemd's words."""
-    if shutil.which("systemctl") is None:
-        raise Failure("there is no systemd here: start `edgecore` yourself, or use --no-start")
-    if not UNIT.exists():
-        unit = files("edgelab").joinpath("data", "systemd", "edgecore.service")
-        UNIT.write_text(unit.read_text(encoding="utf-8"), encoding="utf-8")
-        _systemctl("daemon-reload")
-    done = _systemctl("enable", "--now", "edgecore")
-    if done.returncode:
-        raise Failure(f"edgecore did not start: {done.stderr.strip()}; see journalctl -u edgecore")
+def hand_over(bootstrap: Path, secret: str) -> Step:
+    """The token, in a file that EdgeCore reads; a host that has joined needs none."""
+
+    def differs() -> bool:
+        there = bootstrap.read_text(encoding="utf-8").strip() if bootstrap.exists() else ""
+        return bool(secret) and there != secret
+
+    do = needed(f"the join token goes into {bootstrap}", when=differs)
+    return Step("token", do, lambda: write_private(bootstrap, secret + "\n"))
 
 
-def _systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
-    program = shutil.which("systemctl") or "/bin/false"
-    return subprocess.run([program, *arguments], capture_output=True, text=True, check=False, timeout=90)  # noqa: S603 - fixed program and words
+def certificate(machine: Machine, settings: Any, seconds: float) -> Step:
+    """Wait until EdgeCore has written its certificate files."""
+    hub = settings.modules.edgeHub
+    files = [machine.path(name) for name in (hub.tlsCaFile, hub.tlsCertFile, hub.tlsPrivateKeyFile)]
+
+    def problem() -> str:
+        missing = ", ".join(str(path) for path in files if not path.exists())
+        return f"there is no {missing}: see `journalctl -u edgecore -n 20`" if missing else ""
+
+    return units.wait("certificate", "wait for the node's certificate", problem, seconds)
 
 
-def wait_for_files(paths: list[Path], timeout: float) -> None:
-    """Wait until EdgeCore has written its certificate files. Raises Failure naming what is missing."""
-    deadline = time.monotonic() + timeout
-    while missing := [path for path in paths if not path.exists()]:
-        if time.monotonic() >= deadline:
-            names = ", ".join(map(str, missing))
-            raise Failure(f"no {names} after {timeout:.0f} s: see journalctl -u edgecore")
-        time.sleep(POLL)
+def put_away(bootstrap: Path) -> Step:
+    """The token has been used."""
+    look = needed(f"{bootstrap} is removed", when=bootstrap.exists)
+    return Step("token away", look, lambda: bootstrap.unlink(missing_ok=True))
+
+
+def broker_problem(bus: Any) -> str:
+    """Why the external MQTT broker cannot be used; empty when it can, or is not to be."""
+    if not bus.enable or bus.mqttMode == 0:
+        return ""
+    where = urlsplit(bus.mqttServerExternal)
+    try:
+        socket.create_connection((where.hostname or "", where.port or 1883), timeout=2).close()
+    except OSError as error:
+        return (
+            f"no MQTT broker at {where.hostname}:{where.port or 1883} ({error.strerror or error}): devices"
+            " and"
+            " mappers need one (apt install mosquitto, or --set modules.eventBus.mqttServerExternal=tcp://...)"
+        )
+    return ""
+
+
+def version_note(wanted: str) -> list[str]:
+    """A word on --kubeedge-version: what is installed is what keadm comes with."""
+    if not wanted or wanted.removeprefix("v") == KUBEEDGE_VERSION.removeprefix("v"):
+        return []
+    return [
+        f"--kubeedge-version {wanted} has no effect: this keadm sets up what it is installed with, which is"
+        f" compatible with KubeEdge {KUBEEDGE_VERSION}"
+    ]
+
+
+def void(_: object) -> None:
+    """Throw a result away."""

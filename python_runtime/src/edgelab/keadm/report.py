@@ -55,6 +55,13 @@ def report(output: Format, work: Callable[[], Answer]) -> None:
         print(text.rstrip("\n"))
 
 
+def progress(output: Format) -> Callable[[str], None]:
+    """Where lines of progress go: to people at once; programs find the steps in the answer."""
+    if output is Format.json:
+        return lambda _: None
+    return lambda line: print(line, flush=True)
+
+
 def _explain(error: Exception) -> Fatal | None:
     """The failure behind an error; None for a defect of ours."""
     from edgelab.daemon.main import find_fatal
