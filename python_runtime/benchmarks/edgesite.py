@@ -27,9 +27,12 @@ TICKS = os.sysconf("SC_CLK_TCK")
 class Server:
     """A running EdgeSite."""
 
-    def __init__(self, process: asyncio.subprocess.Process, target: Target, seconds: float) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, target: Target, kubeconfig: Path, seconds: float
+    ) -> None:
         self.pid = process.pid
         self.target = target
+        self.kubeconfig = kubeconfig
         self.start_seconds = seconds
         """From the start of the process to the first `ok` of /readyz."""
 
@@ -50,7 +53,7 @@ class Server:
 async def running() -> AsyncIterator[Server]:
     """EdgeSite with an empty store on the disk of the working directory."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        port, kubeconfig = _free_port(), Path(folder) / "kubeconfig"
+        port, kubeconfig = free_port(), Path(folder) / "kubeconfig"
         arguments = ["server", "--data-dir", f"{folder}/data", "--listen", f"127.0.0.1:{port}"]
         started = time.perf_counter()
         process = await asyncio.create_subprocess_exec(
@@ -58,7 +61,7 @@ async def running() -> AsyncIterator[Server]:
         )
         try:
             target = await _ready(process, kubeconfig)
-            yield Server(process, target, time.perf_counter() - started)
+            yield Server(process, target, kubeconfig, time.perf_counter() - started)
         finally:
             process.terminate()
             await process.wait()
@@ -78,7 +81,8 @@ async def _ready(process: asyncio.subprocess.Process, kubeconfig: Path) -> Targe
     raise RuntimeError(f"EdgeSite ended with status {process.returncode}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -100,6 +104,8 @@ async def namespace(target: Target) -> AsyncIterator[Connection]:
     try:
         yield connection
     finally:
+        connection.close()
+        connection = await Connection.open(target)  # a server ends connections that were idle for long
         # no kubelet will ever say that the pods of made-up nodes have stopped
         await connection.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}/pods?gracePeriodSeconds=0")
         await connection.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}")
