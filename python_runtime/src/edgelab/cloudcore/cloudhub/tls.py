@@ -21,6 +21,8 @@ def server_context(pki: Pki, *, client_certificate: ssl.VerifyMode) -> ssl.SSLCo
     context.set_ciphers(CIPHERS)
     context.load_verify_locations(cadata=pki.ca.cert_der)
     context.verify_mode = client_certificate
+    # Edges never resume a session; two tickets for each connection would cost time and hold its certificate.
+    context.num_tickets = 0
     # `ssl` takes keys from files only; this one never reaches a disk.
     descriptor = os.memfd_create("edgelab-server-key", os.MFD_CLOEXEC)
     try:
