@@ -247,3 +247,11 @@ async def test_a_node_that_joins_anew_gets_everything_again(cloud: Cloud) -> Non
     again = await cloud.join()
     await again.wait(lambda m: m.route.resource == "default/pod/web")
     await again.close()
+
+
+async def test_a_node_that_was_there_before_is_marked_with_its_cloudcore(cloud: Cloud) -> None:
+    await cloud.node()
+    edge = await cloud.join()
+    mark = {"cloudcore": "127.0.0.1"}
+    await eventually(lambda: cloud.api.one(NODES, "edge1")["metadata"].get("annotations") == mark)
+    await edge.close()

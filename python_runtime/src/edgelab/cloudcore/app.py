@@ -153,7 +153,7 @@ def _edge(
     queries = Queries(api, {kind: cluster[kind] for kind in (CONFIG_MAPS, SECRETS)})
     address = next(iter(settings.modules.cloudHub.advertiseAddress), "")
     permissions = Permissions(index, cluster[PODS])
-    upstream = Upstream(api, hub, queries, permissions, address=address, clock=clock)
+    upstream = Upstream(api, hub, queries, permissions, cluster[NODES], address=address, clock=clock)
     annotations: WorkQueue[str] = WorkQueue("edgecontroller/annotations", upstream.annotate, clock=clock)
     hub.handlers[""] = upstream.handle
     hub.on_connect += [downstream.bring, annotations.add]

@@ -8,6 +8,7 @@ from typing import Any
 from edgelab.cloudcore.interfaces import Courier
 from edgelab.cloudcore.replies import Replier, missing
 from edgelab.daemon.errors import Unreachable
+from edgelab.kube.informer import Informer
 from edgelab.kube.interface import KubeApi, Obj, PatchType
 from edgelab.kube.resources import LEASES, NODES
 from edgelab.objects.status import ApiError
@@ -22,22 +23,26 @@ LEASE_NAMESPACE = "kube-node-lease"
 
 
 class NodeWrites:
-    """`address` is this CloudCore's own."""
+    """`present` are the Nodes as the API server has them; `address` is this CloudCore's own."""
 
-    def __init__(self, api: KubeApi, courier: Courier, address: str) -> None:
+    def __init__(self, api: KubeApi, courier: Courier, present: Informer, address: str) -> None:
         self._api = api
+        self._present = present
         self._reply = Replier(courier)
         self._address = address
 
     async def annotate(self, node: str) -> None:
         """Write down on the Node that it is connected here. Raises ApiError, Unreachable."""
+        known = self._present.store.get(("", node))
+        if known is None:  # a node that registers now gets it then
+            return
+        if (known["metadata"].get("annotations") or {}).get(ADDRESS_ANNOTATION) == self._address:
+            return
+        patch = {"metadata": {"annotations": {ADDRESS_ANNOTATION: self._address}}}
         try:
-            present = await self._api.get(NODES, node)
-            if (present["metadata"].get("annotations") or {}).get(ADDRESS_ANNOTATION) != self._address:
-                patch = {"metadata": {"annotations": {ADDRESS_ANNOTATION: self._address}}}
-                await self._api.patch(NODES, node, patch)
+            await self._api.patch(NODES, node, patch)
         except ApiError as error:
-            if error.code != 404:  # a node that registers now gets it then
+            if error.code != 404:
                 raise
 
     async def register(self, node: str, body: Obj) -> Obj:

@@ -25,6 +25,7 @@ from edgelab.cloudcore.edgecontroller.queries import Queries
 from edgelab.cloudcore.edgecontroller.requests import Requests
 from edgelab.cloudcore.interfaces import Courier
 from edgelab.daemon.clock import SYSTEM, Clock
+from edgelab.kube.informer import Informer
 from edgelab.kube.interface import KubeApi
 from edgelab.protocol.message import Message
 from edgelab.protocol.resource import Resource, parse
@@ -35,7 +36,7 @@ Work: TypeAlias = Callable[[str, Message, Resource], Awaitable[None]]
 
 
 class Upstream:
-    """`handle` treats one message of a node."""
+    """`handle` treats one message of a node; `present` are the Nodes as the API server has them."""
 
     def __init__(
         self,
@@ -43,12 +44,13 @@ class Upstream:
         courier: Courier,
         queries: Queries,
         permissions: Permissions,
+        present: Informer,
         *,
         address: str,
         clock: Clock = SYSTEM,
     ) -> None:
         self._unknown: set[tuple[str, str]] = set()
-        self._nodes = nodes = NodeWrites(api, courier, address)
+        self._nodes = nodes = NodeWrites(api, courier, present, address)
         pods = PodWrites(api, courier, permissions)
         events = EventWrites(api)
         requests = Requests(api, courier, queries, permissions)
