@@ -9,6 +9,7 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgelab.cloudcore.cloudhub.authorization import Authorizer
 from edgelab.cloudcore.cloudhub.bootstrap import BootstrapServer
 from edgelab.cloudcore.cloudhub.complaints import Complaints
 from edgelab.cloudcore.cloudhub.hub import CloudHub
@@ -100,6 +101,9 @@ def build(
     complaints = Complaints(events.report, clock)
     limit = modules.cloudHub.nodeLimit
     hub = CloudHub(tracker, node_limit=limit, kube_ca=kube_ca, complaints=complaints, clock=clock)
+    authorization = modules.cloudHub.authorization
+    if authorization.enable:
+        hub.authorizer = Authorizer(api, complaints, debug=authorization.debug, clock=clock)
     starter = Starter(cluster, clock)
     starter.then(lambda: tracker.follow(cluster[kind] for kind in SYNCS))
     revoked = Revocations(settings.edgelab.namespace)
@@ -302,11 +306,9 @@ def announce_missing(settings: CloudCore) -> None:
         if getattr(settings.modules, name).enable:
             log.warning("modules.%s is enabled, but this release does not have it: %s", name, consequence)
     if settings.featureGates.get("requireAuthorization"):
-        log.warning("featureGates.requireAuthorization is set, but this release does not have it")
-    if settings.modules.cloudHub.authorization.enable:
         log.warning(
-            "modules.cloudHub.authorization is enabled: nodes are held to their own Node, Lease, pods and"
-            " what these use, as always here; the API server's authorizers are not asked"
+            "featureGates.requireAuthorization is set, but this release has neither the policy controller nor"
+            " the approver of certificate requests; modules.cloudHub.authorization does not need it"
         )
 
 

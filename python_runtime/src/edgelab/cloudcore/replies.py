@@ -12,6 +12,7 @@ from edgelab.objects.status import ApiError
 from edgelab.protocol import message as wire
 from edgelab.protocol.content.objects import ErrorBody, ObjectResponse
 from edgelab.protocol.message import Message
+from edgelab.protocol.resource import parse
 
 SOURCE = "edgecontroller"
 GROUP = "resource"
@@ -45,6 +46,31 @@ def error_status(error: Exception) -> ErrorBody:
     if not isinstance(error, ApiError):
         error = ApiError(500, str(error))
     return ErrorBody(wire.raw(_untyped(error.status())))
+
+
+OBJECT_RESP = frozenset(
+    {
+        ("node", "insert"),
+        ("nodepatch", "patch"),
+        ("podpatch", "patch"),
+        ("pod", "insert"),
+        ("lease", "insert"),
+        ("lease", "update"),
+        ("lease", "query"),
+        ("certificatesigningrequest", "insert"),
+    }
+)
+"""Requests that are answered with an ObjectResp."""
+UNANSWERED = frozenset({"event"})
+
+
+def refused(request: Message, error: ApiError) -> Message | None:
+    """The answer to a request that is not carried out, in the shape that its sender reads; None for none."""
+    address = parse(request.route.resource)
+    if address.type in UNANSWERED:
+        return None
+    wrapped = (address.type, request.route.operation) in OBJECT_RESP
+    return answer(request, object_resp(None, error) if wrapped else error_status(error))
 
 
 def missing(error: Exception, singular: str, name: str, group: str = "") -> Exception:

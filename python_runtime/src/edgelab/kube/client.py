@@ -19,8 +19,10 @@ from urllib.parse import quote
 
 import aiohttp
 import msgspec
+from multidict import CIMultiDict
 
 from edgelab.daemon.errors import Fatal, Unreachable
+from edgelab.kube import impersonation
 from edgelab.kube.interface import Identity, Obj, ObjectList, PatchType, Resource, WatchEvent
 from edgelab.kube.kubeconfig import Kubeconfig
 from edgelab.objects.status import ApiError
@@ -222,9 +224,9 @@ class HttpClient:
         watch: bool = False,
         acting: Identity | None = None,
     ) -> aiohttp.client._RequestContextManager:
-        headers = {"Accept": "application/json"}
+        headers = CIMultiDict([("Accept", "application/json"), *impersonation.headers()])
         if acting is not None:
-            headers |= {"Impersonate-User": acting.user, "Impersonate-Group": acting.group}
+            headers.update({"Impersonate-User": acting.user, "Impersonate-Group": acting.group})
         if token := self._bearer():
             headers["Authorization"] = f"Bearer {token}"
         data = body

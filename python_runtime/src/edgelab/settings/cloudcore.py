@@ -389,6 +389,9 @@ def _hub_problems(hub: CloudHub) -> list[Problem]:
     for name in ("keepaliveInterval", "nodeLimit", "edgeCertSigningDuration", "tokenRefreshDuration"):
         if getattr(hub, name) < 1:
             problems.append(Problem(f"{where}.{name}", "must be at least 1"))
+    if hub.authorization.enable and not any(mode.node.enable for mode in hub.authorization.modes):
+        text = "no mode is enabled; set modes: [{node: {enable: true}}]"
+        problems.append(Problem(f"{where}.authorization.modes", text))
     for number, address in enumerate(hub.advertiseAddress):
         if not is_ip(address):
             problems.append(Problem(f"{where}.advertiseAddress[{number}]", f"{address!r} is no IP address"))

@@ -13,11 +13,14 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 
+from edgelab.cloudcore.cloudhub.authorization import Authorizer
 from edgelab.cloudcore.cloudhub.complaints import Complaints
 from edgelab.cloudcore.cloudhub.peer import REFUSALS, REVOKED, Peer
 from edgelab.cloudcore.cloudhub.tracker import SyncTracker
 from edgelab.cloudcore.interfaces import Handler
+from edgelab.cloudcore.replies import refused
 from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.protocol import message as wire
 from edgelab.protocol.message import Message
@@ -72,6 +75,8 @@ class CloudHub:
         self.complaints = complaints or Complaints(clock=clock)
         self.handlers: dict[str, Handler] = {}
         """Message sources and who treats them; the source "" stands for all others."""
+        self.authorizer: Authorizer | None = None
+        """Asked about every request of a node, when there is one."""
         self.on_connect: list[Callable[[str], None]] = []
         self.counts: Counter[str] = Counter()
         self._tracker = tracker
@@ -177,6 +182,8 @@ class CloudHub:
         if heard is not Heard.REQUEST:
             if delivery is not None:
                 self._settled(session, message, delivery, stored=heard is Heard.STORED)
+        elif not await self._allowed(session.node, message):
+            self.counts["forbidden"] += 1
         elif route.resource == "k8s/ca.crt":
             self._answer_ca(session.node, message)
         elif route.operation == "upload" and route.group == "user":
@@ -186,6 +193,16 @@ class CloudHub:
         elif route.resource and route.source not in OWN_SOURCES:
             # Go edges send one message without a route when they end.
             await self._hand_over(route.source, session.node, message)
+
+    async def _allowed(self, node: str, message: Message) -> bool:
+        """Whether the node may send this; if not, it is answered."""
+        error = None if self.authorizer is None else await self.authorizer.refusal(node, message)
+        if error is None:
+            return True
+        reply = refused(message, error)
+        if reply is not None:
+            self.send(node, reply)
+        return False
 
     def failed(self, session: Session, message: Message, error: Exception) -> bool:
         """A defect met a message; whether it is one that was not told of yet."""
@@ -197,7 +214,9 @@ class CloudHub:
         special = source in ("router", "taskmanager", "metaserver", "twin")
         handler = self.handlers.get(source) or (None if special else self.handlers.get(""))
         if handler is not None:
-            await handler(node, message)
+            acting = nullcontext() if special or self.authorizer is None else self.authorizer.acting(node)
+            with acting:
+                await handler(node, message)
         else:
             text = f"it sends messages for {source!r}, whose module does not run here; they are dropped"
             self.complaints.tell(node, UNKNOWN_SOURCE, text)

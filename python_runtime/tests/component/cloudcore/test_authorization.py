@@ -1,0 +1,128 @@
+"""Authorization with a real EdgeSite: its Node authorizer and its NodeRestriction decide for CloudCore."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.cloudcore.cloud import Edge
+from tests.component.cloudcore.test_chain import (
+    BIN,
+    NODE,
+    Place,
+    becomes,
+    free_port,
+    join,
+    make_pod,
+    started,
+    stop,
+    text,
+    wait_until,
+)
+
+from edgelab.kube import kubeconfig
+from edgelab.kube.client import HttpClient
+from edgelab.kube.resources import NODES, PODS, SECRETS
+from edgelab.protocol import message as wire
+
+AUTHORIZATION = {"enable": True, "debug": False, "modes": [{"node": {"enable": True}}]}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Place]:
+    place = Place(tmp_path, free_port(), free_port(), free_port())
+    arguments = ["server", "--data-dir", tmp_path / "site", "--listen", f"127.0.0.1:{place.api}"]
+    arguments += ["--advertise-address", "127.0.0.1", "--write-kubeconfig", place.kubeconfig]
+    process = started([BIN / "edgesite", *arguments], tmp_path / "site.log")
+    try:
+        wait_until(place.kubeconfig.exists)
+        wait_until(lambda: "serving" in (tmp_path / "site.log").read_text())
+        command = [BIN / "keadm", "init", "--kube-config", place.kubeconfig]
+        subprocess.run(command, check=True, capture_output=True)
+        yield place
+    finally:
+        stop(process)
+
+
+@pytest.fixture
+def log(site: Place) -> Iterator[Path]:
+    """What a CloudCore with authorization says."""
+    names = ("tlsCAFile", "tlsCAKeyFile", "tlsCertFile", "tlsPrivateKeyFile")
+    hub: dict[str, Any] = {
+        "advertiseAddress": ["127.0.0.1"],
+        **{name: str(site.directory / "none" / name) for name in names},
+        "websocket": {"address": "127.0.0.1", "port": site.nodes},
+        "https": {"address": "127.0.0.1", "port": site.https},
+        "authorization": AUTHORIZATION,
+    }
+    settings = {
+        "commonConfig": {"monitorServer": {"bindAddress": "127.0.0.1:0"}},
+        "kubeAPIConfig": {"kubeConfig": str(site.kubeconfig)},
+        "modules": {"cloudHub": hub},
+    }
+    path, output = site.directory / "cloudcore.yaml", site.directory / "cloudcore.log"
+    path.write_text(yaml.safe_dump(settings))
+    process = started([BIN / "cloudcore", "--config", path], output)
+    try:
+        wait_until(lambda: "serves edge nodes" in output.read_text())
+        yield output
+    finally:
+        stop(process)
+
+
+@pytest.fixture
+async def api(site: Place) -> AsyncIterator[HttpClient]:
+    async with HttpClient(kubeconfig.load(site.kubeconfig)) as client:
+        yield client
+
+
+async def error_of(edge: Edge, resource: str, operation: str, content: Any = None) -> Any:
+    answer = (await edge.ask(resource, operation, content)).object()
+    return answer.get("Err", answer).get("ErrStatus") if isinstance(answer, dict) else None
+
+
+async def test_a_node_does_its_own_work_and_nothing_else(site: Place, log: Path, api: HttpClient) -> None:
+    await api.create(NODES, NODE)  # its role's label is not for the node itself to set
+    for name in ("used", "unused"):
+        await api.create(SECRETS, {"metadata": {"name": name}, "data": {}}, "default")
+    edge = await join(site)
+    body = {"metadata": {"name": "edge1"}, "spec": {}}
+    assert (await error_of(edge, "null/node/edge1", "insert", body))["reason"] == "AlreadyExists"
+    ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    answer = (await edge.ask("null/nodepatch/edge1", "patch", text(ready))).object()
+    assert answer["Err"] is None
+    lease = {"metadata": {"name": "edge1", "namespace": "kube-node-lease"}, "spec": {}}
+    assert (await edge.ask("kube-node-lease/lease/edge1", "insert", lease)).object()["Err"] is None
+    await make_pod(api, "web")
+    reference = {"secretRef": {"name": "used"}}
+    container = {"name": "c", "image": "i", "envFrom": [reference]}
+    spec = {"nodeName": "edge1", "containers": [container], "tolerations": [{"operator": "Exists"}]}
+    await api.create(PODS, {"metadata": {"name": "user"}, "spec": spec}, "default")
+    await edge.pushed("default/pod/user", "insert")
+    assert (await edge.ask("default/secret/used", "query")).object()["metadata"]["name"] == "used"
+    patch = text({"status": {"phase": "Running"}})
+    assert (await edge.ask("default/podpatch/web", "patch", patch)).object()["Err"] is None
+
+    refused = await error_of(edge, "default/secret/unused", "query")
+    assert refused["reason"] == "Forbidden"
+    assert "no relationship found between node 'edge1' and this object" in refused["message"]
+    refused = await error_of(edge, "default/lease/edge1", "query")
+    assert "can only access leases in the" in refused["message"]
+    labels = {"metadata": {"name": "edge1", "labels": {"node-restriction.kubernetes.io/zone": "mine"}}}
+    update = wire.new(
+        source="edged", group="meta", operation="update", resource="null/node/edge1", content=labels
+    )
+    await edge.send(update)
+
+    async def refusal_told() -> bool:
+        return "node edge1 could not be updated" in log.read_text()
+
+    await becomes(refusal_told)
+    wanted = (await api.get(NODES, "edge1"))["metadata"]["labels"]
+    assert "node-restriction.kubernetes.io/zone" not in wanted
+    assert "Traceback" not in log.read_text()
+    await edge.close()
