@@ -121,7 +121,7 @@ def build(
         starter.then(lambda: cluster[NODES].add_handler(controller.node_changed))
         running.append(controller)
     if modules.syncController.enable:
-        running += _sync(cluster, tracker, hub, starter, clock=clock)
+        running += _sync(api, cluster, tracker, hub, starter, clock=clock)
     if sockets.webhooks is not None:
         running += _webhooks(settings, api, pki, sockets.webhooks, clock)
     door = Door(revoked.why, hub.full, clock)
@@ -209,15 +209,16 @@ def _devices(
 
 
 def _sync(
-    cluster: Cluster, tracker: SyncTracker, hub: CloudHub, starter: Starter, *, clock: Clock
+    api: KubeApi, cluster: Cluster, tracker: SyncTracker, hub: CloudHub, starter: Starter, *, clock: Clock
 ) -> list[Module]:
     from edgelab.cloudcore.synccontroller.controller import SyncController  # noqa: PLC0415 - only when enabled
 
-    controller = SyncController(tracker, cluster, hub, lambda: hub.sessions, clock=clock)
+    kinds = Kinds(api, cluster, clock)
+    controller = SyncController(tracker, kinds, cluster[NODES], hub, lambda: hub.sessions, clock=clock)
     controller.device_gone = starter.device_gone
     hub.on_connect.append(controller.reconcile)
     starter.then(controller.start)
-    return [controller]
+    return [kinds, controller]
 
 
 def _webhooks(settings: CloudCore, api: KubeApi, pki: Pki, sock: socket.socket, clock: Clock) -> list[Module]:
@@ -227,6 +228,7 @@ def _webhooks(settings: CloudCore, api: KubeApi, pki: Pki, sock: socket.socket, 
     return modules(settings, api, pki, sock, clock)
 
 
+    from edgelab.cloudcore.synccontroller.kinds import Kinds  # noqa: PLC0415 - only when enabled
 def _node_listener(
     settings: CloudCore, hub: CloudHub, pki: Pki, sock: socket.socket, *, door: Door, clock: Clock
 ) -> Module:

@@ -3,7 +3,8 @@
 Receives: the tracker's entries and the informers' objects. Sends: pushes through CloudHub, which
 drops what is on its way already. Runs when a node connects and for every connected node each 5 s.
 Facts: KubeEdge `cloud/pkg/synccontroller` (docs/reference/protocol.md). Other than there, a device is
-sent as devicecontroller does, because a node would not hand it to its mapper otherwise.
+sent as devicecontroller does, because a node would not hand it to its mapper otherwise, and a record
+without a version (CloudCore ended while it made it) does not keep its object from the node for ever.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ import logging
 from collections.abc import Callable, Iterable
 
 from edgelab.cloudcore.cloudhub.tracker import Entry, SyncTracker
-from edgelab.cloudcore.cluster import Cluster
 from edgelab.cloudcore.interfaces import Courier
+from edgelab.cloudcore.synccontroller.kinds import Kinds
 from edgelab.daemon.clock import SYSTEM, Clock
-from edgelab.kube.informer import DELETED
+from edgelab.kube.informer import DELETED, Informer
 from edgelab.kube.interface import Obj
-from edgelab.kube.resources import NODES
 from edgelab.protocol.session.delivery import of_missing, of_object, version_of
 
 log = logging.getLogger("edgelab.cloudcore.sync")
 
 PERIOD_SECONDS = 5.0
-DEVICE_GROUP = "devices.kubeedge.io/"
+SOURCES = {"devices.kubeedge.io": "devicecontroller", "policy.kubeedge.io": "policycontroller"}
+"""By group: who brings objects to nodes in the first place. All others are edgecontroller's."""
+WITHOUT_STATUS = frozenset({"ServiceAccountAccess"})
+"""Kinds whose status tells of other nodes."""
 
 
 class SyncController:
@@ -34,15 +37,16 @@ class SyncController:
     def __init__(
         self,
         tracker: SyncTracker,
-        cluster: Cluster,
+        kinds: Kinds,
+        nodes: Informer,
         courier: Courier,
         connected: Callable[[], Iterable[str]],
         *,
         clock: Clock = SYSTEM,
     ) -> None:
         self._tracker = tracker
-        self._informers = cluster.by_kind()
-        self._nodes = cluster[NODES]
+        self._kinds = kinds
+        self._nodes = nodes
         self._courier = courier
         self._connected = connected
         self._clock = clock
@@ -66,14 +70,19 @@ class SyncController:
     def reconcile(self, node: str) -> None:
         """Send the node what it has in an older version, or has although it is gone."""
         for uid, entry in list(self._tracker.entries(node).items()):
-            informer = self._informers.get((entry.api_version, entry.kind))
-            if entry.gone or informer is None or not informer.synced:
+            informer = self._kinds.informer(entry.api_version, entry.kind)
+            if entry.gone or informer is None:
+                continue
+            if not entry.name:
+                log.info("the record %s.%s names no object and is deleted", node, uid)
+                self._tracker.forget(node, uid)
                 continue
             obj = informer.store.get((entry.namespace, entry.name))
             if obj is None or obj["metadata"].get("uid") != uid:
                 self._remove(node, uid, entry)
             elif version_of(obj) > entry.version:
-                self._courier.push(node, of_object(obj, "update", source=_source(entry)))
+                content = {**obj, "status": {}} if entry.kind in WITHOUT_STATUS else obj
+                self._courier.push(node, of_object(content, "update", source=_source(entry)))
 
     def _remove(self, node: str, uid: str, entry: Entry) -> None:
         if entry.kind == "Device":
@@ -91,4 +100,4 @@ class SyncController:
 
 
 def _source(entry: Entry) -> str:
-    return "devicecontroller" if entry.api_version.startswith(DEVICE_GROUP) else "edgecontroller"
+    return SOURCES.get(entry.api_version.partition("/")[0], "edgecontroller")
