@@ -21,7 +21,7 @@ from edgelab.edgecore import environment
 from edgelab.edgecore.interfaces import Hub, Offline
 from edgelab.edgecore.metamanager import rows
 from edgelab.edgecore.metamanager.manager import MetaManager
-from edgelab.edgecore.store import BUS_TABLES, META_TABLES, TWIN_TABLES, Store
+from edgelab.edgecore.store import BUS_TABLES, META_TABLES, MIRROR_TABLES, TWIN_TABLES, Store
 from edgelab.edgecore.storecare import StoreCare
 from edgelab.protocol import resource
 from edgelab.protocol.message import Message
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from edgelab.edgecore.devicetwin.module import DeviceTwin
     from edgelab.edgecore.edgehub.hub import EdgeHub
     from edgelab.edgecore.eventbus.bus import EventBus
+    from edgelab.edgecore.metamanager.metaserver.server import MetaServer
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ async def serve(settings: EdgeCore, clock: Clock = SYSTEM) -> None:
     environment.check(meta_server=modules.metaManager.metaServer.enable)
     _warn_of_missing(settings)
     tables = [*META_TABLES]
+    tables += MIRROR_TABLES if modules.metaManager.metaServer.enable else ()
     tables += TWIN_TABLES if modules.deviceTwin.enable else ()
     tables += BUS_TABLES if modules.eventBus.enable else ()
     async with Store(Path(settings.database.dataSource), tables) as store:
@@ -82,6 +84,10 @@ def build(settings: EdgeCore, store: Store, clock: Clock) -> list[Module]:
         deadline = float(modules.metaManager.remoteQueryTimeout)
         meta = MetaManager(store, hub, clock, query_deadline=deadline)
         built.append(meta)
+    meta_server = None
+    if meta and modules.metaManager.metaServer.enable:
+        meta_server = _meta_server(settings, store, meta, hub, clock)
+        built.append(meta_server)
     twin = None
     if modules.deviceTwin.enable:
         from edgelab.edgecore.devicetwin.module import DeviceTwin  # noqa: PLC0415 - only when enabled
@@ -105,6 +111,8 @@ def build(settings: EdgeCore, store: Store, clock: Clock) -> list[Module]:
 
         edged = Edged(modules.edged, meta, node, clock, database_dir=store.path.parent)
         meta.attach(pods=edged)
+        if meta_server:
+            meta_server.attach(edged)
         hub.on_connection(edged.connection_changed)
         built.append(edged)
     if modules.edgeHub.enable:
@@ -120,6 +128,16 @@ def _route(hub: EdgeHub, meta: MetaManager | None, twin: DeviceTwin | None, bus:
         hub.route("twin", twin.receive)
     if bus:
         hub.route("user", bus.receive)
+
+
+def _meta_server(settings: EdgeCore, store: Store, meta: MetaManager, hub: Hub, clock: Clock) -> MetaServer:
+    from edgelab.edgecore.metamanager.metaserver.server import MetaServer  # noqa: PLC0415 - only when enabled
+    from edgelab.edgecore.metamanager.mirror import Mirror  # noqa: PLC0415
+
+    node = settings.modules.edged.hostnameOverride
+    mirror = Mirror(store, node)
+    meta.attach(mirror=mirror)
+    return MetaServer(settings.modules.metaManager.metaServer, store, mirror, hub, node, clock=clock)
 
 
 def _edge_hub(settings: EdgeCore, store: Store, clock: Clock) -> EdgeHub:
@@ -190,7 +208,6 @@ class Readiness:
 def _warn_of_missing(settings: EdgeCore) -> None:
     modules = settings.modules
     enabled = {
-        "metaManager.metaServer": modules.metaManager.metaServer.enable,
         "serviceBus": modules.serviceBus.enable,
         "edgeStream": modules.edgeStream.enable,
         "taskManager": modules.taskManager.enable,

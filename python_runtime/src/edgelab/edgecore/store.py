@@ -33,6 +33,10 @@ from edgelab.edgecore.rescue import Rescue
 log = logging.getLogger(__name__)
 
 META_TABLES = ("CREATE TABLE IF NOT EXISTS meta (key text PRIMARY KEY, type text, value text)",)
+MIRROR_TABLES = (
+    "CREATE TABLE IF NOT EXISTS meta_v2 (key text PRIMARY KEY, group_version_resource text, namespace text,"
+    " name text, resource_version integer, value text)",
+)
 TWIN_TABLES = (
     "CREATE TABLE IF NOT EXISTS device"
     " (id text PRIMARY KEY, name text, description text, state text, last_online text)",

@@ -135,3 +135,61 @@ class Lab:
             "kubeAPIConfig": {"kubeConfig": str(self.kubeconfig)},
             "modules": {"cloudHub": settings, "dynamicController": {"enable": True}},
         }
+
+
+class EdgeNode:
+    """EdgeCore with a MetaServer, and nothing that needs a container runtime."""
+
+    def __init__(self, lab: Lab, directory: Path, name: str = "edge1", **gates: bool) -> None:
+        directory.mkdir(exist_ok=True)
+        self.port = free_port()
+        self.name = name
+        files = {field: str(directory / field) for field in ("ca", "crt", "key")}
+        settings = {
+            "database": {"dataSource": str(directory / "edgecore.db")},
+            "edgelab": {"bootstrapFile": str(directory / "bootstrap.conf"), "reconnectCap": "1s"},
+            "featureGates": gates,
+            "modules": {
+                "edged": {"enable": False, "hostnameOverride": name},
+                "eventBus": {"enable": False},
+                "deviceTwin": {"enable": False},
+                "edgeHub": {
+                    "httpServer": f"https://127.0.0.1:{lab.https}",
+                    "tlsCaFile": files["ca"],
+                    "tlsCertFile": files["crt"],
+                    "tlsPrivateKeyFile": files["key"],
+                    "websocket": {"server": f"127.0.0.1:{lab.nodes}"},
+                },
+                "metaManager": {"metaServer": {"enable": True, "server": f"127.0.0.1:{self.port}"}},
+            },
+        }
+        config = directory / "edgecore.yaml"
+        config.write_text(yaml.safe_dump(settings))
+        (directory / "bootstrap.conf").write_text(lab.keadm("gettoken") + "\n")
+        self.directory = directory
+        self.core = Process(
+            f"edgecore-{name}", directory, BIN / "edgecore", "--config", config, serving="running edgehub"
+        )
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def kubectl(self, *words: str, text: str = "", fails: bool = False) -> str:
+        """What kubectl prints on the MetaServer; it has to succeed, or with `fails` to fail."""
+        process = await asyncio.create_subprocess_exec(
+            str(BIN / "kubectl"),
+            *("--server", self.url, "--cache-dir", str(self.directory / "cache"), *words),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={"HOME": str(self.directory), "PATH": os.environ["PATH"]},
+        )
+        try:
+            output, _ = await asyncio.wait_for(process.communicate(text.encode()), 60)
+        except BaseException:
+            process.kill()
+            await process.wait()
+            raise
+        assert (process.returncode != 0) is fails, output.decode()
+        return output.decode()

@@ -164,6 +164,23 @@ class Edged:
     def node_changed(self, node: Obj) -> None:
         """The stored Node changed; NodeReporter reads it from the store."""
 
+    async def restart_pod(self, namespace: str, name: str) -> None:
+        """Stop a pod's containers as its deletion would; they start again by its restart policy.
+
+        Raises LookupError when no such pod is here, ValueError when its containers would not come back,
+        RuntimeUnreachable and CriError in an exception group.
+        """
+        for worker in self._workers.values():
+            metadata = worker.pod["metadata"]
+            if (metadata.get("namespace"), metadata["name"]) == (namespace, name) and not worker.ending:
+                if worker.pod["spec"].get("restartPolicy") == "Never":
+                    raise ValueError("its restartPolicy is Never, so its containers would stay down")
+                found = await state.read_pod(self._runtime, worker.uid)
+                grace = int(worker.pod["spec"].get("terminationGracePeriodSeconds") or 30)
+                await end_containers(Hand(self._runtime, self._clock), worker.pod, found.running(), grace)
+                return
+        raise LookupError(f"{namespace}/{name}")
+
     def connection_changed(self, connected: bool) -> None:
         """The cloud came or went (`Hub.on_connection`)."""
         if connected:

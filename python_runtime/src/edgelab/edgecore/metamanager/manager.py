@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from typing import Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import msgspec
 
@@ -23,6 +23,9 @@ from edgelab.edgecore.store import Statement, Store
 from edgelab.protocol import message as wire
 from edgelab.protocol import resource
 from edgelab.protocol.message import Message
+
+if TYPE_CHECKING:
+    from edgelab.edgecore.metamanager.mirror import Mirror
 
 log = logging.getLogger(__name__)
 
@@ -62,15 +65,23 @@ class MetaManager:
         self._query_deadline = query_deadline
         self._pods: PodConsumer | None = None
         self._devices: DeviceConsumer | None = None
+        self._mirror: Mirror | None = None
         self._inbox: asyncio.Queue[tuple[Message, Obj, asyncio.Future[None]]] = asyncio.Queue(UNDER_WAY)
         self._unsent: dict[str, Obj] = {}
         self._kick = asyncio.Event()
         hub.on_connection(self._connection_changed)
 
-    def attach(self, *, pods: PodConsumer | None = None, devices: DeviceConsumer | None = None) -> None:
-        """Name those who are told of changes."""
+    def attach(
+        self,
+        *,
+        pods: PodConsumer | None = None,
+        devices: DeviceConsumer | None = None,
+        mirror: Mirror | None = None,
+    ) -> None:
+        """Name those who are told of changes; the mirror is what the MetaServer shows."""
         self._pods = pods or self._pods
         self._devices = devices or self._devices
+        self._mirror = mirror or self._mirror
 
     async def run(self) -> None:
         """Acknowledge what is committed; send what was kept for the cloud."""
@@ -96,7 +107,21 @@ class MetaManager:
                 wire.error(message, "unknown operation or empty content", source="metamanager")
             )
             return
-        await self._inbox.put((message, content, self._store.submit(statements)))
+        await self._inbox.put((message, content, self._write(message, where, content, statements)))
+
+    def _write(
+        self, message: Message, where: resource.Resource, content: Obj, statements: list[Statement]
+    ) -> asyncio.Future[None]:
+        mirror = self._mirror
+        if mirror is None:
+            return self._store.submit(statements)
+        work = mirror.pushed(message, where, content)
+        own = statements if mirror.concerns(message, where, content) else []
+        if work is None:
+            return self._store.submit(own)
+        done = self._store.submit([*own, *work.statements])
+        done.add_done_callback(lambda future: mirror.settled(work, future))
+        return done
 
     def _statements(self, message: Message, where: resource.Resource, content: Obj) -> list[Statement] | None:
         key = message.route.resource
@@ -130,6 +155,8 @@ class MetaManager:
     def _tell(self, message: Message, content: Obj) -> None:
         where = resource.parse(message.route.resource)
         removed = message.route.operation == "delete"
+        if self._mirror is not None and not self._mirror.concerns(message, where, content):
+            return
         if where.type == "device" and self._devices is not None:
             if removed:
                 self._devices.device_removed(f"{where.namespace}/{where.name}", _uid(content))
@@ -196,6 +223,7 @@ class MetaManager:
         key = resource.build(None, "node", str(node["metadata"]["name"]))
         answer = await self._ask("insert", key, node, self._query_deadline)
         found = answers.wrapped(answer)
+        self._learn("node", found)
         await self._keep(rows.put(key, "node", msgspec.json.encode(found)))
         return found
 
@@ -207,7 +235,9 @@ class MetaManager:
     async def patch_node_status(self, name: str, patch: Obj) -> Obj:
         """Patch the Node's status. The stored Node follows with the cloud's own push."""
         where = resource.build(None, "nodepatch", name)
-        return answers.wrapped(await self._ask("patch", where, _text(patch), STATUS_DEADLINE))
+        found = answers.wrapped(await self._ask("patch", where, _text(patch), STATUS_DEADLINE))
+        self._learn("node", found)
+        return found
 
     async def patch_pod_status(self, namespace: str, name: str, patch: Obj) -> Obj:
         """Patch a Pod's status; kept when the cloud does not answer."""
@@ -222,7 +252,9 @@ class MetaManager:
             raise
         if kept is not None:
             await self._keep(rows.drop(key), durable=False)
-        return answers.wrapped(answer)
+        found = answers.wrapped(answer)
+        self._learn("pod", found)
+        return found
 
     async def delete_pod(self, namespace: str, name: str, uid: str) -> None:
         """Remove a terminated pod from the API; its row stays until the cloud says so."""
@@ -252,6 +284,10 @@ class MetaManager:
 
     # Inside
 
+    def _learn(self, kind: str, obj: Obj) -> None:
+        if self._mirror is not None:
+            self._mirror.learn(kind, obj)
+
     def _stored(self, key: str) -> Obj | None:
         value = rows.value(self._store, key)
         if value is None:
@@ -268,6 +304,7 @@ class MetaManager:
         answer = await self._ask("query", key, None, self._query_deadline)
         found = answers.plain(answer)
         kind = resource.parse(key).type
+        self._learn(kind, found)
         await self._keep(rows.put(key, kind, answer.data()))
         if answer.header.resourceversion and kind not in NOT_ACKNOWLEDGED:
             await self._answer(wire.reply(answer, "OK"))
