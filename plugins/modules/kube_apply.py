@@ -10,14 +10,20 @@ module: kube_apply
 short_description: Create or change Kubernetes objects as manifests say
 version_added: 1.0.0
 description:
-  - Applies manifests through C(keadm apply) of the host that has the kubeconfig, usually the cloud host. That
-    host needs no Kubernetes library for Python.
+  - Applies manifests through C(keadm apply), or takes them away through C(keadm delete), of the host that has
+    the kubeconfig, usually the cloud host. That host needs no Kubernetes library for Python.
   - Objects that are missing are created, others get a JSON merge patch of what differs. Fields that a
     manifest names no longer are removed, fields that others set stay.
   - Namespaces and CustomResourceDefinitions come first, and the latter are waited for.
 author:
   - edgelab contributors (@edgelab)
 options:
+  state:
+    description:
+      - V(absent) deletes the objects of O(definition) or O(src) that are there, with what they own.
+    type: str
+    choices: [present, absent]
+    default: present
   definition:
     description: One object, or a list of objects.
     type: raw
@@ -63,6 +69,15 @@ EXAMPLES = r"""
     src: /etc/kubernetes/network.yaml
     off_edge: true
 
+- name: Take a device away
+  edgelab.kubeedge.kube_apply:
+    state: absent
+    definition:
+      apiVersion: devices.kubeedge.io/v1beta1
+      kind: Device
+      metadata:
+        name: thermo-1
+
 - name: Apply a file with several objects
   edgelab.kubeedge.kube_apply:
     definition: "{{ lookup('ansible.builtin.template', 'demo.yaml.j2') | from_yaml_all }}"
@@ -85,7 +100,7 @@ objects:
       description: Its namespace; empty for an object that has none.
       type: str
     action:
-      description: One of V(created), V(changed) and V(unchanged).
+      description: One of V(created), V(changed), V(deleted) and V(unchanged).
       type: str
 """
 
@@ -115,8 +130,9 @@ def as_text(definition):
 
 def apply(module):
     """Ask keadm. Raises KeadmError."""
+    verb = "delete" if module.params["state"] == "absent" else "apply"
     command = [
-        "init" if module.params["initialise"] else "apply",
+        "init" if module.params["initialise"] else verb,
         "--kube-config",
         module.params["kubeconfig"],
     ]
@@ -124,7 +140,7 @@ def apply(module):
         command.append("--check")
     if module.params["initialise"]:
         return ask(module, command)
-    if module.params["off_edge"]:
+    if module.params["off_edge"] and module.params["state"] == "present":
         command.append("--off-edge")
     if module.params["src"] is not None:
         return ask(module, [*command, "--filename", module.params["src"]])
@@ -135,6 +151,7 @@ def main():
     """Entry point."""
     module = AnsibleModule(
         argument_spec={
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "definition": {"type": "raw"},
             "src": {"type": "path"},
             "initialise": {"type": "bool", "default": False},
@@ -147,8 +164,12 @@ def main():
     given = [key for key in ("definition", "src", "initialise") if module.params[key]]
     if len(given) != 1:
         module.fail_json(msg="kube_apply: give exactly one of definition, src and initialise")
+    if module.params["initialise"] and module.params["state"] == "absent":
+        module.fail_json(
+            msg="kube_apply: initialise cannot be taken back: too much goes with the definitions"
+        )
     if reason := not_yet(module):
-        module.exit_json(changed=True, objects=[], msg=reason)
+        module.exit_json(changed=module.params["state"] == "present", objects=[], msg=reason)
     try:
         answer = apply(module)
     except KeadmError as error:

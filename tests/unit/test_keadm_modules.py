@@ -60,7 +60,8 @@ def test_edge_config_with_the_real_keadm(tmp_path: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert run(edge_config, settings=settings, **options)["changed"] is False
     wrong = run(edge_config, settings={"modules": {"edgedd": {}}}, **options)
-    assert wrong["problems"] == [{"field": "modules.edgedd", "message": "unknown field"}]
+    message = "unknown field; did you mean edged?"
+    assert wrong["problems"] == [{"field": "modules.edgedd", "message": message}]
 
 
 @pytest.mark.parametrize("module", [edge_config, edge_node, kube_apply])
@@ -159,3 +160,25 @@ def test_kube_apply_refuses_what_it_cannot_understand(
     cluster: dict[str, str], options: dict[str, Any]
 ) -> None:
     assert run(kube_apply, **options, **cluster)["failed"]
+
+
+def test_absent_objects_are_deleted_by_the_same_manifest(keadm: FakeKeadm, cluster: dict[str, str]) -> None:
+    gone = {"kind": "ConfigMap", "name": "c", "namespace": "n", "action": "deleted"}
+    keadm.answer(default={"changed": True, "objects": [{**gone, "before": {"data": {}}, "after": None}]})
+    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
+    result = run(kube_apply, state="absent", definition=manifest, **cluster)
+    assert keadm.calls[0][0][0] == "delete"
+    assert (result["changed"], result["objects"]) == (True, [gone])
+
+
+def test_where_nothing_is_installed_nothing_has_to_go(cluster: dict[str, str], tmp_path: Path) -> None:
+    arguments = {**cluster, "keadm": str(tmp_path / "none"), "_ansible_check_mode": True}
+    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
+    assert run(kube_apply, definition=manifest, **arguments)["changed"] is True
+    assert run(kube_apply, state="absent", definition=manifest, **arguments)["changed"] is False
+
+
+def test_what_initialise_brings_is_not_deleted(keadm: FakeKeadm, cluster: dict[str, str]) -> None:
+    result = run(kube_apply, state="absent", initialise=True, **cluster)
+    assert "too much goes with the definitions" in result["msg"]
+    assert keadm.calls == []

@@ -121,3 +121,25 @@ def test_an_api_server_that_is_away_is_one_clear_line(
     assert status == 1
     assert "cannot be reached" in answer["error"]
     assert "\n" not in answer["error"]
+
+
+def test_what_shall_be_absent_is_deleted_once(keadm: Keadm, server: ApiServer, kube_config: Path) -> None:
+    call = ("apply", "--kube-config", kube_config, "-f", "-")
+    keadm(*call, stdin=json.dumps(DEPLOYMENT))
+    call = ("delete", *call[1:])
+    _, answer = keadm(*call, "--check", stdin=json.dumps(DEPLOYMENT))
+    assert (answer["changed"], PATH in server.objects) == (True, True)
+    status, answer = keadm(*call, stdin=json.dumps(DEPLOYMENT))
+    assert (status, answer["objects"][0]["action"], PATH in server.objects) == (0, "deleted", False)
+    writes = len(server.writes)
+    _, answer = keadm(*call, stdin=json.dumps(DEPLOYMENT))
+    assert (answer["changed"], answer["objects"][0]["action"]) == (False, "unchanged")
+    assert len(server.writes) == writes
+
+
+def test_an_object_of_a_kind_that_nobody_serves_is_absent(
+    keadm: Keadm, server: ApiServer, kube_config: Path
+) -> None:
+    thing = {"apiVersion": "x.io/v1", "kind": "Thing", "metadata": {"name": "a"}}
+    status, answer = keadm("delete", "--kube-config", kube_config, "-f", "-", stdin=json.dumps(thing))
+    assert (status, answer["changed"]) == (0, False), answer

@@ -13,6 +13,7 @@ from edgelab.keadm import (
     cert,
     cloud,
     config,
+    delete,
     diagnose,
     export,
     join,
@@ -38,6 +39,7 @@ app.command()(cloud.gettoken)
 app.command()(join.join)
 app.command("join-command")(joincommand.join_command)
 app.command()(apply.apply)
+app.command()(delete.delete)
 app.command()(export.export)
 app.command()(reset.reset)
 app.command()(rollout.rollout)

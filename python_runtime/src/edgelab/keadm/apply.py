@@ -60,7 +60,7 @@ async def apply_all(api: HttpClient, objects: list[Obj], *, check: bool) -> list
     kinds = Kinds(api, objects)
     done = []
     new_crds: list[str] = []
-    for obj in sorted(objects, key=_order):
+    for obj in sorted(objects, key=order):
         if new_crds and obj["kind"] != "CustomResourceDefinition":
             await _wait_for(new_crds, await established(api, new_crds, seconds=CRD_TIMEOUT))
             new_crds = []
@@ -78,5 +78,6 @@ async def _wait_for(names: list[str], missing: list[str]) -> None:
         raise Failure(f"not established after {CRD_TIMEOUT:.0f} s: {', '.join(missing)}", names=names)
 
 
-def _order(obj: Obj) -> int:
+def order(obj: Obj) -> int:
+    """Namespaces and definitions are made before what needs them."""
     return {"Namespace": 0, "CustomResourceDefinition": 1}.get(obj["kind"], 2)

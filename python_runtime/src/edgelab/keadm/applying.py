@@ -20,7 +20,7 @@ FIELD_NOT_SET = object()
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of one object: `action` is created, changed or unchanged."""
+    """What became of one object: `action` is created, changed, deleted or unchanged."""
 
     kind: str
     name: str
@@ -60,6 +60,27 @@ async def apply_object(api: KubeApi, resource: Resource, manifest: Obj, *, check
     after = await api.patch(resource, name, patch, namespace or None)
     same = _version(after) == _version(before)
     return Applied(resource.kind, name, namespace, "unchanged" if same else "changed", *shown)
+
+
+async def remove_object(
+    api: KubeApi, resource: Resource | None, manifest: Obj, *, check: bool = False
+) -> Applied:
+    """Delete the object of a manifest, and what it owns; one whose kind nobody serves is not there.
+
+    Raises ApiError.
+    """
+    kind, name = manifest["kind"], manifest["metadata"]["name"]
+    namespace = manifest["metadata"].get("namespace", "default") if resource and resource.namespaced else ""
+    before = await _read(api, resource, name, namespace) if resource else None
+    if resource is None or before is None:
+        return Applied(kind, name, namespace, "unchanged")
+    if not check:
+        try:
+            await api.delete(resource, name, namespace or None, options={"propagationPolicy": "Background"})
+        except ApiError as error:
+            if error.code != 404:
+                raise
+    return Applied(kind, name, namespace, "deleted", _essence(_cut(before, manifest), kind), None)
 
 
 async def _read(api: KubeApi, resource: Resource, name: str, namespace: str) -> Obj | None:

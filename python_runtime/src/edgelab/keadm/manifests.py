@@ -76,15 +76,20 @@ class Kinds:
     def _learn(self, resources: list[Resource]) -> None:
         self._known.update({(r.api_version, r.kind): r for r in resources})
 
-    async def resource(self, obj: Obj) -> Resource:
-        """Where objects like `obj` are served. Raises Failure when they are not, ApiError, Unreachable."""
+    async def served(self, obj: Obj) -> Resource | None:
+        """Where objects like `obj` are served; None when they are not. Raises ApiError, Unreachable."""
         key = (obj["apiVersion"], obj["kind"])
         if key not in self._known and obj["apiVersion"] not in self._asked:
             self._asked.add(obj["apiVersion"])
             self._learn(await discover(self._api, obj["apiVersion"]))
-        if key not in self._known:
+        return self._known.get(key)
+
+    async def resource(self, obj: Obj) -> Resource:
+        """Where objects like `obj` are served. Raises Failure when they are not, ApiError, Unreachable."""
+        found = await self.served(obj)
+        if found is None:
             raise Failure(f"the API server serves no {obj['kind']} in {obj['apiVersion']}")
-        return self._known[key]
+        return found
 
 
 async def discover(api: HttpClient, api_version: str) -> list[Resource]:
