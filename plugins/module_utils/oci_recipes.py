@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ansible_collections.edgelab.kubeedge.plugins.module_utils import oci_elf, oci_packages
+from ansible_collections.edgelab.kubeedge.plugins.module_utils import oci_elf, oci_packages, oci_wheels
 from ansible_collections.edgelab.kubeedge.plugins.module_utils.oci_archive import Entry, Image, Tree, merged
 from ansible_collections.edgelab.kubeedge.plugins.module_utils.oci_pause import pause_program
 
@@ -63,7 +63,11 @@ whoami xargs xxd xz xzcat yes zcat
 
 @dataclass
 class Recipe:
-    """How an image is made. `files`: path -> text; `links`: path -> target; `directories`: path -> mode."""
+    """How an image is made. `files`: path -> text; `links`: path -> target; `directories`: path -> mode.
+
+    `wheels`: paths of Python wheels on this machine; `libraries`: packages of which only the shared libraries
+    that something needs are taken, beside those that `packages` depend on; `env`: variables beside PATH.
+    """
 
     packages: list[str] = field(default_factory=list)
     entrypoint: list[str] = field(default_factory=list)
@@ -75,11 +79,15 @@ class Recipe:
     user: str = ""
     stop_signal: str = ""
     pause: bool = False
+    wheels: list[str] = field(default_factory=list)
+    libraries: list[str] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict)
 
     def config(self) -> dict[str, Any]:
         """The `config` object of the OCI image configuration."""
         path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        config: dict[str, Any] = {"Env": [path], "WorkingDir": "/"}
+        variables = [f"{name}={value}" for name, value in sorted(self.env.items())]
+        config: dict[str, Any] = {"Env": [path, *variables], "WorkingDir": "/"}
         optional = {
             "Entrypoint": self.entrypoint,
             "Cmd": self.cmd,
@@ -117,7 +125,7 @@ def input_hash(recipe: Recipe, arch: str, reference: str, packages: dict[str, oc
         "format": FORMAT,
         "arch": arch,
         "reference": reference,
-        "recipe": asdict(recipe),
+        "recipe": {**asdict(recipe), "wheels": oci_wheels.digests(recipe.wheels)},
         "packages": {name: package.sha256 for name, package in packages.items()},
         "pause": pause_program(arch).hex() if recipe.pause else "",
     }
@@ -144,6 +152,8 @@ def build(
         _base(tree)
         for name in recipe.packages:
             _unpack(tree, mirror, packages[name])
+        for wheel in recipe.wheels:
+            oci_wheels.unpack(tree, wheel)
         _add_libraries(tree, mirror, [p for n, p in packages.items() if n not in recipe.packages])
     for path, mode in recipe.directories.items():
         tree.put(path, Entry(mode))

@@ -45,6 +45,24 @@ options:
     description: Further arguments, which a pod's C(args) replace.
     type: list
     elements: str
+  wheels:
+    description:
+      - Python wheels whose modules go into the image, as paths on the host that runs the module.
+      - The packages have to bring a Python that they fit.
+    type: list
+    elements: path
+  libraries:
+    description:
+      - Debian packages of which only the shared libraries that something needs go into the image, beside
+        those of the packages that O(packages) depend on. Wheels do not say which packages they need.
+    type: list
+    elements: str
+  env:
+    description: Variables of the environment, beside C(PATH).
+    type: dict
+  user:
+    description: User and group (C(UID:GID)) that the program runs as. The default is root.
+    type: str
   arch:
     description: Debian architecture of the image. The default is that of the host that runs the module.
     type: str
@@ -132,8 +150,8 @@ def choose_recipe(params: dict[str, Any]) -> oci_recipes.Recipe:
             known = ", ".join(oci_recipes.known())
             raise ValueError(f"packages is needed: {params['name']} is none of the known images ({known})")
         recipe = oci_recipes.Recipe()
-    for key in ("packages", "entrypoint", "cmd"):
-        if params[key] is not None:
+    for key in ("packages", "entrypoint", "cmd", "wheels", "libraries", "env", "user"):
+        if params.get(key) is not None:
             setattr(recipe, key, params[key])
     return recipe
 
@@ -153,7 +171,7 @@ def ensure(params: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
     mirror, packages = None, {}
     if recipe.packages:
         mirror = oci_packages.Mirror(arch, Path(params["cache_dir"] or dest.parent / "packages"))
-        packages = mirror.lookup(recipe.packages)
+        packages = mirror.lookup([*recipe.packages, *recipe.libraries])
     before = oci_archive.inspect(str(dest))
     after = oci_recipes.versions(packages)
     changed = before.get("inputs") != oci_recipes.input_hash(recipe, arch, reference, packages)
@@ -201,6 +219,10 @@ def main() -> None:
             "packages": texts,
             "entrypoint": texts,
             "cmd": texts,
+            "wheels": {"type": "list", "elements": "path"},
+            "libraries": texts,
+            "env": {"type": "dict"},
+            "user": {"type": "str"},
             "arch": {"type": "str", "choices": ["amd64", "arm64", "armhf"]},
             "cache_dir": {"type": "path"},
         },
