@@ -117,3 +117,39 @@ async def test_probe_by_command_that_hangs_fails_in_time_and_is_an_event(bench: 
     await bench.until(told, "event of the failing probe", 15)
     assert told()[0] == 'Readiness probe failed: command "sleep 100" timed out after 1s'
     assert bench.status(pod)["containerStatuses"][0]["ready"] is False
+
+
+async def test_successor_of_the_same_name_waits_for_the_end_of_the_older_pod(bench: Bench) -> None:
+    await bench.start()
+    directory, mounts, volumes = shared(bench)
+
+    def writing(text: str) -> Obj:
+        script = f"echo {text} begins >> /shared/order; trap 'sleep 2; echo {text} ends >> /shared/order; "
+        return busybox("sh", "-c", script + "exit 0' TERM; while :; do sleep 0.1; done", volumeMounts=mounts)
+
+    older = make_pod("twin", writing("older"), volumes=volumes, terminationGracePeriodSeconds=10)
+    bench.apply(older)
+    await bench.phase(older, "Running")
+    newer = make_pod("twin", writing("newer"), volumes=volumes, terminationGracePeriodSeconds=1)
+    newer["metadata"]["name"] = older["metadata"]["name"]
+    bench.apply(newer)
+    expected = ["older begins", "older ends", "newer begins"]
+    await bench.until(lambda: (directory / "order").read_text().splitlines() == expected, "one after another")
+
+
+async def test_pod_whose_host_port_is_taken_is_refused(bench: Bench) -> None:
+    await bench.start()
+    ports = [{"containerPort": 80, "hostPort": 18080}]
+    first = make_pod("first", busybox("sleep", "1000", ports=ports), terminationGracePeriodSeconds=1)
+    bench.apply(first)
+    await bench.phase(first, "Running")
+    second = make_pod("second", busybox("sleep", "1000", ports=ports))
+    bench.apply(second)
+    await bench.phase(second, "Failed")
+    assert bench.status(second)["reason"] == "NodePorts"
+    await bench.stop()
+    await bench.start()
+    await asyncio.sleep(2)
+    assert bench.status(first)["phase"] == "Running"
+    assert bench.status(second)["phase"] == "Failed"
+    assert await bench.sandboxes(second) == []

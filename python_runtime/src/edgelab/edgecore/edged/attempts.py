@@ -81,13 +81,6 @@ class Attempts:
         if known is not None and known.reason == problem.reason:
             return
         log.warning("pod %s: container %s: %s: %s", names.key(pod), name, problem.reason, problem)
-        if problem.reason == "ImagePullBackOff":
-            self._events.normal(pod, "BackOff", problem.message, field=where)
-        elif problem.reason == "ErrImageNeverPull":
-            self._events.warning(pod, problem.reason, problem.message, field=where)
-        elif problem.reason == "ErrImagePull":
-            text = f'Failed to pull image "{podspec.image_named(pod, name)}": {problem.message}'
-            self._events.warning(pod, "Failed", text, field=where)
         if problem.reason != "CrashLoopBackOff":
             shown = problem.reason if "Image" in problem.reason else problem.message
             self._events.warning(pod, "Failed", f"Error: {shown}", field=where)

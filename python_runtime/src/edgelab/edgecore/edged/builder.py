@@ -114,7 +114,12 @@ async def container_config(
                 pod, container, node_memory=node.memory, quota=node.cfs_quota, period=node.cfs_period
             ),
             security_context=security.container_context(
-                pod, container, image, seccomp_default=node.seccomp_default, target=target
+                pod,
+                container,
+                image,
+                seccomp_default=node.seccomp_default,
+                seccomp_root=node.root / "seccomp",
+                target=target,
             ),
         ),
     )

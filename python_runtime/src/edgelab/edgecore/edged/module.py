@@ -20,7 +20,8 @@ from edgelab.cri.runtime import Runtime
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.errors import Fatal
 from edgelab.daemon.tasks import Supervisor
-from edgelab.edgecore.edged import cleaning, names, podspec, state
+from edgelab.edgecore.edged import admission, cleaning, names, podspec, state
+from edgelab.edgecore.edged.admission import NodeFacts, Refusal
 from edgelab.edgecore.edged.builder import NodeSettings
 from edgelab.edgecore.edged.ending import end_containers
 from edgelab.edgecore.edged.events import Recorder
@@ -66,6 +67,7 @@ class Edged:
         self._meta = meta
         self._clock = clock
         self._node = node_name
+        self._unsafe_sysctls = config.allowedUnsafeSysctls
         self._database_dir = database_dir
         self._runtime = Runtime(
             config.containerRuntimeEndpoint,
@@ -127,6 +129,7 @@ class Edged:
             allocatable=self._view.allocatable(),
             resync=max(1.0, seconds(config.syncFrequency)),
             runtime_name=lambda: self._runtime_name,
+            admit=self._admit,
         )
 
     # PodConsumer
@@ -138,13 +141,13 @@ class Edged:
         spec_node = (pod.get("spec") or {}).get("nodeName")
         if spec_node not in (None, "", self._node) or not names.uid(pod):
             return
-        self._displace(pod)
         worker = self._workers.get(names.uid(pod))
         if worker is not None:
             worker.update(pod)
         elif (pod.get("spec") or {}).get("containers"):
+            older = self._displace(pod)
             worker = self._workers[names.uid(pod)] = PodWorker(self._kit, pod)
-            self._tasks.spawn(self._work(worker), f"pod/{names.key(pod)}")
+            self._tasks.spawn(self._work(worker, older), f"pod/{names.key(pod)}")
 
     def pod_removed(self, namespace: str, name: str, uid: str) -> None:
         """A pod is gone from the API; an empty uid means whatever carries the name."""
@@ -219,19 +222,48 @@ class Edged:
             await self._kit.prober.close()
             self._runtime.close()
 
-    async def _work(self, worker: PodWorker) -> None:
-        await worker.run()
+    async def _work(self, worker: PodWorker, older: list[PodWorker]) -> None:
+        for other in older:  # they have the same name, so their files and volumes may be the same too
+            await other.gone.wait()
+        try:
+            await worker.run()
+        finally:
+            worker.gone.set()
         if self._workers.get(worker.uid) is worker:
             del self._workers[worker.uid]
 
-    def _displace(self, pod: Obj) -> None:
-        """Another uid under the same name: the older pod was deleted while nobody told this node."""
-        for worker in self._workers.values():
-            metadata = worker.pod["metadata"]
-            same = metadata["name"] == pod["metadata"]["name"]
-            same = same and metadata.get("namespace") == pod["metadata"].get("namespace")
-            if same and worker.uid != names.uid(pod) and not worker.removed:
+    def _displace(self, pod: Obj) -> list[PodWorker]:
+        """Other uids under the same name: older pods, deleted while nobody told this node."""
+        metadata = pod["metadata"]
+        name = (metadata["name"], metadata.get("namespace"))
+        older = [
+            worker
+            for worker in self._workers.values()
+            if (worker.pod["metadata"]["name"], worker.pod["metadata"].get("namespace")) == name
+            and worker.uid != names.uid(pod)
+        ]
+        for worker in older:
+            if not worker.removed:
                 worker.remove()
+        return older
+
+    def _admit(self, pod: Obj) -> Refusal | None:
+        """Whether this node takes a pod beside those that it has."""
+        last = self._kit.reports.last
+        others = [
+            worker.pod
+            for worker in self._workers.values()
+            if worker.admitted and last(worker.pod).get("phase") not in ("Succeeded", "Failed")
+        ]
+        node = self._meta.node(self._node)
+        facts = NodeFacts(
+            name=self._node,
+            allocatable=self._kit.allocatable,
+            labels=None if node is None else node["metadata"].get("labels") or {},
+            taints=() if node is None else (node.get("spec") or {}).get("taints") or (),
+            unsafe_sysctls=self._unsafe_sysctls,
+        )
+        return admission.check(pod, others, facts)
 
     def _notice(self, uid: str) -> None:
         worker = self._workers.get(uid)

@@ -90,11 +90,6 @@ def image_of(container: Obj) -> str:
     return f"{image}:latest"
 
 
-def image_named(pod: Obj, name: str) -> str:
-    """The image of the container of that name, with its default tag."""
-    return next((image_of(container) for container in every_container(pod) if container["name"] == name), "")
-
-
 def pull_policy(container: Obj) -> str:
     """`Always`, `IfNotPresent` or `Never`; `:latest` is pulled each time unless stated otherwise."""
     policy = container.get("imagePullPolicy")
@@ -126,6 +121,21 @@ def qos_class(pod: Obj) -> str:
     if not some:
         return BEST_EFFORT
     return GUARANTEED if guaranteed else BURSTABLE
+
+
+APPARMOR_KEY = "container.apparmor.security.beta.kubernetes.io/"
+"""Annotation of the time before 1.30, with the container's name behind it."""
+
+
+def apparmor_profile(pod: Obj, container: Obj) -> tuple[str, str]:
+    """Type (`Unconfined`, `RuntimeDefault`, `Localhost`, or empty) and name of a container's profile."""
+    for owner in (container, pod["spec"]):
+        if profile := (owner.get("securityContext") or {}).get("appArmorProfile"):
+            return str(profile.get("type", "")), str(profile.get("localhostProfile") or "")
+    note = str((pod["metadata"].get("annotations") or {}).get(APPARMOR_KEY + container["name"], ""))
+    kind, _, name = note.partition("/")
+    kinds = {"runtime": "RuntimeDefault", "localhost": "Localhost", "unconfined": "Unconfined"}
+    return kinds.get(kind, ""), name if kind == "localhost" else ""
 
 
 def references(pod: Obj) -> set[tuple[str, str]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from edgelab.cri.api import runtime_pb2 as pb
+from edgelab.edgecore.edged import podspec
 from edgelab.edgecore.edged.problems import config_error
 
 Obj = dict[str, Any]
@@ -22,6 +24,9 @@ MASKED = (
     "/sys/firmware",
     "/sys/devices/virtual/powercap",
 )
+SECCOMP_ROOT = Path("/var/lib/kubelet/seccomp")
+"""Where profiles of type Localhost lie, unless rootDirectory says otherwise."""
+
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
@@ -60,7 +65,13 @@ def sandbox_context(pod: Obj) -> pb.LinuxSandboxSecurityContext:
 
 
 def container_context(
-    pod: Obj, container: Obj, image: pb.Image, *, seccomp_default: bool, target: str = ""
+    pod: Obj,
+    container: Obj,
+    image: pb.Image,
+    *,
+    seccomp_default: bool,
+    seccomp_root: Path = SECCOMP_ROOT,
+    target: str = "",
 ) -> pb.LinuxContainerSecurityContext:
     """One container's securityContext over the pod's; `target` is the container whose processes it sees.
 
@@ -69,7 +80,7 @@ def container_context(
     shared, own = pod["spec"].get("securityContext") or {}, container.get("securityContext") or {}
     merged = {**shared, **own}
     capabilities = own.get("capabilities") or {}
-    unmasked = own.get("procMount") == "Unmasked"
+    unmasked = own.get("procMount") == "Unmasked" or bool(own.get("privileged"))
     result = pb.LinuxContainerSecurityContext(
         capabilities=pb.Capability(
             add_capabilities=capabilities.get("add") or [], drop_capabilities=capabilities.get("drop") or []
@@ -80,7 +91,8 @@ def container_context(
         no_new_privs=own.get("allowPrivilegeEscalation") is False,
         supplemental_groups=_groups(shared),
         selinux_options=_selinux(merged.get("seLinuxOptions")),
-        seccomp=_profile(merged.get("seccompProfile"), default=seccomp_default),
+        seccomp=_seccomp(merged.get("seccompProfile"), default=seccomp_default, root=seccomp_root),
+        apparmor=_apparmor(*podspec.apparmor_profile(pod, container)),
         masked_paths=() if unmasked else MASKED,
         readonly_paths=() if unmasked else READ_ONLY,
     )
@@ -125,14 +137,26 @@ def _selinux(options: Obj | None) -> pb.SELinuxOption | None:
     return pb.SELinuxOption(**{name: options.get(name, "") for name in ("user", "role", "type", "level")})
 
 
-def _profile(profile: Obj | None, *, default: bool) -> pb.SecurityProfile:
+def _seccomp(profile: Obj | None, *, default: bool, root: Path) -> pb.SecurityProfile:
     kinds = pb.SecurityProfile
     match (profile or {}).get("type"):
         case "Localhost":
-            path = f"/var/lib/kubelet/seccomp/{(profile or {}).get('localhostProfile', '')}"
-            return pb.SecurityProfile(profile_type=kinds.Localhost, localhost_ref=path)
+            path = root / str((profile or {}).get("localhostProfile") or "")
+            return pb.SecurityProfile(profile_type=kinds.Localhost, localhost_ref=str(path))
         case "RuntimeDefault":
             return pb.SecurityProfile(profile_type=kinds.RuntimeDefault)
         case None if default:
             return pb.SecurityProfile(profile_type=kinds.RuntimeDefault)
     return pb.SecurityProfile(profile_type=kinds.Unconfined)
+
+
+def _apparmor(kind: str, name: str) -> pb.SecurityProfile | None:
+    kinds = pb.SecurityProfile
+    match kind:
+        case "Localhost":
+            return pb.SecurityProfile(profile_type=kinds.Localhost, localhost_ref=name)
+        case "RuntimeDefault":
+            return pb.SecurityProfile(profile_type=kinds.RuntimeDefault)
+        case "Unconfined":
+            return pb.SecurityProfile(profile_type=kinds.Unconfined)
+    return None

@@ -16,6 +16,8 @@ Obj = dict[str, Any]
 def pod_status(view: View) -> Obj:
     """The whole status; what it does not hold is absent from the API's as well."""
     pod, before = view.pod, view.before
+    if view.failure and not (view.state.sandboxes or view.state.containers or before.get("startTime")):
+        return _refused(view, *view.failure)
     init = [container_status(view, c, init=True) for c in podspec.init_containers(pod)]
     main = [container_status(view, c) for c in podspec.containers(pod)]
     phase = _phase(view, init, main)
@@ -47,6 +49,12 @@ def pod_status(view: View) -> Obj:
     if message:
         status["message"] = message
     return status
+
+
+def _refused(view: View, reason: str, message: str) -> Obj:
+    """Of a pod that the node never took."""
+    start = {"startTime": rfc3339(view.now), "qosClass": podspec.qos_class(view.pod)}
+    return {"phase": "Failed", "reason": reason, "message": message, **start}
 
 
 def _phase(view: View, init: list[Obj], main: list[Obj]) -> str:

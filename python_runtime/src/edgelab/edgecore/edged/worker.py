@@ -22,6 +22,7 @@ from edgelab.cri.runtime import Runtime
 from edgelab.daemon.backoff import delays
 from edgelab.daemon.clock import Clock, parse_rfc3339
 from edgelab.edgecore.edged import builder, cgroups, cleaning, names, plan, podspec, state, status
+from edgelab.edgecore.edged.admission import Refusal
 from edgelab.edgecore.edged.attempts import Attempts
 from edgelab.edgecore.edged.ending import end_containers
 from edgelab.edgecore.edged.events import Recorder
@@ -66,6 +67,7 @@ class Kit:
     host_ip: str
     allocatable: dict[str, str]
     resync: float
+    admit: Callable[[Obj], Refusal | None] = lambda _: None
     runtime_name: Callable[[], str] = lambda: "containerd"
 
 
@@ -77,6 +79,8 @@ class PodWorker:
         self.pod = pod
         self.uid: str = pod["metadata"]["uid"]
         self.removed = False
+        self.admitted = False
+        self.gone = asyncio.Event()
         self._wake = asyncio.Event()
         self._wake.set()
         self._syncing: asyncio.Task[None] | None = None
@@ -171,6 +175,7 @@ class PodWorker:
     async def _sync(self) -> None:
         kit, pod = self._kit, self.pod
         found = await state.read_pod(kit.runtime, self.uid)
+        self._admit(found)
         self._check_deadline(found)
         self._watch(found)
         current = self._publish(found)
@@ -201,6 +206,17 @@ class PodWorker:
             if not self._attempts.waiting and not found.running():
                 self._next = min(self._next, 1.0)
         self._problem = ""
+
+    def _admit(self, found: PodState) -> None:
+        """Ask once whether the node takes the pod; what runs already was taken before."""
+        if self.admitted or self._failure:
+            return
+        refusal = None if found.sandboxes or found.containers else self._kit.admit(self.pod)
+        self.admitted = refusal is None
+        if refusal is not None:
+            log.warning("pod %s: %s: %s", names.key(self.pod), *refusal)
+            self._kit.events.warning(self.pod, *refusal)
+            self._failure = (refusal.reason, refusal.message)
 
     async def _volumes(self, found: PodState, *, needed: bool) -> dict[str, Path]:
         """The pod's volumes; a failing refresh of volumes in use is told, and tried again."""
