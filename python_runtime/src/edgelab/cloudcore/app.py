@@ -228,7 +228,6 @@ def _webhooks(settings: CloudCore, api: KubeApi, pki: Pki, sock: socket.socket, 
     return modules(settings, api, pki, sock, clock)
 
 
-    from edgelab.cloudcore.synccontroller.kinds import Kinds  # noqa: PLC0415 - only when enabled
 def _node_listener(
     settings: CloudCore, hub: CloudHub, pki: Pki, sock: socket.socket, *, door: Door, clock: Clock
 ) -> Module:

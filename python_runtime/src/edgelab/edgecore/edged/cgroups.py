@@ -52,6 +52,23 @@ def remove(group: str, mount: Path = MOUNT) -> None:
                 Path(directory).rmdir()
 
 
+def processes(group: str, mount: Path = MOUNT) -> int:
+    """How many processes a pod has; 0 when that is not counted here."""
+    if not group:
+        return 0
+    path = _slice_path(group) if group.endswith(".slice") else group.lstrip("/")
+    for hierarchy in ("", "pids"):
+        with contextlib.suppress(OSError, ValueError):
+            return int((mount / hierarchy / path / "pids.current").read_text())
+    return 0
+
+
+def _slice_path(name: str) -> str:
+    """Where systemd puts a slice: `a-b.slice` lies in `a.slice`."""
+    parts = name.removesuffix(".slice").split("-")
+    return "/".join("-".join(parts[: n + 1]) + ".slice" for n in range(len(parts)))
+
+
 def resources(
     pod: Obj, container: Obj, *, node_memory: int, quota: bool = True, period: int = PERIOD
 ) -> pb.LinuxContainerResources:

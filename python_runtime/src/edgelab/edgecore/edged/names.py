@@ -17,6 +17,8 @@ POD_GRACE = "io.kubernetes.pod.terminationGracePeriod"
 PRE_STOP = "io.kubernetes.container.preStopHandler"
 
 CONFIG_SOURCE = "kubernetes.io/config.source"
+CONFIG_HASH, CONFIG_SEEN = "kubernetes.io/config.hash", "kubernetes.io/config.seen"
+MIRROR = "kubernetes.io/config.mirror"
 
 Obj = dict[str, Any]
 
@@ -66,7 +68,7 @@ def pod_labels(pod: Obj) -> dict[str, str]:
 
 def pod_annotations(pod: Obj) -> dict[str, str]:
     """Annotations of the pod's sandbox."""
-    return {**(pod["metadata"].get("annotations") or {}), CONFIG_SOURCE: "api"}
+    return {CONFIG_SOURCE: "api", **(pod["metadata"].get("annotations") or {})}
 
 
 def container_labels(pod: Obj, container: Obj) -> dict[str, str]:

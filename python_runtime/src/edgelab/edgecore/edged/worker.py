@@ -35,6 +35,7 @@ from edgelab.edgecore.edged.reports import Reports
 from edgelab.edgecore.edged.restarts import Backoff
 from edgelab.edgecore.edged.starting import start_container
 from edgelab.edgecore.edged.state import Container, PodState
+from edgelab.edgecore.edged.verdicts import Verdict, Verdicts, condition
 from edgelab.edgecore.edged.views import View
 from edgelab.edgecore.edged.volumes import Volumes
 from edgelab.edgecore.interfaces import Meta, NoAnswer, Offline, RemoteError
@@ -85,7 +86,10 @@ class PodWorker:
         self._wake.set()
         self._syncing: asyncio.Task[None] | None = None
         self._attempts = Attempts(kit.clock, kit.crashes, kit.events)
-        self._failure: tuple[str, str] | None = None
+        self._verdicts = Verdicts(kit.node.root / "pods")
+        self._verdict = self._verdicts.read(self.uid)
+        self._failure = (self._verdict.reason, self._verdict.message) if self._verdict else None
+        self.stopped = asyncio.Event()
         self._retries = delays(1.0, 10.0, floor=0.8)
         self._next = kit.resync
         self._problem = ""
@@ -108,6 +112,16 @@ class PodWorker:
         """The pod is gone from the API: end it and clean up."""
         was_ending, self.removed = self.ending, True
         self._interrupt(was_ending)
+        self.wake()
+
+    def fail(self, verdict: Verdict) -> None:
+        """End the pod for good as Failed; `stopped` is set when its containers have ended."""
+        if self.ending or self._failure:
+            return
+        self._verdict, self._failure = verdict, (verdict.reason, verdict.message)
+        self._verdicts.write(self.uid, verdict)
+        if self._syncing is not None:
+            self._syncing.cancel()
         self.wake()
 
     def wake(self) -> None:
@@ -181,6 +195,7 @@ class PodWorker:
         current = self._publish(found)
         if current["phase"] in ("Succeeded", "Failed"):
             await self._stop(found)  # its containers stay for their logs, without process and network
+            self.stopped.set()
             return
         steps = plan.make(pod, found, self._health())
         await self._kill(steps.kill, found)
@@ -289,6 +304,8 @@ class PodWorker:
         """
         self._kit.prober.ending(self.uid)
         grace = podspec.grace_seconds(self.pod)
+        if self._verdict is not None and self._verdict.grace is not None:
+            grace = min(grace, max(1, self._verdict.grace))
         await end_containers(self._hand(found), self.pod, found.running(), grace)
         self._kit.prober.forget(self.uid)
         for sandbox in found.sandboxes:
@@ -387,5 +404,7 @@ class PodWorker:
             runtime=kit.runtime_name(),
         )
         made = status.pod_status(view)
+        if self._verdict is not None and self._verdict.disrupted:
+            made["conditions"].append(condition(self._verdict, before.get("conditions") or [], kit.clock))
         kit.reports.publish(self.pod, made)
         return made
