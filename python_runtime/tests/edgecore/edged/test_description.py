@@ -22,8 +22,8 @@ from edgelab.edgecore.edged import (
     volumes,
 )
 from edgelab.edgecore.edged.atomic import File
+from edgelab.edgecore.edged.credentials import location
 from edgelab.edgecore.edged.fields import PodFacts
-from edgelab.edgecore.edged.images import registry_of
 from edgelab.edgecore.edged.problems import ContainerProblem, VolumeProblem
 from edgelab.edgecore.edged.restarts import Backoff
 
@@ -351,4 +351,4 @@ def test_delays_double_from_ten_seconds_to_five_minutes_and_start_over_after_a_g
 )
 def test_image_names_decide_policy_and_registry(image: str, policy: str, registry: str) -> None:
     assert podspec.pull_policy({"image": image}) == policy
-    assert registry_of(image) == registry
+    assert location(image)[0] == registry

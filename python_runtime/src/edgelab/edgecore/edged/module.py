@@ -11,6 +11,7 @@ at the start a missing runtime ends the process.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,10 +24,11 @@ from edgelab.daemon.tasks import Supervisor
 from edgelab.edgecore.edged import admission, cleaning, names, podspec, state
 from edgelab.edgecore.edged.admission import NodeFacts, Refusal
 from edgelab.edgecore.edged.builder import NodeSettings
+from edgelab.edgecore.edged.duties import Duties, Pods
 from edgelab.edgecore.edged.ending import end_containers
 from edgelab.edgecore.edged.events import Recorder
 from edgelab.edgecore.edged.hooks import Hand
-from edgelab.edgecore.edged.images import Images
+from edgelab.edgecore.edged.images import Images, PullRate
 from edgelab.edgecore.edged.logs import LogRotation
 from edgelab.edgecore.edged.node import NodeView
 from edgelab.edgecore.edged.pleg import Pleg
@@ -35,6 +37,7 @@ from edgelab.edgecore.edged.registration import NodeReporter
 from edgelab.edgecore.edged.reports import Reports
 from edgelab.edgecore.edged.restarts import Backoff
 from edgelab.edgecore.edged.server import ReadOnlyServer
+from edgelab.edgecore.edged.verdicts import Verdict
 from edgelab.edgecore.edged.volumes import Volumes
 from edgelab.edgecore.edged.worker import Kit, PodWorker
 from edgelab.edgecore.interfaces import Meta
@@ -77,6 +80,7 @@ class Edged:
         self._workers: dict[str, PodWorker] = {}
         self._tasks = Supervisor("edged")
         self._started = False
+        self._reading = True
         self.begun = asyncio.Event()
         self._pleg = Pleg(self._runtime, clock, self._notice)
         self._view = NodeView(settings, node_name, clock)
@@ -85,6 +89,11 @@ class Edged:
         self._reporter = NodeReporter(settings, self._view, meta, clock, lambda: self._not_ready)
         self._events = Recorder(meta, clock, node_name, enabled=settings.reportEvent)
         self._kit = self._make_kit(settings)
+        pods = Pods(self._active, lambda: set(self._workers), self._has_ended, self.end_pod, self._changed)
+        self._duties = Duties(
+            settings, pods, runtime=self._runtime, clock=clock, node=self._kit.node, events=self._events
+        )
+        self._view.pressing, self._view.images = self._duties.conditions, self._duties.images_shown
         self.server = ReadOnlyServer(config.address, config.readOnlyPort, self._pods_shown, self._health)
         self._serves = config.readOnlyPort != 0
         self._logs = LogRotation(
@@ -120,7 +129,14 @@ class Edged:
                 seccomp_default=settings.seccompDefault or config.seccompDefault,
             ),
             volumes=Volumes(root, meta),
-            images=Images(self._runtime, meta, clock, parallel=parallel),
+            images=Images(
+                self._runtime,
+                meta,
+                clock,
+                parallel=parallel,
+                events=self._events,
+                rate=PullRate(config.registryPullQPS, config.registryBurst, clock),
+            ),
             prober=Prober(self._runtime, clock, self._events, self._notice),
             reports=Reports(meta, clock),
             events=self._events,
@@ -147,6 +163,8 @@ class Edged:
         elif (pod.get("spec") or {}).get("containers"):
             older = self._displace(pod)
             worker = self._workers[names.uid(pod)] = PodWorker(self._kit, pod)
+            if not self._reading and (refusal := self._duties.refusal(pod)):
+                worker.fail(refusal)
             self._tasks.spawn(self._work(worker, older), f"pod/{names.key(pod)}")
 
     def pod_removed(self, namespace: str, name: str, uid: str) -> None:
@@ -194,6 +212,29 @@ class Edged:
                 if worker.ending:
                     worker.wake()
 
+    # Ending pods for the node's sake
+
+    async def end_pod(self, uid: str, verdict: Verdict) -> None:
+        """End a pod for good as Failed; returns when its containers have ended, or did not in time."""
+        worker = self._workers.get(uid)
+        if worker is None:
+            return
+        worker.fail(verdict)
+        grace = podspec.grace_seconds(worker.pod) if verdict.grace is None else verdict.grace
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace + 10):
+                await worker.stopped.wait()
+
+    def _active(self) -> list[Obj]:
+        return [w.pod for w in self._workers.values() if not w.ending and not self._has_ended(w.uid)]
+
+    def _has_ended(self, uid: str) -> bool:
+        worker = self._workers.get(uid)
+        return worker is None or self._kit.reports.last(worker.pod).get("phase") in ("Succeeded", "Failed")
+
+    def _changed(self) -> None:
+        self._reporter.changed()
+
     # Module
 
     async def run(self) -> None:
@@ -207,6 +248,7 @@ class Edged:
                 self._started = True
                 for pod in self._meta.pods():
                     self.pod_changed(pod)
+                self._reading = False
                 group.create_task(self._pleg.run(), name="edged/pleg")
                 group.create_task(self._kit.reports.run(), name="edged/pod-statuses")
                 group.create_task(self._events.run(), name="edged/events")
@@ -214,6 +256,7 @@ class Edged:
                 group.create_task(self._watch_runtime(), name="edged/runtime")
                 group.create_task(self._clean_up(), name="edged/orphans")
                 group.create_task(self._logs.run(), name="edged/logs")
+                group.create_task(self._duties.run(), name="edged/duties")
                 if self._serves:
                     await self.server.listening.wait()
                 self.begun.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,9 @@ class NodeView:
         self.name = name
         self.runtime = ""
         self.machine = machine.measure(Path(settings.rootDirectory))
+        self.pressing: Callable[[], list[str]] = list
+        self.images: Callable[[], list[Obj]] = list
+        self.extra: Callable[[], list[Obj]] = list
 
     @property
     def address(self) -> str:
@@ -125,22 +129,17 @@ class NodeView:
                 "kubeletEndpoint": {"Port": self._settings.tailoredKubeletConfig.readOnlyPort}
             },
             "nodeInfo": machine.node_info(KUBELET_VERSION, self.runtime),
+            **({"images": images} if (images := self.images()) else {}),
         }
 
     def pressure(self, problem: str) -> Conditions:
         """The conditions now; `problem` says why pods cannot run, if so."""
-        levels = machine.usage(Path(self._settings.rootDirectory))
-        limits = self._settings.tailoredKubeletConfig.evictionHard
-
-        def low(*signals: str) -> bool:
-            named = [name for name in signals if name in limits and name in levels]
-            return any(machine.below(levels[name], limits[name]) for name in named)
-
+        pressing = self.pressing()
         return Conditions(
             problem,
-            memory=low("memory.available"),
-            disk=low("nodefs.available", "nodefs.inodesFree"),
-            pids=low("pid.available"),
+            memory="MemoryPressure" in pressing,
+            disk="DiskPressure" in pressing,
+            pids="PIDPressure" in pressing,
         )
 
     def _reserved(self, resource: str, *, milli: bool = False) -> int:
@@ -154,6 +153,7 @@ class NodeView:
             _pressure("MemoryPressure", now.memory, "Memory", "memory available"),
             _pressure("DiskPressure", now.disk, "Disk", "disk pressure", plain=True),
             _pressure("PIDPressure", now.pids, "PID", "PID available"),
+            *self.extra(),
             _ready(now.problem),
         ]
         moment = rfc3339(self._clock.now())

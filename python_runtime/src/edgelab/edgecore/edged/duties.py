@@ -1,0 +1,169 @@
+"""Duties towards the node rather than towards one pod: pressure, images, leftovers.
+
+Built from the settings; runs beside the pod workers. What each part receives and sends stands with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from edgelab.cri.errors import CriError, RuntimeUnreachable
+from edgelab.cri.runtime import Runtime
+from edgelab.daemon.clock import Clock
+from edgelab.daemon.errors import Fatal
+from edgelab.edgecore.edged.builder import NodeSettings
+from edgelab.edgecore.edged.events import Recorder
+from edgelab.edgecore.edged.imagegc import ImageGC
+from edgelab.edgecore.edged.imagegc import Policy as ImagePolicy
+from edgelab.edgecore.edged.leftovers import Leftovers
+from edgelab.edgecore.edged.leftovers import Policy as ContainerPolicy
+from edgelab.edgecore.edged.pressure.manager import Evictions, Hands
+from edgelab.edgecore.edged.pressure.thresholds import Judge, Level, parse
+from edgelab.edgecore.edged.pressure.usage import Usage, filesystem
+from edgelab.edgecore.edged.verdicts import Verdict
+from edgelab.settings.durations import seconds
+from edgelab.settings.edgecore import Edged as Settings
+
+log = logging.getLogger(__name__)
+Obj = dict[str, Any]
+
+LEFTOVERS_PERIOD = 60.0
+"""Seconds between two looks for dead containers and logs of pods that are gone (kubelet: 1 min)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pods:
+    """edged as the duties see it: pods that have not ended, all uids, and how to end one."""
+
+    active: Callable[[], list[Obj]]
+    known: Callable[[], set[str]]
+    ended: Callable[[str], bool]
+    end: Callable[[str, Verdict], Awaitable[None]]
+    changed: Callable[[], None]
+
+
+class Duties:
+    """All of them. Raises Fatal for eviction thresholds that cannot be read."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        pods: Pods,
+        *,
+        runtime: Runtime,
+        clock: Clock,
+        node: NodeSettings,
+        events: Recorder,
+    ) -> None:
+        config = settings.tailoredKubeletConfig
+        self._clock = clock
+        self._pods = pods
+        self._node = node
+        self._events = events
+        self._max_images = config.nodeStatusMaxImages
+        self._usage = Usage(runtime, node)
+        self._images_at: Path | None = None
+        self.images = ImageGC(
+            runtime,
+            clock,
+            ImagePolicy(
+                high=config.imageGCHighThresholdPercent,
+                low=config.imageGCLowThresholdPercent,
+                minimum_age=seconds(config.imageMinimumGCAge),
+                maximum_age=seconds(config.imageMaximumGCAge),
+                sandbox=settings.podSandboxImage,
+            ),
+            level=self._image_level,
+            warn=self.warn_node,
+        )
+        self.leftovers = Leftovers(
+            runtime,
+            clock,
+            ContainerPolicy(
+                settings.maxPerPodContainerCount, settings.maxContainerCount, seconds(settings.minimumGCAge)
+            ),
+            node.log_root,
+            ended=pods.ended,
+        )
+        try:
+            judge = Judge(parse(config), seconds(config.evictionPressureTransitionPeriod))
+        except ValueError as error:
+            raise Fatal(f"modules.edged.tailoredKubeletConfig.{error}") from error
+        hands = Hands(
+            pods=pods.active,
+            end=pods.end,
+            reclaim={
+                "nodefs.available": self._reclaim_node_disk,
+                "nodefs.inodesFree": self._reclaim_node_disk,
+                "imagefs.available": self._reclaim_image_disk,
+                "imagefs.inodesFree": self._reclaim_image_disk,
+            },
+            warn_node=self.warn_node,
+            warn_pod=events.warning,
+            changed=pods.changed,
+        )
+        self.evictions = Evictions(
+            judge,
+            self._usage,
+            hands,
+            clock,
+            max_grace=config.evictionMaxPodGracePeriod,
+            limits=config.localStorageCapacityIsolation,
+        )
+
+    async def run(self) -> None:
+        """Do them for ever."""
+        self._images_at = await self._usage.image_path()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.evictions.run(), name="edged/pressure")
+            group.create_task(self.images.run(), name="edged/images")
+            group.create_task(self._leftovers(), name="edged/leftovers")
+
+    def refusal(self, pod: Obj) -> Verdict | None:
+        """Why a pod that is new to this node may not run on it now."""
+        return self.evictions.refusal(pod)
+
+    def conditions(self) -> list[str]:
+        """The pressure conditions that are True."""
+        return self.evictions.conditions
+
+    def images_shown(self) -> list[Obj]:
+        """`status.images` of the Node; nodeStatusMaxImages is 0 at the edge unless somebody wants them."""
+        return self.images.shown(self._max_images) if self._max_images else []
+
+    def warn_node(self, reason: str, message: str) -> None:
+        """Record an event about the node, as the kubelet does: its name serves as uid."""
+        name = self._node.name
+        about = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": name}}
+        self._events.warning(about, reason, message)
+
+    async def _leftovers(self) -> NoReturn:
+        while True:
+            await self._clock.sleep(LEFTOVERS_PERIOD)
+            try:
+                await self.leftovers.collect()
+                await self.leftovers.remove_logs(self._pods.known())
+            except (RuntimeUnreachable, CriError, OSError) as error:
+                log.debug("what is left behind was not looked at: %s", error)
+
+    def _image_level(self) -> Level | None:
+        if self._images_at is None:
+            return None
+        try:
+            return filesystem("imagefs", self._images_at)["imagefs.available"]
+        except OSError:
+            return None
+
+    async def _reclaim_node_disk(self) -> None:
+        await self.leftovers.collect(ended_pods=True)
+        if not await self._usage.dedicated_images():
+            await self.images.free()
+
+    async def _reclaim_image_disk(self) -> None:
+        await self.leftovers.collect(ended_pods=True)
+        await self.images.free()
