@@ -31,7 +31,7 @@ options:
     description: A manifest file, or a directory of them, on the host.
     type: path
   initialise:
-    description: Apply the namespace C(kubeedge) and KubeEdge's CustomResourceDefinitions (C(keadm init)).
+    description: Apply the namespace C(kubeedge) and KubeEdge's CustomResourceDefinitions (C(keadm init --cluster-only)).
     type: bool
     default: false
   off_edge:
@@ -139,7 +139,7 @@ def apply(module):
     if module.check_mode:
         command.append("--check")
     if module.params["initialise"]:
-        return ask(module, command)
+        return ask(module, [*command, "--cluster-only"])
     if module.params["off_edge"] and module.params["state"] == "present":
         command.append("--off-edge")
     if module.params["src"] is not None:

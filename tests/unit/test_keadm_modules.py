@@ -152,6 +152,7 @@ def test_initialise_and_src_are_passed_on(keadm: FakeKeadm, cluster: dict[str, s
     run(kube_apply, initialise=True, **cluster)
     run(kube_apply, src="/x/y.yaml", **cluster, _ansible_check_mode=True)
     assert keadm.calls[0][0][0] == "init"
+    assert "--cluster-only" in keadm.calls[0][0]
     assert keadm.calls[1][0][3:6] == ["--check", "--filename", "/x/y.yaml"]
 
 

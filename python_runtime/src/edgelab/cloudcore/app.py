@@ -212,6 +212,7 @@ def _sync(
     api: KubeApi, cluster: Cluster, tracker: SyncTracker, hub: CloudHub, starter: Starter, *, clock: Clock
 ) -> list[Module]:
     from edgelab.cloudcore.synccontroller.controller import SyncController  # noqa: PLC0415 - only when enabled
+    from edgelab.cloudcore.synccontroller.kinds import Kinds  # noqa: PLC0415 - only when enabled
 
     kinds = Kinds(api, cluster, clock)
     controller = SyncController(tracker, kinds, cluster[NODES], hub, lambda: hub.sessions, clock=clock)

@@ -10,23 +10,89 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgelab.keadm.cluster import DEFAULT_KUBE_CONFIG, KubeConfig, call
-from edgelab.keadm.report import Answer, Failure, Format, Output, report
+from edgelab.keadm.report import Answer, Failure, Format, Output, progress, report
 
 if TYPE_CHECKING:
     from edgelab.kube.interface import KubeApi, Obj
 
 NAMESPACE = "kubeedge"
+DEFAULT_CONFIG = Path("/etc/kubeedge/config/cloudcore.yaml")
 TOKEN_SECRET = "tokensecret"  # noqa: S105 - the name of an object
 TOKEN_KEY = "tokendata"  # noqa: S105 - the name of a field
 
 
 def init(
+    *,
+    advertise_address: Annotated[
+        str, typer.Option("--advertise-address", help="addresses that edges dial, commas between")
+    ] = "",
+    dns_name: Annotated[
+        list[str], typer.Option("--dns-name", "--domainname", help="names that edges dial; repeatable")
+    ] = [],  # noqa: B006 - typer copies it
     kube_config: KubeConfig = DEFAULT_KUBE_CONFIG,
-    check: Annotated[bool, typer.Option("--check", help="only tell what would change")] = False,
+    kubeedge_version: Annotated[
+        str, typer.Option("--kubeedge-version", help="no effect: keadm sets up what it is installed with")
+    ] = "",
+    settings: Annotated[
+        list[str], typer.Option("--set", help="modules.cloudHub.nodeLimit=100, or a value of the chart")
+    ] = [],  # noqa: B006
+    profile: Annotated[str, typer.Option("--profile", help="a file with values")] = "",
+    manifests: Annotated[
+        list[str], typer.Option("--manifests", "--files", "-f", help="more manifests to apply; repeatable")
+    ] = [],  # noqa: B006
+    config_file: Annotated[Path, typer.Option("--config", help="cloudcore.yaml to write")] = DEFAULT_CONFIG,
+    image_repository: Annotated[str, typer.Option("--image-repository", hidden=True)] = "",
+    external_helm_root: Annotated[str, typer.Option("--external-helm-root", hidden=True)] = "",
+    skip_preflight: Annotated[
+        bool, typer.Option("--skip-preflight-checks", help="do not look whether it can work")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="go on although a port is taken")] = False,
+    start: Annotated[bool, typer.Option(help="start CloudCore and wait until it serves")] = True,
+    timeout: Annotated[float, typer.Option(min=1, help="seconds to wait for CloudCore")] = 60.0,
+    cluster_only: Annotated[
+        bool, typer.Option("--cluster-only", help="only the namespace and the CRDs; nothing on this host")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-d", "--check", help="tell what would be done and change nothing")
+    ] = False,
     output: Output = Format.text,
 ) -> None:
-    """Create the namespace `kubeedge` and KubeEdge's CRDs, and wait until they are served."""
-    report(output, lambda: initialise(kube_config, check=check))
+    """Prepare the cluster and run CloudCore on this host.
+
+    Namespace, CRDs, authority and certificate, cloudcore.yaml, the unit; then CloudCore is started and
+    waited for. Every step looks whether it is done already; a second run changes nothing.
+    """
+    from edgelab.keadm import helm, initialising, machine
+    from edgelab.keadm.joining import version_note
+    from edgelab.keadm.setting import parse
+    from edgelab.settings.document import merge
+
+    def work() -> Answer:
+        if external_helm_root:
+            raise Failure("--external-helm-root: there is no Helm chart here; give settings with --set")
+        given, notes = helm.profile(profile)
+        own, more = helm.settings(parse(settings))
+        notes = [*version_note(kubeedge_version), *notes, *more]
+        notes += (
+            [f"--image-repository {image_repository} has no effect: no image"] if image_repository else []
+        )
+        request = initialising.Request(
+            kube_config=kube_config,
+            addresses=[part.strip() for part in advertise_address.split(",") if part.strip()],
+            names=[part.strip() for text in dns_name for part in text.split(",") if part.strip()],
+            config=config_file,
+            settings=merge(given, own),
+            manifests=manifests,
+            preflight=not skip_preflight,
+            force=force,
+            start=start,
+            timeout=timeout,
+            dry_run=dry_run,
+            notes=notes,
+        )
+        return initialising.run(request, machine.this(), progress(output))
+
+    report(output, (lambda: initialise(kube_config, check=dry_run)) if cluster_only else work)
 
 
 def initialise(kube_config: Path, *, check: bool) -> Answer:

@@ -91,7 +91,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         wait_until(place.kubeconfig.exists)
         wait_until(lambda: "serving" in (directory / "site.log").read_text())
         subprocess.run(
-            [BIN / "keadm", "init", "--kube-config", place.kubeconfig], check=True, capture_output=True
+            [BIN / "keadm", "init", "--cluster-only", "--kube-config", place.kubeconfig],
+            check=True,
+            capture_output=True,
         )
         yield place
     finally:

@@ -83,7 +83,7 @@ class Chain:
         )
         await self.processes["edgesite"].wait_for_line("serving")
         init = await asyncio.create_subprocess_exec(
-            BIN / "keadm", "init", "--kube-config", admin, stdout=asyncio.subprocess.DEVNULL
+            BIN / "keadm", "init", "--cluster-only", "--kube-config", admin, stdout=asyncio.subprocess.DEVNULL
         )
         assert await init.wait() == 0
         await self.start_cloudcore()

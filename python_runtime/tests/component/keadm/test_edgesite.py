@@ -55,13 +55,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def test_init_applies_the_crds_once_and_they_are_served_then(cluster: Cluster) -> None:
-    status, told = cluster.keadm("init", "--check")
+    status, told = cluster.keadm("init", "--cluster-only", "--check")
     assert (status, told["changed"]) == (0, True)
-    status, first = cluster.keadm("init")
+    status, first = cluster.keadm("init", "--cluster-only")
     assert status == 0, first
     assert "devices.devices.kubeedge.io" in first["applied"]
     assert "kubeedge" in first["applied"]
-    assert cluster.keadm("init")[1]["changed"] is False
+    assert cluster.keadm("init", "--cluster-only")[1]["changed"] is False
     status, applied = cluster.keadm("apply", "-f", MODEL)
     assert (status, applied["objects"][0]["action"]) == (0, "created"), applied
     assert cluster.keadm("apply", "-f", MODEL)[1]["changed"] is False
