@@ -20,7 +20,7 @@ from edgelab.cloudcore.cloudhub.revocation import Revocations
 from edgelab.cloudcore.cloudhub.tls import bind, server_context
 from edgelab.cloudcore.cloudhub.tracker import SyncTracker
 from edgelab.cloudcore.cloudhub.websocket import NodeListener
-from edgelab.cloudcore.cluster import CORE, DEVICE_KINDS, SYNCS, Cluster
+from edgelab.cloudcore.cluster import CORE, SYNCS, Cluster, optional_kinds, policed
 from edgelab.cloudcore.monitor import Monitor
 from edgelab.cloudcore.startup import Starter, wait_for_kinds, without_errors
 from edgelab.cloudcore.workqueue import WorkQueue
@@ -69,8 +69,7 @@ async def main(settings: CloudCore, clock: Clock = SYSTEM) -> None:
 
 async def run(settings: CloudCore, api: HttpClient, sockets: Sockets, clock: Clock) -> None:
     """Prepare certificates, then run all modules."""
-    kinds = (*(DEVICE_KINDS if settings.modules.deviceController.enable else ()), *SYNCS)
-    await wait_for_kinds(api, kinds, clock)
+    await wait_for_kinds(api, optional_kinds(settings), clock)
     secrets = SecretStore(api, settings.edgelab.namespace)
     hub_settings = settings.modules.cloudHub
     pki = await without_errors("certificates", lambda: prepare(secrets, hub_settings, clock), clock)
@@ -95,7 +94,7 @@ def build(
     """Every module that the settings enable; `raw` is what dynamicController hands requests on by."""
     modules = settings.modules
     devices = modules.deviceController.enable
-    cluster = Cluster(api, (*CORE, *(DEVICE_KINDS if devices else ()), *SYNCS), clock)
+    cluster = Cluster(api, (*CORE, *optional_kinds(settings)), clock)
     tracker = SyncTracker(api, clock)
     events = NodeEvents(api, lambda node: cluster[NODES].store.get(("", node)), clock)
     complaints = Complaints(events.report, clock)
@@ -112,6 +111,8 @@ def build(
     running: list[Module] = [cluster, tracker, starter, events, complaints]
     if devices:
         running += _devices(settings, api, cluster, hub, starter, clock=clock)
+    if policed(settings):
+        running += _policy(api, cluster, hub, starter, clock=clock)
     permissions = None
     if modules.edgeController.enable:
         edge, permissions = _edge(settings, api, cluster, hub, starter, clock=clock)
@@ -158,6 +159,7 @@ def _edge(
     address = next(iter(settings.modules.cloudHub.advertiseAddress), "")
     permissions = Permissions(index, cluster[PODS])
     upstream = Upstream(api, hub, queries, permissions, cluster[NODES], address=address, clock=clock)
+    upstream.requests.on_request = starter.certificate_requested
     annotations: WorkQueue[str] = WorkQueue("edgecontroller/annotations", upstream.annotate, clock=clock)
     hub.handlers[""] = upstream.handle
     hub.on_connect += [downstream.bring, annotations.add]
@@ -189,6 +191,19 @@ def _dynamic(
     hub.handlers["metaserver"] = controller.handle
     hub.on_connect.append(watches.bring)
     return controller
+
+
+def _policy(api: KubeApi, cluster: Cluster, hub: CloudHub, starter: Starter, *, clock: Clock) -> list[Module]:
+    from edgelab.cloudcore.policycontroller.approver import CsrApprover  # noqa: PLC0415 - only when enabled
+    from edgelab.cloudcore.policycontroller.controller import (  # noqa: PLC0415 - only when enabled
+        PolicyController,
+    )
+
+    controller, approver = PolicyController(api, cluster, hub, clock), CsrApprover(api, cluster, clock)
+    starter.certificate_requested = approver.vouch
+    starter.then(controller.start)
+    starter.then(approver.start)
+    return [controller, approver]
 
 
 def _devices(
@@ -307,11 +322,6 @@ def announce_missing(settings: CloudCore) -> None:
     for name, consequence in NOT_BUILT.items():
         if getattr(settings.modules, name).enable:
             log.warning("modules.%s is enabled, but this release does not have it: %s", name, consequence)
-    if settings.featureGates.get("requireAuthorization"):
-        log.warning(
-            "featureGates.requireAuthorization is set, but this release has neither the policy controller nor"
-            " the approver of certificate requests; modules.cloudHub.authorization does not need it"
-        )
 
 
 def _metrics(hub: CloudHub) -> dict[str, float]:

@@ -9,21 +9,50 @@ from edgelab.daemon.tasks import guard
 from edgelab.kube.informer import Informer
 from edgelab.kube.interface import KubeApi, Resource
 from edgelab.kube.resources import (
+    ACCESSES,
     CLUSTER_OBJECT_SYNCS,
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
     CONFIG_MAPS,
+    CSRS,
     DEVICE_MODELS,
     DEVICE_STATUSES,
     DEVICES,
     NODES,
     OBJECT_SYNCS,
     PODS,
+    ROLE_BINDINGS,
+    ROLES,
     SECRETS,
+    SERVICE_ACCOUNTS,
 )
+from edgelab.settings.cloudcore import CloudCore
 
 CORE = (NODES, PODS, CONFIG_MAPS, SECRETS)
 DEVICE_KINDS = (DEVICES, DEVICE_MODELS, DEVICE_STATUSES)
 SYNCS = (OBJECT_SYNCS, CLUSTER_OBJECT_SYNCS)
+POLICY_KINDS = (
+    ACCESSES,
+    SERVICE_ACCOUNTS,
+    ROLES,
+    ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    CLUSTER_ROLE_BINDINGS,
+    CSRS,
+)
+"""What the gate requireAuthorization needs besides."""
 EDGE_LABEL = "node-role.kubernetes.io/edge"
+
+
+def policed(settings: CloudCore) -> bool:
+    """Whether MetaServers at the edge ask who calls them, and need to know who may what."""
+    return settings.featureGates.get("requireAuthorization", False)
+
+
+def optional_kinds(settings: CloudCore) -> tuple[Resource, ...]:
+    """The kinds besides CORE that the enabled modules follow."""
+    devices = DEVICE_KINDS if settings.modules.deviceController.enable else ()
+    return (*devices, *(POLICY_KINDS if policed(settings) else ()), *SYNCS)
 
 
 class Cluster:

@@ -13,7 +13,7 @@ from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.daemon.errors import Unreachable
 from edgelab.daemon.notify import notify, ready
 from edgelab.daemon.tasks import Module, guard
-from edgelab.kube.interface import KubeApi, Resource
+from edgelab.kube.interface import KubeApi, Obj, Resource
 from edgelab.objects.status import ApiError
 
 log = logging.getLogger("edgelab.cloudcore")
@@ -33,6 +33,7 @@ class Starter:
         self._steps: list[Callable[[], None]] = []
         self._listeners: list[Module] = []
         self.device_gone: Callable[[str, str, str], None] = lambda node, namespace, name: None
+        self.certificate_requested: Callable[[Obj], None] = lambda created: None
 
     def then(self, step: Callable[[], None]) -> None:
         """Call `step` once everything has been listed, in the order of these calls."""

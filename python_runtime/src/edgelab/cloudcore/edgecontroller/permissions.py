@@ -50,9 +50,9 @@ class Permissions:
             if not self._uses(node, used):
                 raise _forbidden(address, f"no pod on node {node!r} uses its claim")
 
-    def check_token(self, node: str, address: Resource, request: Obj) -> None:
+    def check_token(self, node: str, address: Resource, request: Obj | None = None) -> None:
         """May the node have a token of this ServiceAccount, bound to this pod?"""
-        bound = (request.get("spec") or {}).get("boundObjectRef") or {}
+        bound = ((request or {}).get("spec") or {}).get("boundObjectRef") or {}
         if bound and bound.get("kind") != "Pod":
             raise _forbidden(address, "a token for a node can be bound to nothing but a pod")
         for key in self._index.pods_on(node):

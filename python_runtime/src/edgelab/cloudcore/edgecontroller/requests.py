@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from edgelab.cloudcore.edgecontroller.nodes import typed
 from edgelab.cloudcore.edgecontroller.permissions import Permissions, check_request
 from edgelab.cloudcore.edgecontroller.queries import Queries
@@ -17,7 +19,10 @@ from edgelab.protocol.session.delivery import of_object
 
 
 class Requests:
-    """Errors go back bare, in the place of the object (`{"ErrStatus": ...}`)."""
+    """Errors go back bare, in the place of the object (`{"ErrStatus": ...}`).
+
+    `on_request` is called with each certificate request that was made for a node.
+    """
 
     def __init__(self, api: KubeApi, courier: Courier, queries: Queries, permissions: Permissions) -> None:
         self._api = api
@@ -25,6 +30,7 @@ class Requests:
         self._reply = Replier(courier)
         self._queries = queries
         self._permissions = permissions
+        self.on_request: Callable[[Obj], None] = lambda created: None
 
     async def query(self, node: str, message: Message, resource: Resource) -> None:
         """Raw objects; those that edges keep are delivered reliably, as answer and push in one."""
@@ -59,4 +65,6 @@ class Requests:
 
     async def _create_csr(self, node: str, resource: Resource, body: Obj) -> Obj:
         check_request(node, resource, body)
-        return await self._api.create(CSRS, body)
+        created = await self._api.create(CSRS, body)
+        self.on_request(created)
+        return created

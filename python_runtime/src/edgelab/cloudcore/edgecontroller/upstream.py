@@ -53,7 +53,7 @@ class Upstream:
         self._nodes = nodes = NodeWrites(api, courier, present, address)
         pods = PodWrites(api, courier, permissions)
         events = EventWrites(api)
-        requests = Requests(api, courier, queries, permissions)
+        self.requests = requests = Requests(api, courier, queries, permissions)
         legacy = LegacyReports(api, courier, nodes, clock)
         self._table: dict[tuple[str, str], Work] = {
             ("node", "insert"): nodes.create,

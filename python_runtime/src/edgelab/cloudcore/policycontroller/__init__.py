@@ -1,0 +1,1 @@
+"""What the ServiceAccounts of edge pods may do, brought to the nodes that have to decide it themselves."""
