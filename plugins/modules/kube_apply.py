@@ -31,7 +31,9 @@ options:
     description: A manifest file, or a directory of them, on the host.
     type: path
   initialise:
-    description: Apply the namespace C(kubeedge) and KubeEdge's CustomResourceDefinitions (C(keadm init --cluster-only)).
+    description:
+      - Apply the namespace C(kubeedge) and KubeEdge's CustomResourceDefinitions, with
+        C(keadm init --cluster-only).
     type: bool
     default: false
   off_edge:
