@@ -1,33 +1,17 @@
-"""`keadm reset`: take the pods of a node out of its container runtime. EdgeCore must have been stopped."""
+"""Take the pods of a node out of its container runtime. EdgeCore must have been stopped."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from edgelab.keadm.report import Answer, Failure, Format, Output, report
+from edgelab.keadm.report import Answer, Failure
 
 if TYPE_CHECKING:
     from edgelab.cri.runtime import Runtime
 
-ENDPOINT = "unix:///run/containerd/containerd.sock"
 POD_UID = "io.kubernetes.pod.uid"
 """Label of every sandbox that EdgeCore or a kubelet made (kubelet `kuberuntime/labels.go`)."""
-
-
-def reset(
-    remote_runtime_endpoint: Annotated[str, typer.Option(help="the container runtime's socket")] = ENDPOINT,
-    database: Annotated[
-        Path | None,
-        typer.Option(help="only pods that this EdgeCore's database knows, for a host with a kubelet"),
-    ] = None,
-    check: Annotated[bool, typer.Option("--check", help="only tell what would go")] = False,
-    output: Output = Format.text,
-) -> None:
-    """Stop and remove the sandboxes of pods with their containers, and release their addresses."""
-    report(output, lambda: remove_pods(remote_runtime_endpoint, database, check=check))
 
 
 def remove_pods(endpoint: str, database: Path | None, *, check: bool) -> Answer:
