@@ -84,7 +84,7 @@ def test_init_prepares_the_cluster_and_runs_cloudcore(
     status, answer = keadm(*call, "--dns-name", "cloud.example")
     assert (status, answer["changed"]) == (0, True), answer
     crds = [path for path in server.objects if "customresourcedefinitions" in path]
-    assert len(crds) == 7
+    assert len(crds) == 8
     assert base64.b64decode(server.objects[CA_SECRET]["data"]["cadata"])
     written = yaml.safe_load(host.path(CONFIG).read_text())
     assert written["kubeAPIConfig"]["kubeConfig"] == str(kube_config)

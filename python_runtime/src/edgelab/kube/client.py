@@ -23,7 +23,7 @@ from multidict import CIMultiDict
 
 from edgelab.daemon.errors import Fatal, Unreachable
 from edgelab.kube import impersonation
-from edgelab.kube.interface import Identity, Obj, ObjectList, PatchType, Resource, WatchEvent
+from edgelab.kube.interface import Obj, ObjectList, PatchType, Resource, WatchEvent
 from edgelab.kube.kubeconfig import Kubeconfig
 from edgelab.objects.status import ApiError
 
@@ -200,14 +200,10 @@ class HttpClient:
         params: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
-        acting: Identity | None = None,
     ) -> bytes:
-        """The bytes of an answer. `body` is data, or bytes that are sent as they are.
-
-        With `acting` the server judges the request as that user's (impersonation).
-        """
+        """The bytes of an answer. `body` is data, or bytes that are sent as they are."""
         with self._attempt():
-            async with self._send(method, path, params or {}, body, content_type, acting=acting) as response:
+            async with self._send(method, path, params or {}, body, content_type) as response:
                 data = await response.read()
                 if response.status >= 400:
                     raise _failure(response.status, data)
@@ -222,11 +218,8 @@ class HttpClient:
         content_type: str = "application/json",
         *,
         watch: bool = False,
-        acting: Identity | None = None,
     ) -> aiohttp.client._RequestContextManager:
         headers = CIMultiDict([("Accept", "application/json"), *impersonation.headers()])
-        if acting is not None:
-            headers.update({"Impersonate-User": acting.user, "Impersonate-Group": acting.group})
         if token := self._bearer():
             headers["Authorization"] = f"Bearer {token}"
         data = body

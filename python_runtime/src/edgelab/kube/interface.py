@@ -65,13 +65,6 @@ class WatchEvent(NamedTuple):
     object: Obj
 
 
-class Identity(NamedTuple):
-    """Whose rights a request is judged by."""
-
-    user: str
-    group: str
-
-
 class RawApi(Protocol):
     """Requests by method and path, for those who hand on what others ask for.
 
@@ -86,7 +79,6 @@ class RawApi(Protocol):
         params: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
-        acting: Identity | None = None,
     ) -> bytes:
         """The bytes of an answer. `body` is data, or bytes that are sent as they are."""
         ...

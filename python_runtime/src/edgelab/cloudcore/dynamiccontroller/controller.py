@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import msgspec
@@ -24,8 +25,9 @@ from edgelab.cloudcore.dynamiccontroller.watches import SOURCE, Scope, Watches
 from edgelab.cloudcore.interfaces import Courier
 from edgelab.daemon.errors import Unreachable
 from edgelab.daemon.tasks import Supervisor
+from edgelab.kube.impersonation import acting_as
 from edgelab.kube.informer import DELETED
-from edgelab.kube.interface import Identity, Obj, RawApi
+from edgelab.kube.interface import Obj, RawApi
 from edgelab.objects.status import ApiError
 from edgelab.protocol.content import applications
 from edgelab.protocol.content.applications import Application, Key
@@ -137,7 +139,8 @@ class DynamicController:
     async def _carry_out(self, node: str, asked: Application) -> bytes | None:
         path = asked.key.partition("?")[0]
         if applications.PASS_THROUGH.fullmatch(path) or applications.SCHEMAS.fullmatch(path):
-            return await self._api.raw("GET", path, acting=self._acting(node))
+            with self._acting(node):
+                return await self._api.raw("GET", path)
         key = requests.key_of(asked)
         if not self._enforcing:
             self._guard.check(node, asked.verb, key, asked.subresource, requests.body_of(asked))
@@ -152,14 +155,14 @@ class DynamicController:
         return None if asked.verb == "delete" else body
 
     async def _send(self, node: str, wanted: HttpRequest) -> bytes:
-        return await self._api.raw(
-            wanted.method,
-            wanted.path,
-            params=wanted.params,
-            body=wanted.body,
-            content_type=wanted.content_type,
-            acting=self._acting(node),
-        )
+        with self._acting(node):
+            return await self._api.raw(
+                wanted.method,
+                wanted.path,
+                params=wanted.params,
+                body=wanted.body,
+                content_type=wanted.content_type,
+            )
 
     def _shown(self, node: str, key: Key, body: dict[str, Any]) -> dict[str, Any]:
         items = requests.with_kinds(body)["items"]
@@ -210,5 +213,5 @@ class DynamicController:
             fields = f"metadata.name={key.name}"
         return Scope(resource, key.namespace, labels, fields)
 
-    def _acting(self, node: str) -> Identity | None:
-        return Identity(NODE_USER + node, NODES_GROUP) if self._enforcing else None
+    def _acting(self, node: str) -> AbstractContextManager[None]:
+        return acting_as(NODE_USER + node, (NODES_GROUP,)) if self._enforcing else nullcontext()

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 Obj = dict[str, Any]
 
 MINIMUM = 2
-"""Seconds that a process gets after its stop signal, even if the preStop hook used up the grace period."""
+"""Seconds that a process gets after its stop signal at least, whatever the pod's grace period leaves."""
 
 
 class Turns:
@@ -81,8 +81,7 @@ async def _end(hand: Hand, pod: Obj, target: Target, grace: int, turns: Turns) -
             )
     await turns.come(name, max(0.0, deadline - clock.monotonic()))
     left = round(deadline - clock.monotonic())
-    shortened = left < grace
     try:
-        await hand.runtime.stop_container(target.container.id, max(MINIMUM, left) if shortened else grace)
+        await hand.runtime.stop_container(target.container.id, max(MINIMUM, left))
     finally:
         turns.over(name)

@@ -198,7 +198,9 @@ class Edged:
                     raise ValueError("its restartPolicy is Never, so its containers would stay down")
                 found = await state.read_pod(self._runtime, worker.uid)
                 grace = int(worker.pod["spec"].get("terminationGracePeriodSeconds") or 30)
-                await end_containers(Hand(self._runtime, self._clock), worker.pod, found.running(), grace)
+                await end_containers(
+                    Hand(self._runtime, self._clock, self._events), worker.pod, found.running(), grace
+                )
                 return
         raise LookupError(f"{namespace}/{name}")
 
