@@ -45,16 +45,21 @@ async def failure(cloud: Cloud, text: str, node: str = "edge1", days: float = 0)
 
 
 async def fetch(
-    cloud: Cloud, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    cloud: Cloud,
+    path: str,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    *,
+    context: ssl.SSLContext | None = None,
 ) -> tuple[int, bytes]:
-    context = ssl._create_unverified_context()
+    context = context or ssl._create_unverified_context()
     host, port = cloud.https.removeprefix("https://").split(":")
 
     def call() -> tuple[int, bytes]:
         connection = http.client.HTTPSConnection(host, int(port), context=context, timeout=5)
-        connection.request("GET", path, body=body, headers=headers or {})
-        response = connection.getresponse()
         try:
+            connection.request("GET", path, body=body, headers=headers or {})
+            response = connection.getresponse()
             return response.status, response.read()
         finally:
             connection.close()

@@ -132,7 +132,7 @@ def build(
             api,
             pki.ca,
             sockets.bootstrap,
-            server_context(pki, client_certificate=ssl.CERT_OPTIONAL),
+            server_context(pki, client_certificate=ssl.CERT_OPTIONAL, expired_too=True),
             certificate_days=modules.cloudHub.edgeCertSigningDuration,
             on_enrolled=tracker.distrust,
             revoked=revoked.why,

@@ -43,6 +43,14 @@ class RequestError(ValueError):
     """A signing request that cannot be read, or whose own signature is wrong."""
 
 
+class CertificateError(ValueError):
+    """A client certificate that must not be accepted; `x509` is what Go's `crypto/x509` says of it."""
+
+    def __init__(self, message: str, x509: str) -> None:
+        super().__init__(message)
+        self.x509 = f"x509: {x509}"
+
+
 def utc_now() -> dt.datetime:
     """The machine's clock, in UTC."""
     return dt.datetime.now(dt.UTC)
@@ -152,21 +160,25 @@ class CertificateAuthority:
         return certificate.public_bytes(serialization.Encoding.DER)
 
     def verify_client(self, cert_der: bytes) -> x509.Certificate:
-        """Read a client certificate that this authority signed. Raises ValueError that names the defect."""
+        """Read a client certificate that this authority signed. Raises CertificateError, ValueError."""
         certificate = x509.load_der_x509_certificate(cert_der)
         try:
             certificate.verify_directly_issued_by(self.certificate)
         except (InvalidSignature, TypeError, ValueError) as error:
-            raise ValueError("the client certificate was not signed by this authority") from error
-        now = self._now()
-        if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-            raise ValueError("the client certificate is not valid at this time")
+            raise CertificateError(
+                "the client certificate was not signed by this authority",
+                "certificate signed by unknown authority",
+            ) from error
+        _check_time(certificate, self._now())
         try:
             usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         except x509.ExtensionNotFound:
             return certificate
         if ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
-            raise ValueError("the client certificate is not meant for clients")
+            raise CertificateError(
+                "the client certificate is not meant for clients",
+                "certificate specifies an incompatible key usage",
+            )
         return certificate
 
     def _certify(
@@ -250,6 +262,17 @@ def _builder(
     )
     oids = [_USAGES[usage] for usage in usages if usage in _USAGES]
     return builder.add_extension(x509.ExtendedKeyUsage(oids), critical=False) if oids else builder
+
+
+def _check_time(certificate: x509.Certificate, now: dt.datetime) -> None:
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if start <= now <= end:
+        return
+    bound = f"after {end:%Y-%m-%dT%H:%M:%SZ}" if now > end else f"before {start:%Y-%m-%dT%H:%M:%SZ}"
+    raise CertificateError(
+        "the client certificate is not valid at this time",
+        f"certificate has expired or is not yet valid: current time {now:%Y-%m-%dT%H:%M:%SZ} is {bound}",
+    )
 
 
 def _key_usage(*, authority: bool) -> x509.KeyUsage:

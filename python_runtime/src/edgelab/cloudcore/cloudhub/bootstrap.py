@@ -27,7 +27,14 @@ from edgelab.cloudcore.cloudhub.tokens import TokenLedger
 from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.daemon.errors import Unreachable
 from edgelab.identity import token
-from edgelab.identity.ca import CLIENT, SERVER, CertificateAuthority, RequestError, subject_of
+from edgelab.identity.ca import (
+    CLIENT,
+    SERVER,
+    CertificateAuthority,
+    CertificateError,
+    RequestError,
+    subject_of,
+)
 from edgelab.kube.interface import KubeApi
 from edgelab.kube.resources import NODES
 from edgelab.objects.status import ApiError
@@ -135,20 +142,27 @@ class BootstrapServer:
             return self._check_token(request.headers.get("Authorization", ""))
         try:
             certificate = self._ca.verify_client(presented)
-            name, organization = subject_of(certificate)
+        except CertificateError as error:
+            raise _Unauthorized(f"failed to verify edge certificate: {error.x509}") from None
         except ValueError as error:
-            raise _Unauthorized(str(error)) from None
-        if (name, organization) not in ((USER_PREFIX + node, NODES_GROUP), LEGACY):
-            raise _Unauthorized(f"the present certificate is for {name!r}, not for node {node!r}")
+            raise _Unauthorized(f"failed to verify edge certificate: {error}") from None
+        if subject_of(certificate) not in ((USER_PREFIX + node, NODES_GROUP), LEGACY):
+            raise _Unauthorized("request node name is not match with the certificate")
         if why := self._revoked(peer_in(certificate)):
             raise _Unauthorized(why)
         return None
 
     def _check_token(self, header: str) -> token.Claims:
         words = header.split(" ")
-        if len(words) != 2 or not words[1]:
-            raise token.TokenError("a join token is needed")
+        if not header:
+            raise _NoToken("token is empty")
+        if len(words) != 2:
+            raise _NoToken("token cannot be split")
         return token.verify(words[1], self._ca.key_der, self._clock.now())
+
+
+class _NoToken(token.TokenError):
+    """The header Authorization holds none."""
 
 
 class _Unauthorized(ValueError):
@@ -156,15 +170,22 @@ class _Unauthorized(ValueError):
 
 
 def _refuse(request: web.Request, node: str, error: Exception) -> web.Response:
-    """401 who the asker is, 403 the name, 503 the API cannot record the token's use now, 500 the request."""
+    """401 who the asker is, 403 the name, 503 the API cannot record the token's use now, 500 the request.
+
+    The words before the reason are the original's.
+    """
     log.warning("%s asked for a certificate for node %r: %s", request.remote, node, error)
-    if isinstance(error, token.TokenError | _Unauthorized):
-        return web.Response(status=401, text=str(error))
+    if isinstance(error, token.TokenError):
+        err = "" if isinstance(error, _NoToken) else "err: "
+        return web.Response(status=401, text=f"token validation failure, {err}{error}")
+    if isinstance(error, _Unauthorized):
+        text = f"failed to verify the certificate for edgenode: {node}, err: {error}"
+        return web.Response(status=401, text=text)
     if isinstance(error, PermissionError):
         return web.Response(status=403, text=str(error))
     if isinstance(error, ApiError | Unreachable):
         return web.Response(status=503, text="the use of the token cannot be recorded now; try again")
-    return web.Response(status=500, text=str(error))
+    return web.Response(status=500, text=f"failed to sign certs for edgenode {node}, err: {error}")
 
 
 def _wanted_node(csr: bytes, node: str) -> str:

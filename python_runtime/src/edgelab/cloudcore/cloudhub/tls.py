@@ -14,8 +14,17 @@ CIPHERS = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECD
 """For TLS 1.2 peers, as in the original; all server keys are elliptic-curve keys."""
 
 
-def server_context(pki: Pki, *, client_certificate: ssl.VerifyMode) -> ssl.SSLContext:
-    """TLS 1.2 or newer with the server's certificate; clients are verified against the authority."""
+NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
+"""OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which `ssl` has no name for."""
+
+
+def server_context(
+    pki: Pki, *, client_certificate: ssl.VerifyMode, expired_too: bool = False
+) -> ssl.SSLContext:
+    """TLS 1.2 or newer with the server's certificate; clients are verified against the authority.
+
+    With `expired_too` whoever serves looks at the time itself: to say what is wrong, which TLS cannot.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
@@ -23,6 +32,8 @@ def server_context(pki: Pki, *, client_certificate: ssl.VerifyMode) -> ssl.SSLCo
     context.verify_mode = client_certificate
     # Edges never resume a session; two tickets for each connection would cost time and hold its certificate.
     context.num_tickets = 0
+    if expired_too:
+        context.verify_flags |= NO_CHECK_TIME
     # `ssl` takes keys from files only; this one never reaches a disk.
     descriptor = os.memfd_create("edgelab-server-key", os.MFD_CLOEXEC)
     try:
