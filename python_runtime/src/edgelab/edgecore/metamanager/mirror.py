@@ -23,7 +23,7 @@ from edgelab.edgecore.metamanager import objects, rows
 from edgelab.edgecore.metamanager.changes import ADDED, DELETED, MODIFIED, Change, ChangeLog
 from edgelab.edgecore.metamanager.kinds import API_VERSIONS, CLUSTER_WIDE, Kinds
 from edgelab.edgecore.store import Statement, Store
-from edgelab.protocol.content.applications import Key
+from edgelab.protocol.content.applications import Key, parse_key
 from edgelab.protocol.message import Message
 from edgelab.protocol.resource import Resource
 
@@ -119,6 +119,8 @@ class Mirror:
         changes: list[Change] = []
         present = set()
         for item in items:
+            if self._typed(item, "") is None:
+                continue
             present.add(str(self.address(item)))
             if (work := self._put(item)) is not None:
                 statements += work.statements
@@ -142,9 +144,9 @@ class Mirror:
     def forget(self, key: Key) -> None:
         """Drop an object of which CloudCore says that it is not there."""
         text = str(key)
-        known, data = self._index.get(text), objects.value(self._store, text)
-        if known is not None and data is not None:
-            self.submit(self._drop(text, known[0], data), durable=False)
+        known = self._index.get(text)
+        if known is not None:
+            self.submit(self._drop(text, known[0], self._last(text)), durable=False)
 
     def submit(self, work: Work, *, durable: bool = True) -> asyncio.Future[None] | None:
         """Write; None when there is nothing to write."""
@@ -168,7 +170,7 @@ class Mirror:
 
     def address(self, obj: Obj) -> Key:
         """Where an object (kind and apiVersion set) is served."""
-        metadata = obj.get("metadata") or {}
+        metadata = obj["metadata"]
         group, _, version = str(obj["apiVersion"]).rpartition("/")
         resource = self.kinds.resource(str(obj["kind"]))
         return Key(group, version, resource, metadata.get("namespace") or "", str(metadata["name"]))
@@ -210,7 +212,7 @@ class Mirror:
                 self._bury(key, version)
             return None
         whole = obj is not None and obj is content
-        data = msgspec.json.encode(obj) if whole else objects.value(self._store, key) or b"{}"
+        data = msgspec.json.encode(obj) if whole else self._last(key)
         return self._drop(key, max(version, known[0]), data)
 
     def _find(self, where: Resource) -> str:
@@ -224,6 +226,17 @@ class Mirror:
         end = f"/{namespace}/{where.name}"
         found = (key for key in self._index if key.endswith(end))
         return next((key for key in found if self.kinds.kind(key.split("/")[3]).lower() == where.type), "")
+
+    def _last(self, text: str) -> bytes:
+        """The last state of an object; only its identity while what is stored is not committed yet."""
+        found = objects.value(self._store, text)
+        if found is not None:
+            return found
+        key = parse_key(text)
+        metadata = {"name": key.name, "uid": self._index.get(text, (0, ""))[1]}
+        metadata |= {"namespace": key.namespace} if key.namespace else {}
+        kind = self.kinds.kind(key.resource)
+        return msgspec.json.encode({"kind": kind, "apiVersion": key.api_version, "metadata": metadata})
 
     def _drop(self, key: str, version: int, data: bytes) -> Work:
         self._index.pop(key, None)

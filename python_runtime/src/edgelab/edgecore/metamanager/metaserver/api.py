@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.tasks import Supervisor
+from edgelab.edgecore.interfaces import Obj
 from edgelab.edgecore.metamanager.metaserver import media, selection, targets, watching, writes
 from edgelab.edgecore.metamanager.metaserver.discovery import Discovery, is_document
 from edgelab.edgecore.metamanager.metaserver.http import Request, Response
@@ -88,7 +90,7 @@ class Api:
     async def _get(self, target: Target) -> bytes:
         key, sub = target.key, target.subresource
         try:
-            data = await self._remote.call(key, "get", subresource=sub)
+            data, obj = await self._remote.get(key, sub)
         except Unavailable as error:
             return self._stored(target, error)
         except ApiError as error:
@@ -96,8 +98,12 @@ class Api:
                 self._mirror.forget(key)
             raise
         if sub in ("", "status"):
-            self._mirror.keep(msgspec.json.decode(data))
+            self._keep(obj)
         return data
+
+    def _keep(self, obj: Obj) -> None:
+        if obj.get("kind") and obj.get("apiVersion") and (obj.get("metadata") or {}).get("resourceVersion"):
+            self._mirror.keep(obj)
 
     def _stored(self, target: Target, error: Unavailable) -> bytes:
         key = target.key
@@ -119,7 +125,10 @@ class Api:
             if options.get("continue"):
                 raise offline(error, "the rest of a list") from None
             return self._stored_list(target.key, chosen)
-        await self._keep_list(target.key, options, chosen, data)
+        try:
+            await self._keep_list(target.key, options, chosen, data)
+        except msgspec.DecodeError as error:
+            raise ApiError(502, f"CloudCore's answer cannot be read: {error}") from None
         return data
 
     def _stored_list(self, key: Key, chosen: selection.Selection) -> bytes:
@@ -193,15 +202,14 @@ class Api:
         return data
 
     def _take_over(self, data: bytes, subresource: str, request: Request) -> None:
-        obj = msgspec.json.decode(data)
-        named = isinstance(obj, dict) and (obj.get("metadata") or {}).get("resourceVersion")
-        if named and subresource in ("", "status") and not request.all("dryRun"):
-            self._mirror.keep(obj)
+        if subresource in ("", "status") and not request.all("dryRun"):
+            with contextlib.suppress(msgspec.DecodeError):
+                self._keep(msgspec.json.decode(data, type=dict[str, Any]))
 
     async def _look_again(self, key: Key) -> None:
         """Whether a deleted object is gone at once; nobody may be watching it."""
         try:
-            self._mirror.keep(msgspec.json.decode(await self._remote.call(key, "get")))
+            self._keep((await self._remote.get(key))[1])
         except ApiError as error:
             if error.code == 404:
                 self._mirror.forget(key)

@@ -9,9 +9,11 @@ import msgspec
 
 from edgelab.edgecore.metamanager import objects
 from edgelab.edgecore.metamanager.kinds import Kinds
+from edgelab.edgecore.metamanager.metaserver import godiscovery
 from edgelab.edgecore.metamanager.metaserver.http import Response
 from edgelab.edgecore.metamanager.metaserver.remote import Remote, Unavailable, offline
 from edgelab.edgecore.store import Store
+from edgelab.objects.status import ApiError
 from edgelab.protocol.content import applications
 
 log = logging.getLogger(__name__)
@@ -57,14 +59,18 @@ class Discovery:
             return Response(200, kept)
         if path in HEALTH:
             return Response(200, data, TEXT)
+        try:
+            data = godiscovery.as_json(data) if data.startswith(godiscovery.MAGIC) else data
+            found = msgspec.json.decode(data, type=_Resources)
+        except (msgspec.DecodeError, ValueError) as error:
+            raise ApiError(502, f"CloudCore's answer for {path} cannot be read: {error}") from None
+        for entry in found.resources:
+            if "/" not in entry.name:
+                self._kinds.learn(entry.name, entry.kind)
         await self._keep(path, data)
         return Response(200, data)
 
     async def _keep(self, path: str, data: bytes) -> None:
-        if path.startswith("/api"):
-            for entry in msgspec.json.decode(data, type=_Resources).resources:
-                if "/" not in entry.name:
-                    self._kinds.learn(entry.name, entry.kind)
         if len(data) > KEPT or objects.value(self._store, path) == data:
             return
         try:

@@ -222,19 +222,19 @@ async def _pour(
 ) -> None:
     """Send what the stream gives until it ends or the client is gone. Raises ConnectionError then."""
     left = asyncio.create_task(reader.read(1), name="metaserver/left")
+    more = asyncio.ensure_future(anext(stream, b""))
     try:
         while True:
-            more = asyncio.ensure_future(anext(stream, b""))
             await asyncio.wait({left, more}, return_when=asyncio.FIRST_COMPLETED)
             if left.done():
-                more.cancel()
-                await asyncio.wait({more})
                 raise ConnectionResetError("the client is gone")
             chunk = more.result()
             if not chunk:
                 return
             writer.write(connection.send(h11.Data(data=chunk)) or b"")
             await writer.drain()
+            more = asyncio.ensure_future(anext(stream, b""))
     finally:
         left.cancel()
-        await asyncio.wait({left})
+        more.cancel()
+        await asyncio.wait({left, more})

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from edgelab.edgecore.interfaces import Hub, NoAnswer, Offline
+from edgelab.edgecore.interfaces import Hub, NoAnswer, Obj, Offline
 from edgelab.objects.status import ApiError
 from edgelab.protocol.content import applications
 from edgelab.protocol.content.applications import Application, Key, application
@@ -58,6 +58,14 @@ class Remote:
             except ValueError as error:
                 raise Unavailable(f"CloudCore's answer cannot be read: {error}") from None
         raise _refused(answer)
+
+    async def get(self, key: Key, subresource: str = "") -> tuple[bytes, Obj]:
+        """An object, as it came and read; see `call`."""
+        data = await self.call(key, "get", subresource=subresource)
+        try:
+            return data, msgspec.json.decode(data, type=dict[str, Any])
+        except msgspec.DecodeError as error:
+            raise Unavailable(f"CloudCore's answer cannot be read: {error}") from None
 
     async def sync(self, watches: dict[str, Application]) -> dict[str, Application]:
         """Tell CloudCore all live watches; those that it could not begin. Raises Unavailable."""

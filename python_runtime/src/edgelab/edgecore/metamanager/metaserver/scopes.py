@@ -171,9 +171,13 @@ class Scopes:
 
     async def _reconcile(self, scope: Scope) -> None:
         """Store the list of what the scope selects. Raises Unavailable and ApiError."""
-        listed = LIST.decode(await self._remote.call(scope.key, "list", scope.options))
+        try:
+            listed = LIST.decode(await self._remote.call(scope.key, "list", scope.options))
+        except msgspec.DecodeError as error:
+            raise Unavailable(f"CloudCore's answer cannot be read: {error}") from None
         self._mirror.kinds.learn(scope.key.resource, listed.kind.removesuffix("List"))
-        items, version = listed.items or [], listed.version
+        items = [item for item in listed.items or [] if (item.get("metadata") or {}).get("name")]
+        version = listed.version
         whole = scope.selection.everything or (bool(scope.key.name) and not scope.selection.labels)
         written = self._mirror.replace(scope.key, items, version, whole=whole)
         if written is not None:
@@ -189,7 +193,7 @@ class Scopes:
         for text in suspects[:SUSPECTS]:
             key = parse_key(text)
             try:
-                self._mirror.keep(msgspec.json.decode(await self._remote.call(key, "get")))
+                self._mirror.keep((await self._remote.get(key))[1])
             except ApiError as error:
                 if error.code == 404:
                     self._mirror.forget(key)
