@@ -109,7 +109,15 @@ def build(settings: EdgeCore, store: Store, clock: Clock) -> list[Module]:
             raise Fatal("modules.edged needs modules.metaManager.enable: true")
         from edgelab.edgecore.edged import Edged  # noqa: PLC0415 - only when enabled
 
-        edged = Edged(modules.edged, meta, node, clock, database_dir=store.path.parent)
+        server = modules.metaManager.metaServer
+        edged = Edged(
+            modules.edged,
+            meta,
+            node,
+            clock,
+            database_dir=store.path.parent,
+            api_server=server.dummyServer if server.enable else "",
+        )
         meta.attach(pods=edged)
         if meta_server:
             meta_server.attach(edged)

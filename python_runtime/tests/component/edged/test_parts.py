@@ -153,3 +153,54 @@ async def test_pod_whose_host_port_is_taken_is_refused(bench: Bench) -> None:
     assert bench.status(first)["phase"] == "Running"
     assert bench.status(second)["phase"] == "Failed"
     assert await bench.sandboxes(second) == []
+
+
+async def test_program_that_is_not_root_reads_its_token_and_cannot_change_its_configuration(
+    bench: Bench,
+) -> None:
+    bench.meta.put("configmap", "settings", {"key": "value"})
+    await bench.start()
+    directory, mounts, volumes = shared(bench)
+    directory.chmod(0o777)
+    script = (
+        "cat /api/token > /shared/token; id -G > /shared/groups; stat -c %a /memory > /shared/mode; "
+        "touch /config/new 2> /shared/refused; grep ' /memory ' /proc/mounts > /shared/mount; sleep 1000"
+    )
+    container = busybox(
+        "sh",
+        "-c",
+        script,
+        resources={"limits": {"memory": "64Mi"}},
+        volumeMounts=[
+            *mounts,
+            {"name": "api", "mountPath": "/api"},
+            {"name": "config", "mountPath": "/config"},
+            {"name": "memory", "mountPath": "/memory"},
+        ],
+    )
+    pod = make_pod(
+        "reader",
+        container,
+        securityContext={
+            "runAsUser": 1000,
+            "runAsGroup": 1000,
+            "fsGroup": 2000,
+            "supplementalGroups": [3000],
+        },
+        terminationGracePeriodSeconds=1,
+        volumes=[
+            *volumes,
+            {"name": "api", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}},
+            {"name": "config", "configMap": {"name": "settings"}},
+            {"name": "memory", "emptyDir": {"medium": "Memory"}},
+        ],
+    )
+    bench.apply(pod)
+    await bench.until(
+        lambda: (directory / "mount").exists() and (directory / "mount").read_text(), "all written"
+    )
+    assert (directory / "token").read_text() == "token-of-default"
+    assert set((directory / "groups").read_text().split()) == {"1000", "2000", "3000"}
+    assert "Read-only file system" in (directory / "refused").read_text()
+    assert (directory / "mode").read_text().strip() == "2777"
+    assert "size=65536k" in (directory / "mount").read_text()

@@ -17,11 +17,12 @@ from tests.edgesite.driven import Driver, run
 from edgelab.edgecore.edged.builder import NodeSettings
 from edgelab.edgecore.edged.events import Recorder
 from edgelab.edgecore.edged.images import Images
+from edgelab.edgecore.edged.kit import Kit
 from edgelab.edgecore.edged.probes import Prober
 from edgelab.edgecore.edged.reports import Reports
 from edgelab.edgecore.edged.restarts import Backoff
 from edgelab.edgecore.edged.volumes import Volumes
-from edgelab.edgecore.edged.worker import Kit, PodWorker
+from edgelab.edgecore.edged.worker import PodWorker
 
 Obj = dict[str, Any]
 

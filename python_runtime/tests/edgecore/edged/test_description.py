@@ -276,7 +276,7 @@ async def test_projected_volume_joins_token_config_map_and_downward_api(tmp_path
     described = pod(volumes=[{"name": "api", "projected": {"defaultMode": 420, "sources": sources}}])
     paths = await volumes.Volumes(tmp_path, meta).set_up(described, FACTS)
     assert (paths["api"] / "token").read_text() == "token-of-default"
-    assert (paths["api"] / "token").stat().st_mode & 0o777 == 0o600
+    assert (paths["api"] / "token").stat().st_mode & 0o777 == 0o644
     assert (paths["api"] / "ca.crt").read_text() == "PEM"
     assert (paths["api"] / "namespace").read_text() == "default"
     assert (tmp_path / "pods").stat().st_mode & 0o777 == 0o750
@@ -352,3 +352,72 @@ def test_delays_double_from_ten_seconds_to_five_minutes_and_start_over_after_a_g
 def test_image_names_decide_policy_and_registry(image: str, policy: str, registry: str) -> None:
     assert podspec.pull_policy({"image": image}) == policy
     assert location(image)[0] == registry
+
+
+async def test_names_that_no_variable_can_have_are_left_out_and_told() -> None:
+    meta, told = FakeMeta(), []
+    meta.put("configmap", "settings", {"good.name": "1", "bad=name": "2", "übel": "3"})
+    container = {"name": "main", "envFrom": [{"configMapRef": {"name": "settings"}, "prefix": "P_"}]}
+    values = await env.environment(pod(container), container, meta, FACTS, lambda *event: told.append(event))
+    assert values == {"P_good.name": "1"}
+    assert told == [
+        (
+            "InvalidEnvironmentVariableNames",
+            "Keys [P_bad=name, P_übel] from the EnvFrom configMap default/settings were skipped since they "
+            "are considered invalid environment variable names.",
+        )
+    ]
+
+
+def test_full_host_name_comes_from_the_subdomain(tmp_path: Path) -> None:
+    described = pod(hostname="h", subdomain="web-svc", setHostnameAsFQDN=True)
+    assert resolver.hostname(described, "edge1", "cluster.local") == "h.web-svc.default.svc.cluster.local"
+    hosts = resolver.hosts_file(described, ["10.0.0.2"], "edge1", "cluster.local")
+    assert "10.0.0.2\th.web-svc.default.svc.cluster.local\th\n" in hosts
+    assert resolver.hostname(pod(hostname="h", subdomain="web-svc"), "edge1", "cluster.local") == "h"
+    long = pod(hostname="h" * 40, subdomain="web-svc", setHostnameAsFQDN=True)
+    with pytest.raises(ContainerProblem, match="64 characters is the max, 74 characters requested"):
+        resolver.hostname(long, "edge1", "cluster.local")
+
+
+def test_resolver_limits_and_a_missing_cluster_dns_are_told(tmp_path: Path) -> None:
+    told: list[tuple[str, str]] = []
+    resolv = tmp_path / "resolv.conf"
+    resolv.write_text("nameserver 1.1.1.1\nnameserver 1.0.0.1\n")
+    extra = {"nameservers": ["8.8.8.8", "9.9.9.9"], "searches": [f"s{n}.example" for n in range(40)]}
+    described = pod(dnsConfig={**extra, "options": [{"name": "timeout", "value": "1"}]})
+    found = resolver.dns_config(described, [], "cluster.local", str(resolv), lambda *e: told.append(e))
+    assert list(found.servers) == ["1.1.1.1", "1.0.0.1", "8.8.8.8"]
+    assert (len(found.searches), list(found.options)) == (32, ["timeout:1"])
+    assert [reason for reason, _ in told] == ["MissingClusterDNS", "DNSConfigForming", "DNSConfigForming"]
+    assert told[0][1].startswith('pod: "web_default(u-1)". kubelet does not have ClusterDNS IP configured')
+    assert "the applied nameserver line is: 1.1.1.1 1.0.0.1 8.8.8.8" in told[1][1]
+    none = resolver.dns_config(pod(dnsPolicy="None", dnsConfig=extra), ["169.254.96.16"], "x", str(resolv))
+    assert list(none.servers) == ["8.8.8.8", "9.9.9.9"]
+
+
+def test_profiles_and_proc_mount_reach_the_runtime(tmp_path: Path) -> None:
+    context = {
+        "seccompProfile": {"type": "Localhost", "localhostProfile": "p/audit.json"},
+        "appArmorProfile": {"type": "Localhost", "localhostProfile": "mine"},
+        "procMount": "Unmasked",
+        "capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]},
+    }
+    container = {"name": "main", "image": "x", "securityContext": context}
+    found = security.container_context(
+        pod(container), container, pb.Image(id="x"), seccomp_default=False, seccomp_root=tmp_path
+    )
+    assert found.seccomp.localhost_ref == str(tmp_path / "p" / "audit.json")
+    assert (found.apparmor.profile_type, found.apparmor.localhost_ref) == (
+        pb.SecurityProfile.Localhost,
+        "mine",
+    )
+    assert not found.masked_paths
+    assert (list(found.capabilities.add_capabilities), list(found.capabilities.drop_capabilities)) == (
+        ["NET_ADMIN"],
+        ["ALL"],
+    )
+    plain = security.container_context(pod(), {"name": "main"}, pb.Image(id="x"), seccomp_default=True)
+    assert plain.seccomp.profile_type == pb.SecurityProfile.RuntimeDefault
+    assert plain.masked_paths
+    assert not plain.HasField("apparmor")

@@ -249,3 +249,14 @@ async def test_readiness_goes_on_while_the_pod_ends(tmp_path: Path) -> None:
         assert desk.condition("Ready")["status"] == "True"
         assert desk.entry()["ready"] is True
         await desk.until(lambda: desk.meta.deleted)
+
+
+@driven
+async def test_runtime_class_that_the_node_does_not_know_is_not_ignored(tmp_path: Path) -> None:
+    async with working(tmp_path, pod(main(), runtimeClassName="gvisor")) as desk:
+        await desk.passes(30)
+        assert desk.phase == "Pending"
+        assert desk.runtime.calls == []
+        assert desk.events("FailedCreatePodSandBox")[0] == (
+            'Failed to create pod sandbox: runtimeclass.node.k8s.io "gvisor" not found'
+        )

@@ -11,16 +11,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 
 class File(NamedTuple):
-    """Content and mode of one file."""
+    """Content and mode of one file, and the user that it belongs to if not root."""
 
     content: bytes
     mode: int
+    user: int | None = None
+
+
+READABLE, ENTERABLE = 0o440, 0o2550
+"""What the group of the pod gets on files and directories (kubelet `volume_linux.go`)."""
 
 
 def write(directory: Path, files: dict[str, File], *, group: int | None = None) -> bool:
@@ -38,6 +44,10 @@ def write(directory: Path, files: dict[str, File], *, group: int | None = None) 
     fresh.chmod(0o755)
     for path, file in files.items():
         _put(fresh / path, file, group)
+    if group is not None:
+        for place in (directory, fresh, *(path for path in fresh.rglob("*") if path.is_dir())):
+            os.chown(place, -1, group)
+            place.chmod(stat.S_IMODE(place.stat().st_mode) | ENTERABLE)
     old = directory / os.readlink(current) if current.is_symlink() else None
     swap = directory / "..data_tmp"
     swap.unlink(missing_ok=True)
@@ -54,9 +64,8 @@ def _put(path: Path, file: File, group: int | None) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as target:
         target.write(file.content)
-    if group is not None:
-        os.chown(path, -1, group)
-    path.chmod(file.mode | (0o040 if group is not None else 0))
+    os.chown(path, -1 if file.user is None else file.user, -1 if group is None else group)
+    path.chmod(file.mode | (READABLE if group is not None else 0))
 
 
 def _same(current: Path, files: dict[str, File]) -> bool:

@@ -25,7 +25,10 @@ PROPAGATION = {
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """What building needs to know of the node; `memory` in bytes, `cfs_period` in microseconds."""
+    """What building needs to know of the node; `memory` in bytes, `cfs_period` in microseconds.
+
+    `api_server`: host and port at which pods find MetaServer, if it runs.
+    """
 
     name: str
     root: Path
@@ -40,6 +43,7 @@ class NodeSettings:
     cfs_quota: bool = True
     cfs_period: int = cgroups.PERIOD
     seccomp_default: bool = False
+    api_server: tuple[str, str] | None = None
 
 
 def log_directory(pod: Obj, node: NodeSettings) -> Path:
@@ -53,16 +57,18 @@ def cgroup_parent(pod: Obj, node: NodeSettings) -> str:
     return cgroups.parent(pod, node.cgroup_driver, node.cgroup_root) if node.cgroups_per_qos else ""
 
 
-def sandbox_config(pod: Obj, attempt: int, node: NodeSettings) -> pb.PodSandboxConfig:
-    """The sandbox of a pod."""
+def sandbox_config(
+    pod: Obj, attempt: int, node: NodeSettings, warn: resolver.Warn = lambda *_: None
+) -> pb.PodSandboxConfig:
+    """The sandbox of a pod; `warn(reason, message)` of what it does not get. Raises ContainerProblem."""
     metadata = pod["metadata"]
     config = pb.PodSandboxConfig(
         metadata=pb.PodSandboxMetadata(
             name=metadata["name"], uid=metadata["uid"], namespace=metadata["namespace"], attempt=attempt
         ),
-        hostname=resolver.hostname(pod, node.name),
+        hostname=resolver.hostname(pod, node.name, node.cluster_domain),
         log_directory=str(log_directory(pod, node)),
-        dns_config=resolver.dns_config(pod, node.cluster_dns, node.cluster_domain, node.resolv_conf),
+        dns_config=resolver.dns_config(pod, node.cluster_dns, node.cluster_domain, node.resolv_conf, warn),
         port_mappings=[] if podspec.host_network(pod) else _ports(pod),
         labels=names.pod_labels(pod),
         annotations=names.pod_annotations(pod),
@@ -88,12 +94,13 @@ async def container_config(
     node: NodeSettings,
     meta: Meta,
     target: str = "",
+    warn: resolver.Warn = lambda *_: None,
 ) -> pb.ContainerConfig:
     """One container; `target` is the one whose processes it shall see.
 
     Raises ContainerProblem when the pod asks for what is not there.
     """
-    values = await env.environment(pod, container, meta, facts)
+    values = {**_services(node), **await env.environment(pod, container, meta, facts, warn)}
     name = container["name"]
     return pb.ContainerConfig(
         metadata=pb.ContainerMetadata(name=name, attempt=restarts),
@@ -123,6 +130,14 @@ async def container_config(
             ),
         ),
     )
+
+
+def _services(node: NodeSettings) -> dict[str, str]:
+    """What leads programs to the API server: at the edge that is MetaServer."""
+    if node.api_server is None:
+        return {}
+    host, port = node.api_server
+    return {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
 
 
 def _ports(pod: Obj) -> list[pb.PortMapping]:
@@ -158,7 +173,7 @@ def _mounts(
     if "/etc/hosts" not in taken and (facts.pod_ips or podspec.host_network(pod)):
         hosts = base / "etc-hosts"
         base.mkdir(parents=True, exist_ok=True, mode=0o750)
-        hosts.write_text(resolver.hosts_file(pod, facts.pod_ips, node.name))
+        hosts.write_text(resolver.hosts_file(pod, facts.pod_ips, node.name, node.cluster_domain))
         hosts.chmod(0o644)
         mounts.append(pb.Mount(container_path="/etc/hosts", host_path=str(hosts)))
     mounts.append(_message_mount(container, base))
@@ -188,19 +203,24 @@ def _volume_mount(pod: Obj, mount: Obj, values: dict[str, str], paths: dict[str,
             path = volumes.sub_path(path, inner)
         except (ValueError, OSError) as error:
             raise config_error(f"failed to prepare subPath for volumeMount {name!r}: {error}") from None
-    _make_host_path(pod, name, path)
+    volume = next(v for v in pod["spec"].get("volumes") or [] if v["name"] == name)
+    _make_host_path(volume, path)
+    if mount.get("recursiveReadOnly") == "Enabled":
+        raise config_error(
+            f'failed to resolve recursive read-only mode: volume "{name}" requested recursive read-only '
+            "mode, but it is not supported by the runtime"
+        )
     target = mount["mountPath"]
     return pb.Mount(
         container_path=target if target.startswith("/") else f"/{target}",
         host_path=str(path),
-        readonly=bool(mount.get("readOnly")),
+        readonly=bool(mount.get("readOnly")) or volumes.is_read_only(volume),
         propagation=PROPAGATION.get(mount.get("mountPropagation") or "", pb.PROPAGATION_PRIVATE),
     )
 
 
-def _make_host_path(pod: Obj, name: str, path: Path) -> None:
+def _make_host_path(volume: Obj, path: Path) -> None:
     """A hostPath without a type is made as a directory, as runtimes do for the kubelet."""
-    volume = next(v for v in pod["spec"].get("volumes") or [] if v["name"] == name)
     if "hostPath" in volume and not (volume["hostPath"] or {}).get("type") and not path.exists():
         with contextlib.suppress(FileExistsError):
             path.mkdir(parents=True)

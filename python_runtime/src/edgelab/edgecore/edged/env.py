@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgelab.edgecore.edged import fields
@@ -11,6 +12,9 @@ from edgelab.edgecore.edged.problems import config_error
 from edgelab.edgecore.interfaces import Meta, NoAnswer, Offline, RemoteError
 
 Obj = dict[str, Any]
+
+NAME = re.compile(r"[ -<>-~]+")
+"""Names of variables since 1.32: printable ASCII without `=`."""
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
@@ -33,11 +37,20 @@ def expand(text: str, values: Mapping[str, str]) -> str:
     return "".join(out)
 
 
-async def environment(pod: Obj, container: Obj, meta: Meta, facts: fields.PodFacts) -> dict[str, str]:
-    """The container's variables in order. Raises ContainerProblem naming what is missing."""
+async def environment(
+    pod: Obj,
+    container: Obj,
+    meta: Meta,
+    facts: fields.PodFacts,
+    warn: Callable[[str, str], None] = lambda *_: None,
+) -> dict[str, str]:
+    """The container's variables in order; `warn(reason, message)` of what is left out.
+
+    Raises ContainerProblem naming what is missing.
+    """
     values: dict[str, str] = {}
     for source in container.get("envFrom") or []:
-        values.update(await _from_source(pod, source, meta))
+        values.update(await _from_source(pod, source, meta, warn))
     for variable in container.get("env") or []:
         value = await _value(pod, container, variable, values, meta=meta, facts=facts)
         if value is not None:
@@ -45,12 +58,22 @@ async def environment(pod: Obj, container: Obj, meta: Meta, facts: fields.PodFac
     return values
 
 
-async def _from_source(pod: Obj, source: Obj, meta: Meta) -> dict[str, str]:
+async def _from_source(pod: Obj, source: Obj, meta: Meta, warn: Callable[[str, str], None]) -> dict[str, str]:
     kind = "secret" if source.get("secretRef") else "configmap"
     reference = source.get("secretRef") or source.get("configMapRef") or {}
-    data = await read(meta, kind, pod["metadata"]["namespace"], reference)
+    namespace = pod["metadata"]["namespace"]
+    data = await read(meta, kind, namespace, reference)
     prefix = source.get("prefix", "")
-    return {prefix + key: value.decode(errors="replace") for key, value in (data or {}).items()}
+    found = {prefix + key: value.decode(errors="replace") for key, value in (data or {}).items()}
+    skipped = sorted(name for name in found if not NAME.fullmatch(name))
+    if skipped:
+        title = "secret" if kind == "secret" else "configMap"
+        text = (
+            f"Keys [{', '.join(skipped)}] from the EnvFrom {title} {namespace}/{reference.get('name')} were "
+        )
+        text += "skipped since they are considered invalid environment variable names."
+        warn("InvalidEnvironmentVariableNames", text)
+    return {name: value for name, value in found.items() if name not in skipped}
 
 
 async def _value(

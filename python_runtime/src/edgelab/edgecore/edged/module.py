@@ -29,6 +29,7 @@ from edgelab.edgecore.edged.ending import end_containers
 from edgelab.edgecore.edged.events import Recorder
 from edgelab.edgecore.edged.hooks import Hand
 from edgelab.edgecore.edged.images import Images, PullRate
+from edgelab.edgecore.edged.kit import Kit
 from edgelab.edgecore.edged.logs import LogRotation
 from edgelab.edgecore.edged.node import NodeView
 from edgelab.edgecore.edged.pleg import Pleg
@@ -39,7 +40,7 @@ from edgelab.edgecore.edged.restarts import Backoff
 from edgelab.edgecore.edged.server import ReadOnlyServer
 from edgelab.edgecore.edged.verdicts import Verdict
 from edgelab.edgecore.edged.volumes import Volumes
-from edgelab.edgecore.edged.worker import Kit, PodWorker
+from edgelab.edgecore.edged.worker import PodWorker
 from edgelab.edgecore.interfaces import Meta
 from edgelab.objects import quantity
 from edgelab.settings.durations import seconds
@@ -59,17 +60,29 @@ ORPHANS_FIRST, ORPHANS_PERIOD = 10.0, 60.0
 
 
 class Edged:
-    """The module; `interfaces.PodConsumer` for MetaManager."""
+    """The module; `interfaces.PodConsumer` for MetaManager.
+
+    `api_server`: `host:port` at which pods find MetaServer; empty when it does not run.
+    """
 
     name = "edged"
 
     def __init__(
-        self, settings: Settings, meta: Meta, node_name: str, clock: Clock, *, database_dir: Path
+        self,
+        settings: Settings,
+        meta: Meta,
+        node_name: str,
+        clock: Clock,
+        *,
+        database_dir: Path,
+        api_server: str = "",
     ) -> None:
         config = settings.tailoredKubeletConfig
         self._meta = meta
         self._clock = clock
         self._node = node_name
+        host, _, port = api_server.rpartition(":")
+        self._api_server = (host, port) if host else None
         self._unsafe_sysctls = config.allowedUnsafeSysctls
         self._database_dir = database_dir
         self._runtime = Runtime(
@@ -127,6 +140,7 @@ class Edged:
                 cfs_quota=config.cpuCFSQuota,
                 cfs_period=int(seconds(config.cpuCFSQuotaPeriod) * 1_000_000),
                 seccomp_default=settings.seccompDefault or config.seccompDefault,
+                api_server=self._api_server,
             ),
             volumes=Volumes(root, meta),
             images=Images(

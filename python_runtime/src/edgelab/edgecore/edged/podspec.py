@@ -123,6 +123,24 @@ def qos_class(pod: Obj) -> str:
     return GUARANTEED if guaranteed else BURSTABLE
 
 
+def common_user(pod: Obj) -> int | None:
+    """The user that all containers run as, if all name the same one (kubelet `FsUserFrom`)."""
+    shared = pod["spec"].get("securityContext") or {}
+    users = {
+        (container.get("securityContext") or {}).get("runAsUser", shared.get("runAsUser"))
+        for container in every_container(pod)
+    }
+    user = users.pop() if len(users) == 1 else None
+    return None if user is None else int(user)
+
+
+def memory_limit(pod: Obj) -> int | None:
+    """Bytes that all app containers together may use; None when one of them has no limit."""
+    limits = [amount(container, "limits", "memory") for container in containers(pod)]
+    found = [quantity.whole(limit) for limit in limits if limit is not None]
+    return sum(found) if len(found) == len(limits) else None
+
+
 APPARMOR_KEY = "container.apparmor.security.beta.kubernetes.io/"
 """Annotation of the time before 1.30, with the container's name behind it."""
 

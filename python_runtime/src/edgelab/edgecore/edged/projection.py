@@ -14,6 +14,7 @@ Obj = dict[str, Any]
 DEFAULT_MODE = 0o644
 TOKEN_MODE = 0o600
 DEFAULT_EXPIRATION = 3600
+SOURCES = ("configMap", "secret", "downwardAPI", "serviceAccountToken")
 
 
 async def files(pod: Obj, kind: str, source: Obj, meta: Meta, facts: PodFacts) -> dict[str, File]:
@@ -24,9 +25,10 @@ async def files(pod: Obj, kind: str, source: Obj, meta: Meta, facts: PodFacts) -
         return await _source(pod, kind, source, mode, meta=meta, facts=facts)
     found: dict[str, File] = {}
     for part in source.get("sources") or []:
-        for name in ("configMap", "secret", "downwardAPI", "serviceAccountToken"):
-            if part.get(name) is not None:
-                found.update(await _source(pod, name, part[name], mode, meta=meta, facts=facts))
+        for name in (name for name in part if part[name] is not None):
+            if name not in SOURCES:
+                raise ValueError(f"projected source {name} is not offered on this node")
+            found.update(await _source(pod, name, part[name], mode, meta=meta, facts=facts))
     return found
 
 
@@ -99,11 +101,6 @@ async def _token(pod: Obj, source: Obj, mode: int, meta: Meta) -> dict[str, File
     token = str((answer.get("status") or {}).get("token") or "")
     if not token:
         raise ContainerProblem("FailedMount", f"failed to fetch token of service account {account!r}: empty")
-    # The kubelet makes a token readable for the group only if the pod runs as somebody else.
-    shared = pod["spec"].get("securityContext") or {}
-    users = {
-        (c.get("securityContext") or {}).get("runAsUser", shared.get("runAsUser"))
-        for c in podspec.all_containers(pod)
-    }
-    private = users in ({None}, {0}) and shared.get("fsGroup") is None
-    return {source["path"]: File(token.encode(), TOKEN_MODE if private else mode)}
+    user, group = podspec.common_user(pod), (pod["spec"].get("securityContext") or {}).get("fsGroup")
+    private = user is not None or group is not None
+    return {source["path"]: File(token.encode(), TOKEN_MODE if private else mode, user)}

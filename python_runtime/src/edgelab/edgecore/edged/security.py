@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgelab.cri.api import runtime_pb2 as pb
-from edgelab.edgecore.edged import podspec
+from edgelab.edgecore.edged import names, podspec
 from edgelab.edgecore.edged.problems import config_error
 
 Obj = dict[str, Any]
@@ -98,32 +98,38 @@ def container_context(
     )
     if target:
         result.namespace_options.pid, result.namespace_options.target_id = pb.TARGET, target
-    _set_user(result, container, merged, image)
+    _set_user(result, pod, container, merged, image)
     return result
 
 
-def _set_user(result: pb.LinuxContainerSecurityContext, container: Obj, merged: Obj, image: pb.Image) -> None:
+def _set_user(
+    result: pb.LinuxContainerSecurityContext, pod: Obj, container: Obj, merged: Obj, image: pb.Image
+) -> None:
     user = merged.get("runAsUser")
     named = image.username
     if user is None and not named:
         user = image.uid.value if image.HasField("uid") else 0
-    if merged.get("runAsNonRoot"):
-        if named and user is None:
-            raise config_error(
-                f"container has runAsNonRoot and image has non-numeric user ({named}), cannot verify user is "
-                f"non-root (container: {container['name']})"
-            )
-        if user == 0:
-            what = "container's runAsUser breaks non-root policy"
-            if merged.get("runAsUser") is None:
-                what = "container has runAsNonRoot and image will run as root"
-            raise config_error(f"{what} (container: {container['name']})")
+    if merged.get("runAsNonRoot") and (problem := _must_not_be_root(merged, user, named)):
+        where = f'(pod: "{names.described(pod)}", container: {container["name"]})'
+        raise config_error(f"{problem} {where}")
     if user is not None:
         result.run_as_user.value = int(user)
     else:
         result.run_as_username = named
     if merged.get("runAsGroup") is not None:
         result.run_as_group.value = int(merged["runAsGroup"])
+
+
+def _must_not_be_root(merged: Obj, user: int | None, named: str) -> str:
+    """Why a container that must not be root may be; empty when it is not."""
+    if named and user is None:
+        text = "container has runAsNonRoot and image has non-numeric user"
+        return f"{text} ({named}), cannot verify user is non-root"
+    if user != 0:
+        return ""
+    if merged.get("runAsUser") is not None:
+        return "container's runAsUser breaks non-root policy"
+    return "container has runAsNonRoot and image will run as root"
 
 
 def _groups(context: Obj) -> list[int]:

@@ -17,7 +17,7 @@ from edgelab.edgecore.edged.problems import ContainerProblem, config_error
 from edgelab.edgecore.edged.state import PodState, just_started
 
 if TYPE_CHECKING:
-    from edgelab.edgecore.edged.worker import Kit
+    from edgelab.edgecore.edged.kit import Kit
 
 log = logging.getLogger(__name__)
 Obj = dict[str, Any]
@@ -54,6 +54,7 @@ async def start_container(
             node=kit.node,
             meta=kit.meta,
             target=_target(container, found),
+            warn=lambda reason, text: kit.events.warning(pod, reason, text, field=where),
         )
         identity = await kit.runtime.create_container(found.sandbox.id, config, sandbox)
     except (CriError, OSError) as error:

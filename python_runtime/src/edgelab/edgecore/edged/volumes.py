@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edgelab.edgecore.edged import atomic, projection
+from edgelab.edgecore.edged import atomic, podspec, projection
 from edgelab.edgecore.edged.fields import PodFacts
 from edgelab.edgecore.edged.problems import ContainerProblem, VolumeProblem
 from edgelab.edgecore.interfaces import Meta
@@ -86,7 +86,7 @@ class Volumes:
         group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
         if "emptyDir" in volume:
             empty: Path = base / "kubernetes.io~empty-dir" / volume["name"]
-            return await _empty_dir(empty, volume["emptyDir"] or {}, group)
+            return await _empty_dir(empty, volume["emptyDir"] or {}, group, _memory(pod, facts))
         for key, kind in PROJECTED.items():
             if key in volume:
                 files = await projection.files(pod, key, volume[key] or {}, self._meta, facts)
@@ -98,23 +98,59 @@ class Volumes:
 
 
 def sub_path(volume: Path, inner: str) -> Path:
-    """A path below a volume, through links but never out of it; made when missing. Raises ValueError."""
+    """A path below a volume, through links but never out of it. Raises ValueError.
+
+    What is missing is made as a directory with the rights of the volume's own.
+    """
     root = volume.resolve()
     target = (root / inner).resolve()
     if not target.is_relative_to(root):
         raise ValueError(f"subPath {inner!r} leaves the volume")
-    if not target.exists():
-        target.mkdir(parents=True, mode=0o750)
+    above = root.stat() if root.exists() else None
+    for path in reversed([target, *target.parents]):
+        if path.is_relative_to(root) and not path.exists():
+            path.mkdir(parents=True)
+            if above is not None:
+                os.chown(path, -1, above.st_gid)
+                path.chmod(stat.S_IMODE(above.st_mode))
     return target
 
 
-async def _empty_dir(path: Path, source: Obj, group: int | None) -> Path:
-    if source.get("medium") == "Memory" and not _is_mount(path):
+def is_read_only(volume: Obj) -> bool:
+    """Whether containers must not write: what is projected from objects belongs to them."""
+    return any(key in volume for key in PROJECTED)
+
+
+async def _empty_dir(path: Path, source: Obj, group: int | None, memory: int) -> Path:
+    """`memory`: the most that one in memory may hold. What is there already is left as it is."""
+    medium = source.get("medium") or ""
+    if medium not in ("", "Memory"):
+        raise ValueError(f"emptyDir medium {medium} is not offered on this node")
+    if medium == "Memory" and not _is_mount(path):
         limit = source.get("sizeLimit")
-        options = ["-o", f"size={quantity.whole(limit)}"] if limit else []
+        size = min(memory, quantity.whole(limit)) if limit and quantity.whole(limit) else memory
+        options = ["-o", f"size={size}"] if size else []
         await _run("mount", "-t", "tmpfs", *options, "tmpfs", str(path))
-    _open_to_all(path, group)
+        _open_to_all(path, group)
+    elif medium != "Memory":
+        _directory(path, group)
     return path
+
+
+def _directory(path: Path, group: int | None) -> None:
+    """Make it with its rights in one step; one that is there belongs to the containers."""
+    if path.is_dir():
+        return
+    fresh = path.with_name(f"{path.name}~new")
+    fresh.mkdir(parents=True, exist_ok=True)
+    _open_to_all(fresh, group)
+    fresh.rename(path)
+
+
+def _memory(pod: Obj, facts: PodFacts) -> int:
+    """Bytes for a volume in memory: what the pod may use, else what the node can give."""
+    own, node = podspec.memory_limit(pod), quantity.whole(facts.allocatable.get("memory") or "0")
+    return node if own is None else min(own, node) if node else own
 
 
 def _is_mount(path: Path) -> bool:
@@ -123,12 +159,9 @@ def _is_mount(path: Path) -> bool:
 
 
 def _open_to_all(path: Path, group: int | None) -> None:
-    path.mkdir(parents=True, exist_ok=True)
-    if group is None:
-        path.chmod(0o777)
-    else:
+    if group is not None:
         os.chown(path, -1, group)
-        path.chmod(0o2777)
+    path.chmod(0o777 if group is None else 0o2777)
 
 
 def _host_path(source: Obj) -> Path:

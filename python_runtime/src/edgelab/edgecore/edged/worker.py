@@ -11,34 +11,25 @@ import asyncio
 import logging
 import re
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgelab.cri.api import runtime_pb2 as pb
 from edgelab.cri.errors import CriError, RuntimeUnreachable
-from edgelab.cri.runtime import Runtime
 from edgelab.daemon.backoff import delays
-from edgelab.daemon.clock import Clock, parse_rfc3339
+from edgelab.daemon.clock import parse_rfc3339
 from edgelab.edgecore.edged import builder, cgroups, cleaning, names, plan, podspec, state, status
-from edgelab.edgecore.edged.admission import Refusal
 from edgelab.edgecore.edged.attempts import Attempts
 from edgelab.edgecore.edged.ending import end_containers
-from edgelab.edgecore.edged.events import Recorder
 from edgelab.edgecore.edged.fields import PodFacts
 from edgelab.edgecore.edged.hooks import Hand
-from edgelab.edgecore.edged.images import Images
-from edgelab.edgecore.edged.probes import Prober
+from edgelab.edgecore.edged.kit import Kit
 from edgelab.edgecore.edged.problems import ContainerProblem, VolumeProblem
-from edgelab.edgecore.edged.reports import Reports
-from edgelab.edgecore.edged.restarts import Backoff
 from edgelab.edgecore.edged.starting import start_container
 from edgelab.edgecore.edged.state import Container, PodState
 from edgelab.edgecore.edged.verdicts import Verdict, Verdicts, condition
 from edgelab.edgecore.edged.views import View
-from edgelab.edgecore.edged.volumes import Volumes
-from edgelab.edgecore.interfaces import Meta, NoAnswer, Offline, RemoteError
+from edgelab.edgecore.interfaces import NoAnswer, Offline, RemoteError
 
 log = logging.getLogger(__name__)
 Obj = dict[str, Any]
@@ -49,27 +40,6 @@ DELIVERY = 2.0
 
 IDENTITY = re.compile(r"[0-9a-f]{64}")
 """Ids of sandboxes and containers: they differ from one attempt to the next, the problem does not."""
-
-
-@dataclass(slots=True)
-class Kit:
-    """What all pod workers share. `host_ip` and `allocatable` are the node's; `resync` in seconds."""
-
-    runtime: Runtime
-    meta: Meta
-    clock: Clock
-    node: builder.NodeSettings
-    volumes: Volumes
-    images: Images
-    prober: Prober
-    reports: Reports
-    events: Recorder
-    crashes: Backoff
-    host_ip: str
-    allocatable: dict[str, str]
-    resync: float
-    admit: Callable[[Obj], Refusal | None] = lambda _: None
-    runtime_name: Callable[[], str] = lambda: "containerd"
 
 
 class PodWorker:
@@ -151,7 +121,7 @@ class PodWorker:
                 async with asyncio.TaskGroup() as group:
                     self._syncing = group.create_task(self._sync(), name=f"pod/{names.key(self.pod)}/sync")
                 self._retries = delays(1.0, 10.0, floor=0.8)
-            except* (RuntimeUnreachable, CriError, VolumeProblem, OSError) as failures:
+            except* (RuntimeUnreachable, CriError, VolumeProblem, ContainerProblem, OSError) as failures:
                 self._later(failures)
             except* Exception:  # one pod that nobody foresaw must not end the others
                 log.exception("pod %s: unexpected failure; this is a defect", names.key(self.pod))
@@ -264,8 +234,13 @@ class PodWorker:
             kit.events.normal(pod, "SandboxChanged", text)
             await cleaning.forget_initialization(kit.runtime, pod, found)
         try:
-            await kit.runtime.run_sandbox(builder.sandbox_config(pod, attempt, kit.node))
-        except CriError as error:
+            if name := pod["spec"].get("runtimeClassName"):
+                raise CriError("NOT_FOUND", f'runtimeclass.node.k8s.io "{name}" not found')
+            config = builder.sandbox_config(
+                pod, attempt, kit.node, lambda reason, text: kit.events.warning(pod, reason, text)
+            )
+            await kit.runtime.run_sandbox(config)
+        except (CriError, ContainerProblem) as error:
             text = IDENTITY.sub("...", f"Failed to create pod sandbox: {error.message}")
             kit.events.warning(pod, "FailedCreatePodSandBox", text)
             raise
