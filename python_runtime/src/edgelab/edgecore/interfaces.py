@@ -99,6 +99,10 @@ class Meta(Protocol):
         """Strategic merge patch of a Pod's status; kept while offline, the newest wins."""
         ...
 
+    async def create_pod(self, pod: Obj) -> Obj:
+        """Create a mirror pod; gives it as the API has it."""
+        ...
+
     async def delete_pod(self, namespace: str, name: str, uid: str) -> None:
         """Remove a terminated pod from the API (grace 0, UID precondition)."""
         ...

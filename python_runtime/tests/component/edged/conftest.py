@@ -55,6 +55,7 @@ def default_settings(base: Path, endpoint: str) -> Settings:
     config.podLogsDir = str(base / "logs")
     config.cgroupRoot = cgroup_root()
     config.readOnlyPort = 0
+    config.staticPodPath = ""
     config.syncFrequency = "2s"
     return settings
 

@@ -20,6 +20,7 @@ class FakeMeta:
         self.online = True
         self.stored_pods: dict[str, Obj] = {}
         self.nodes: dict[str, Obj] = {}
+        self.mirrors: dict[str, Obj] = {}
         self.leases: dict[str, Obj] = {}
         self.objects: dict[tuple[str, str, str], Obj] = {}
         self.statuses: dict[str, Obj] = {}
@@ -87,9 +88,21 @@ class FakeMeta:
                 pod["status"] = self.statuses[name]
         return {}
 
+    async def create_pod(self, pod: Obj) -> Obj:
+        self._cloud()
+        metadata = pod["metadata"]
+        key = f"{metadata['namespace']}/{metadata['name']}"
+        if key in self.mirrors:
+            raise RemoteError(f"pods {key} already exists", reason="AlreadyExists", code=409)
+        made = copy.deepcopy(pod)
+        made["metadata"]["uid"] = str(uuid.uuid4())
+        self.mirrors[key] = made
+        return copy.deepcopy(made)
+
     async def delete_pod(self, namespace: str, name: str, uid: str) -> None:
         self._cloud()
         self.deleted.append(uid)
+        self.mirrors.pop(f"{namespace}/{name}", None)
 
     async def send_event(self, event: Obj, *, create: bool) -> None:
         self._cloud()

@@ -31,6 +31,7 @@ from edgelab.edgecore.edged.hooks import Hand
 from edgelab.edgecore.edged.images import Images, PullRate
 from edgelab.edgecore.edged.kit import Kit
 from edgelab.edgecore.edged.logs import LogRotation
+from edgelab.edgecore.edged.mirrors import Mirrors, is_mirror
 from edgelab.edgecore.edged.node import NodeView
 from edgelab.edgecore.edged.pleg import Pleg
 from edgelab.edgecore.edged.probes import Prober
@@ -38,6 +39,7 @@ from edgelab.edgecore.edged.registration import NodeReporter
 from edgelab.edgecore.edged.reports import Reports
 from edgelab.edgecore.edged.restarts import Backoff
 from edgelab.edgecore.edged.server import ReadOnlyServer
+from edgelab.edgecore.edged.staticpods import StaticPods, is_static
 from edgelab.edgecore.edged.verdicts import Verdict
 from edgelab.edgecore.edged.volumes import Volumes
 from edgelab.edgecore.edged.worker import PodWorker
@@ -108,6 +110,15 @@ class Edged:
         )
         self._view.pressing, self._view.images = self._duties.conditions, self._duties.images_shown
         self.server = ReadOnlyServer(config.address, config.readOnlyPort, self._pods_shown, self._health)
+        self._static = StaticPods(
+            Path(config.staticPodPath) if config.staticPodPath else None,
+            node_name,
+            clock,
+            period=max(1.0, seconds(config.fileCheckFrequency)),
+            changed=self._static_changed,
+            removed=self._static_removed,
+        )
+        self._mirrors = Mirrors(meta, clock, node_name, self._kit.reports, lambda: self._static.pods)
         self._serves = config.readOnlyPort != 0
         self._logs = LogRotation(
             self._runtime,
@@ -166,6 +177,9 @@ class Edged:
 
     def pod_changed(self, pod: Obj) -> None:
         """A pod was stored or changed."""
+        if is_mirror(pod):
+            self._mirrors.seen(pod)
+            return
         if not self._started:
             return  # run() reads all pods from the store
         spec_node = (pod.get("spec") or {}).get("nodeName")
@@ -183,10 +197,12 @@ class Edged:
 
     def pod_removed(self, namespace: str, name: str, uid: str) -> None:
         """A pod is gone from the API; an empty uid means whatever carries the name."""
+        if self._mirrors.gone(namespace, name, uid):
+            return
         for worker in self._workers.values():
             metadata = worker.pod["metadata"]
             same = metadata.get("namespace") == namespace and metadata["name"] == name
-            if worker.uid == uid or (same and not uid):
+            if worker.uid == uid or (same and not uid and not is_static(worker.pod)):
                 worker.remove()
 
     def config_changed(self, kind: str, namespace: str, name: str) -> None:
@@ -222,11 +238,23 @@ class Edged:
         """The cloud came or went (`Hub.on_connection`)."""
         if connected:
             self._reporter.connected()
+            self._mirrors.look()
             self._kit.reports.connected()
             self._events.connected()
             for worker in self._workers.values():
                 if worker.ending:
                     worker.wake()
+
+    # Static pods
+
+    def _static_changed(self, pod: Obj) -> None:
+        self.pod_changed(pod)
+        self._mirrors.look()
+
+    def _static_removed(self, pod: Obj) -> None:
+        if (worker := self._workers.get(names.uid(pod))) is not None:
+            worker.remove()
+        self._mirrors.look()
 
     # Ending pods for the node's sake
 
@@ -264,6 +292,7 @@ class Edged:
                 self._started = True
                 for pod in self._meta.pods():
                     self.pod_changed(pod)
+                self._static.look()
                 self._reading = False
                 group.create_task(self._pleg.run(), name="edged/pleg")
                 group.create_task(self._kit.reports.run(), name="edged/pod-statuses")
@@ -273,6 +302,8 @@ class Edged:
                 group.create_task(self._clean_up(), name="edged/orphans")
                 group.create_task(self._logs.run(), name="edged/logs")
                 group.create_task(self._duties.run(), name="edged/duties")
+                group.create_task(self._static.run(), name="edged/static-pods")
+                group.create_task(self._mirrors.run(), name="edged/mirror-pods")
                 if self._serves:
                     await self.server.listening.wait()
                 self.begun.set()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from edgelab.daemon.clock import Clock
+from edgelab.edgecore.edged.staticpods import is_static
 from edgelab.edgecore.interfaces import Meta, NoAnswer, Offline, RemoteError
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class Report:
     wanted: Obj
     sent: Obj | None = None
     known: Obj = field(default_factory=dict)
+    static: bool = False
 
 
 class Reports:
@@ -41,6 +43,7 @@ class Reports:
         self._meta = meta
         self._clock = clock
         self._reports: dict[str, Report] = {}
+        self._mirrors: dict[str, str] = {}
         self._kick = asyncio.Event()
         self._changed = asyncio.Condition()
 
@@ -50,7 +53,8 @@ class Reports:
         report = self._reports.get(metadata["uid"])
         if report is None:
             known = pod.get("status") or {}
-            report = Report(metadata["namespace"], metadata["name"], status, known=known)
+            static = is_static(pod)
+            report = Report(metadata["namespace"], metadata["name"], status, known=known, static=static)
             self._reports[metadata["uid"]] = report
         report.wanted = status
         if report.wanted != report.sent:
@@ -64,9 +68,18 @@ class Reports:
         found: Obj = pod.get("status") or {}
         return found
 
+    def mirror(self, uid: str, mirror: str) -> None:
+        """The status of the static pod `uid` goes to its mirror, which the API knows under another uid."""
+        if self._mirrors.get(uid) != mirror:
+            self._mirrors[uid] = mirror
+            if (report := self._reports.get(uid)) is not None:
+                report.sent = None
+                self._kick.set()
+
     def forget(self, uid: str) -> None:
         """The pod is gone."""
         self._reports.pop(uid, None)
+        self._mirrors.pop(uid, None)
 
     def connected(self) -> None:
         """The cloud is back: it may have missed anything, so everything is sent again."""
@@ -87,7 +100,7 @@ class Reports:
         while True:
             await self._kick.wait()
             self._kick.clear()
-            due = [(uid, r) for uid, r in self._reports.items() if r.wanted != r.sent]
+            due = [(uid, r) for uid, r in self._reports.items() if r.wanted != r.sent and self._knows(uid, r)]
             failed = False
             for uid, report in due:
                 failed = not await self._send(uid, report) or failed
@@ -105,7 +118,10 @@ class Reports:
 
     async def _send(self, uid: str, report: Report) -> bool:
         status = report.wanted
-        patch = {"metadata": {"uid": uid}, "status": patch_of(status, report.sent or report.known)}
+        patch = {
+            "metadata": {"uid": self._mirrors.get(uid, uid)},
+            "status": patch_of(status, report.sent or report.known),
+        }
         try:
             await self._meta.patch_pod_status(report.namespace, report.name, patch)
         except (Offline, NoAnswer):
@@ -119,6 +135,10 @@ class Reports:
             log.debug("pod %s/%s is gone from the API", report.namespace, report.name)
         report.sent = status
         return True
+
+    def _knows(self, uid: str, report: Report) -> bool:
+        """Whether the API has this pod: a static one only by its mirror."""
+        return not report.static or uid in self._mirrors
 
     def _is_sent(self, uid: str) -> bool:
         report = self._reports.get(uid)

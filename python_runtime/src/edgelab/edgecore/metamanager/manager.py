@@ -256,6 +256,12 @@ class MetaManager:
         self._learn("pod", found)
         return found
 
+    async def create_pod(self, pod: Obj) -> Obj:
+        """Create a mirror pod. It is stored when the cloud pushes it, as any pod of this node."""
+        metadata = pod["metadata"]
+        where = resource.build(str(metadata["namespace"]), "pod", str(metadata["name"]))
+        return answers.wrapped(await self._ask("insert", where, pod, STATUS_DEADLINE))
+
     async def delete_pod(self, namespace: str, name: str, uid: str) -> None:
         """Remove a terminated pod from the API; its row stays until the cloud says so."""
         options = {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}}

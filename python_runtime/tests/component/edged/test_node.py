@@ -1,0 +1,50 @@
+"""Duties towards the node, with a real containerd."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+from tests.component.edged.conftest import Bench, busybox, make_pod
+
+from edgelab.cri.api import runtime_pb2 as pb
+
+
+async def test_a_static_pod_runs_offline_and_its_mirror_follows(bench: Bench) -> None:
+    manifests = bench.base / "manifests"
+    manifests.mkdir()
+    bench.settings.tailoredKubeletConfig.staticPodPath = str(manifests)
+    bench.meta.online = False
+    described = make_pod("static", busybox("sleep", "1000"), terminationGracePeriodSeconds=1)
+    name = described["metadata"]["name"]
+    described["metadata"] = {"name": name}
+    (manifests / "pod.yaml").write_text(json.dumps(described))
+    edged = await bench.start()
+
+    async def running() -> list[str]:
+        found = await bench.runtime.list_containers({"io.kubernetes.pod.name": f"{name}-edge1"})
+        return [container.id for container in found if container.state == pb.CONTAINER_RUNNING]
+
+    deadline = time.monotonic() + 20
+    while not await running() and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+    before = await running()
+    assert len(before) == 1
+    await bench.stop()
+    edged = await bench.start()
+    bench.meta.online = True
+    edged.connection_changed(True)
+    await bench.until(
+        lambda: bench.meta.statuses.get(f"{name}-edge1", {}).get("phase") == "Running", "status"
+    )
+    assert await running() == before, "the container outlived a restart without the cloud"
+    mirror = bench.meta.mirrors[f"default/{name}-edge1"]
+    edged.pod_changed(mirror)
+    (manifests / "pod.yaml").unlink()
+    await bench.until(lambda: not bench.meta.mirrors, "the mirror goes with the file")
+    labels = {"io.kubernetes.pod.name": f"{name}-edge1"}
+    deadline = time.monotonic() + 20
+    while await bench.runtime.list_sandboxes(labels) and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+    assert list(await bench.runtime.list_sandboxes(labels)) == []
