@@ -118,6 +118,8 @@ def build(settings: EdgeCore, store: Store, clock: Clock) -> list[Module]:
             database_dir=store.path.parent,
             api_server=server.dummyServer if server.enable else "",
         )
+        edged.watch_store(store.condition, restored=store.rescue is not None)
+        store.on_change(edged.store_changed)
         meta.attach(pods=edged)
         if meta_server:
             meta_server.attach(edged)

@@ -107,6 +107,10 @@ class Meta(Protocol):
         """Remove a terminated pod from the API (grace 0, UID precondition)."""
         ...
 
+    async def forget_pod(self, namespace: str, name: str, uid: str) -> None:
+        """Drop a pod that the API does not know any more."""
+        ...
+
     async def send_event(self, event: Obj, *, create: bool) -> None:
         """Hand an Event to the cloud, which answers nothing to it."""
         ...

@@ -110,6 +110,14 @@ class Store:
         self._reader.close()
         self._writer.close()
 
+    def condition(self) -> tuple[str, str]:
+        """Reason and sentence of what is or was wrong, for the Node; two empty texts when nothing is."""
+        if self.problem:
+            return "NotWritable", self.problem
+        if self.rescue is not None:
+            return self.rescue.reason, self.rescue.text
+        return "", ""
+
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener()` on the event loop each time `problem` changes."""
         self._listeners.append(listener)

@@ -21,6 +21,7 @@ class FakeMeta:
         self.stored_pods: dict[str, Obj] = {}
         self.nodes: dict[str, Obj] = {}
         self.mirrors: dict[str, Obj] = {}
+        self.unknown: set[str] = set()
         self.leases: dict[str, Obj] = {}
         self.objects: dict[tuple[str, str, str], Obj] = {}
         self.statuses: dict[str, Obj] = {}
@@ -81,12 +82,17 @@ class FakeMeta:
 
     async def patch_pod_status(self, namespace: str, name: str, patch: Obj) -> Obj:
         self._cloud()
+        if name in self.unknown:
+            raise RemoteError(f'pods "{name}" not found', reason="NotFound", code=404)
         self.statuses[name] = copy.deepcopy(patch["status"])
         self.history.append((name, self.statuses[name]))
         for pod in self.stored_pods.values():
             if pod["metadata"]["uid"] == patch["metadata"]["uid"]:
                 pod["status"] = self.statuses[name]
         return {}
+
+    async def forget_pod(self, namespace: str, name: str, uid: str) -> None:
+        self.stored_pods.pop(uid, None)
 
     async def create_pod(self, pod: Obj) -> Obj:
         self._cloud()

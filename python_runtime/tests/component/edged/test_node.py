@@ -48,3 +48,20 @@ async def test_a_static_pod_runs_offline_and_its_mirror_follows(bench: Bench) ->
     while await bench.runtime.list_sandboxes(labels) and time.monotonic() < deadline:
         await asyncio.sleep(0.1)
     assert list(await bench.runtime.list_sandboxes(labels)) == []
+
+
+async def test_a_pod_of_an_older_copy_of_the_store_ends_when_the_cloud_does_not_know_it(bench: Bench) -> None:
+    gone = make_pod("gone", busybox("sleep", "1000"), terminationGracePeriodSeconds=1)
+    kept = make_pod("kept", busybox("sleep", "1000"), terminationGracePeriodSeconds=1)
+    edged = await bench.start()
+    edged.watch_store(lambda: ("RestoredFromCopy", "the store was damaged"), restored=True)
+    bench.meta.unknown.add(gone["metadata"]["name"])
+    for pod in (gone, kept):
+        bench.apply(pod)
+    await bench.phase(kept, "Running")
+    await bench.until(lambda: gone["metadata"]["uid"] not in bench.meta.stored_pods, "dropped from the store")
+    deadline = time.monotonic() + 20
+    while await bench.sandboxes(gone) and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+    assert await bench.sandboxes(gone) == []
+    assert len(await bench.containers(kept)) == 1

@@ -208,3 +208,48 @@ async def test_start_without_a_container_runtime_ends_with_one_clear_line(tmp_pa
     with pytest.raises(Fatal, match=r"none\.sock does not exist \(is containerd installed and running\?\)"):
         await Edged(made, FakeMeta(), "edge1", clock, database_dir=tmp_path).run()
     assert clock.moment - began >= 10
+
+
+async def test_the_store_shows_on_the_node_only_when_there_is_something_to_tell(tmp_path: Path) -> None:
+    view = NodeView(settings(tmp_path), "edge1", SYSTEM)
+
+    def conditions(before: Any) -> dict[str, tuple[str, str]]:
+        return {
+            c["type"]: (c["status"], c["reason"])
+            for c in view.status(view.pressure(""), before)["conditions"]
+        }
+
+    assert "StoreProblem" not in conditions({})
+    view.store_problem = lambda: ("NotWritable", "the disk is full")
+    status = view.status(view.pressure(""), {})
+    assert conditions({})["StoreProblem"] == ("True", "NotWritable")
+    view.store_problem = lambda: ("", "")
+    assert conditions(status)["StoreProblem"] == ("False", "StoreIntact")
+
+
+async def test_pressure_and_images_come_from_their_owners(tmp_path: Path) -> None:
+    view = NodeView(settings(tmp_path), "edge1", SYSTEM)
+    assert "images" not in view.status(view.pressure(""), {})
+    view.pressing = lambda: ["DiskPressure"]
+    view.images = lambda: [{"names": ["a:1"], "sizeBytes": 1}]
+    status = view.status(view.pressure(""), {})
+    found = {c["type"]: c for c in status["conditions"]}
+    assert (found["DiskPressure"]["status"], found["DiskPressure"]["reason"]) == (
+        "True",
+        "KubeletHasDiskPressure",
+    )
+    assert found["MemoryPressure"]["status"] == "False"
+    assert status["images"] == [{"names": ["a:1"], "sizeBytes": 1}]
+
+
+async def test_a_status_for_a_pod_that_is_gone_is_told() -> None:
+    meta = FakeMeta()
+    meta.unknown.add("web")
+    reports = Reports(meta, SYSTEM)
+    gone: list[str] = []
+    reports.gone = gone.append
+
+    async with background(reports.run()):
+        reports.publish(pod(), {"phase": "Running"})
+        await until(lambda: gone)
+    assert gone == ["u-1"]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -104,7 +105,9 @@ class Edged:
         self._reporter = NodeReporter(settings, self._view, meta, clock, lambda: self._not_ready)
         self._events = Recorder(meta, clock, node_name, enabled=settings.reportEvent)
         self._kit = self._make_kit(settings)
-        pods = Pods(self._active, lambda: set(self._workers), self._has_ended, self.end_pod, self._changed)
+        pods = Pods(
+            self._active, lambda: set(self._workers), self._has_ended, self.end_pod, self._reporter.changed
+        )
         self._duties = Duties(
             settings, pods, runtime=self._runtime, clock=clock, node=self._kit.node, events=self._events
         )
@@ -245,6 +248,31 @@ class Edged:
                 if worker.ending:
                     worker.wake()
 
+    # The store
+
+    def watch_store(self, condition: Callable[[], tuple[str, str]], *, restored: bool) -> None:
+        """Show the store's `condition` on the Node; pods that were `restored` may be gone from the API."""
+        self._view.store_problem = condition
+        if restored:
+            self._kit.reports.gone = self._gone
+
+    def store_changed(self) -> None:
+        """The store's condition is another."""
+        reason, text = self._view.store_problem()
+        if reason:
+            self._duties.warn_node(f"Store{reason}", text)
+        self._reporter.changed()
+
+    def _gone(self, uid: str) -> None:
+        worker = self._workers.get(uid)
+        if worker is None or is_static(worker.pod):
+            return
+        log.info("pod %s came out of an older copy of the store and is gone: ended", names.key(worker.pod))
+        metadata = worker.pod["metadata"]
+        worker.remove()
+        forgetting = self._meta.forget_pod(metadata["namespace"], metadata["name"], uid)
+        self._tasks.spawn(forgetting, f"forget/{uid}")
+
     # Static pods
 
     def _static_changed(self, pod: Obj) -> None:
@@ -276,9 +304,6 @@ class Edged:
         worker = self._workers.get(uid)
         return worker is None or self._kit.reports.last(worker.pod).get("phase") in ("Succeeded", "Failed")
 
-    def _changed(self) -> None:
-        self._reporter.changed()
-
     # Module
 
     async def run(self) -> None:
@@ -290,6 +315,8 @@ class Edged:
                     group.create_task(self.server.run(), name="edged/server")
                 await self._pleg.relist()
                 self._started = True
+                if self._view.store_problem()[0]:
+                    self.store_changed()
                 for pod in self._meta.pods():
                     self.pod_changed(pod)
                 self._static.look()
@@ -393,7 +420,7 @@ class Edged:
                 self._view.runtime = f"{version.runtime_name}://{version.runtime_version}"
             self._not_ready = (await self._runtime.readiness()).problem
         except RuntimeUnreachable as error:
-            self._not_ready, self._view.runtime = str(error), ""
+            self._not_ready, self._view.runtime = f"container runtime is down: {error}", ""
         except CriError as error:
             unserved = error.code == "UNIMPLEMENTED"
             text = "it does not serve CRI v1 (is the cri plugin disabled in containerd's config?)"

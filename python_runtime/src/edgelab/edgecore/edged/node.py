@@ -19,6 +19,9 @@ Obj = dict[str, Any]
 KUBELET_VERSION = "v1.32.10-kubeedge-v1.23.0"
 """The Kubernetes and KubeEdge releases whose behaviour this is; tools parse what follows `-kubeedge-`."""
 
+STORE_PROBLEM = "StoreProblem"
+"""A condition of ours: True while the store was restored, was lost or cannot be written."""
+
 ATTACH_DETACH = "volumes.kubernetes.io/controller-managed-attach-detach"
 
 
@@ -43,7 +46,7 @@ class NodeView:
         self.machine = machine.measure(Path(settings.rootDirectory))
         self.pressing: Callable[[], list[str]] = list
         self.images: Callable[[], list[Obj]] = list
-        self.extra: Callable[[], list[Obj]] = list
+        self.store_problem: Callable[[], tuple[str, str]] = lambda: ("", "")
 
     @property
     def address(self) -> str:
@@ -153,7 +156,7 @@ class NodeView:
             _pressure("MemoryPressure", now.memory, "Memory", "memory available"),
             _pressure("DiskPressure", now.disk, "Disk", "disk pressure", plain=True),
             _pressure("PIDPressure", now.pids, "PID", "PID available"),
-            *self.extra(),
+            *_store(*self.store_problem(), before),
             _ready(now.problem),
         ]
         moment = rfc3339(self._clock.now())
@@ -173,6 +176,16 @@ def _pressure(kind: str, low: bool, word: str, text: str, *, plain: bool = False
         if plain:
             reason, what = f"KubeletHasNo{word}Pressure", f"kubelet has no {text}"
     return {"type": kind, "status": "True" if low else "False", "reason": reason, "message": what}
+
+
+def _store(reason: str, text: str, before: list[Obj]) -> list[Obj]:
+    """The condition of the store; a node that never had to tell of it has none, like any other node."""
+    if reason:
+        return [{"type": STORE_PROBLEM, "status": "True", "reason": reason, "message": text}]
+    if any(condition.get("type") == STORE_PROBLEM for condition in before):
+        text = "the store is sound and can be written"
+        return [{"type": STORE_PROBLEM, "status": "False", "reason": "StoreIntact", "message": text}]
+    return []
 
 
 def _ready(problem: str) -> Obj:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -44,6 +45,8 @@ class Reports:
         self._clock = clock
         self._reports: dict[str, Report] = {}
         self._mirrors: dict[str, str] = {}
+        self.gone: Callable[[str], None] = lambda uid: None
+        """Called with the uid of a pod that the API does not know any more."""
         self._kick = asyncio.Event()
         self._changed = asyncio.Condition()
 
@@ -133,6 +136,7 @@ class Reports:
                 log.warning("status of pod %s/%s was refused: %s", report.namespace, report.name, error)
                 return False
             log.debug("pod %s/%s is gone from the API", report.namespace, report.name)
+            self.gone(uid)
         report.sent = status
         return True
 

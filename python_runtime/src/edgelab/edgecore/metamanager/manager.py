@@ -268,6 +268,11 @@ class MetaManager:
         where = resource.build(namespace, "pod", name)
         answers.confirmed(await self._ask("delete", where, options, STATUS_DEADLINE))
 
+    async def forget_pod(self, namespace: str, name: str, uid: str) -> None:
+        """Drop a pod that the API does not know any more, and what belongs to it."""
+        for statement in rows.drop_with_pod(namespace, name, uid):
+            await self._keep(statement)
+
     async def send_event(self, event: Obj, *, create: bool) -> None:
         """Send an Event, new or with a higher count. A Go CloudCore never answers."""
         metadata = event["metadata"]
