@@ -13,6 +13,7 @@ from edgelab.keadm import (
     cert,
     cloud,
     config,
+    debug,
     delete,
     diagnose,
     export,
@@ -45,6 +46,7 @@ app.add_typer(reset.app, name="reset")
 app.command()(rollout.rollout)
 app.add_typer(cert.app, name="cert")
 app.add_typer(config.app, name="config")
+app.add_typer(debug.app, name="debug")
 app.add_typer(diagnose.app, name="diagnose")
 app.add_typer(node.app, name="node")
 app.add_typer(offedge.app, name="off-edge")

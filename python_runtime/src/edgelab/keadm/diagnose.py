@@ -14,7 +14,7 @@ import typer
 
 from edgelab.keadm.cluster import DEFAULT_KUBE_CONFIG, KubeConfig
 from edgelab.keadm.join import DEFAULT_CONFIG, DEFAULT_RUNTIME, read_token, split_address
-from edgelab.keadm.report import Format, Output, report
+from edgelab.keadm.report import Answer, Format, Output, report
 
 app = typer.Typer(help="Find out what is wrong, and how to put it right.", no_args_is_help=True)
 
@@ -23,7 +23,7 @@ CLOUD_CONFIG = Path("/etc/kubeedge/config/cloudcore.yaml")
 
 @app.command("node")
 def diagnose_node(
-    config_file: Annotated[Path, typer.Option("--config", help="edgecore.yaml")] = DEFAULT_CONFIG,
+    config_file: Annotated[Path, typer.Option("--config", "-c", help="edgecore.yaml")] = DEFAULT_CONFIG,
     name: Annotated[str, typer.Option("--node", help="the name that the node is to have")] = "",
     output: Output = Format.text,
 ) -> None:
@@ -32,6 +32,28 @@ def diagnose_node(
     from edgelab.keadm.diagnose_findings import answer
 
     report(output, lambda: answer(*work.diagnose(config_file, name)))
+
+
+@app.command("pod")
+def diagnose_pod(
+    name: Annotated[str, typer.Argument(help="the pod; without it all of the namespace")] = "",
+    *,
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="its namespace")] = "default",
+    config_file: Annotated[Path, typer.Option("--config", "-c", help="edgecore.yaml")] = DEFAULT_CONFIG,
+    output: Output = Format.text,
+) -> None:
+    """Examine a pod of this node by what EdgeCore has stored of it; the cloud is not asked."""
+    from edgelab.keadm import diagnose_pod as work
+    from edgelab.keadm import machine
+    from edgelab.keadm.debug_get import configured
+    from edgelab.keadm.diagnose_findings import answer
+
+    def run() -> Answer:
+        host = machine.this()
+        database = host.path(configured(host.path(config_file)))
+        return answer(work.diagnose(database, namespace, name), {})
+
+    report(output, run)
 
 
 @app.command("cloud")
