@@ -41,7 +41,7 @@ def site(tmp_path: Path) -> Iterator[Place]:
     try:
         wait_until(place.kubeconfig.exists)
         wait_until(lambda: "serving" in (tmp_path / "site.log").read_text())
-        command = [BIN / "keadm", "init", "--kube-config", place.kubeconfig]
+        command = [BIN / "keadm", "init", "--cluster-only", "--kube-config", place.kubeconfig]
         subprocess.run(command, check=True, capture_output=True)
         yield place
     finally:

@@ -77,7 +77,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     try:
         wait_until(place.kubeconfig.exists)
         wait_until(lambda: "serving" in (directory / "site.log").read_text())
-        command = [BIN / "keadm", "init", "--kube-config", place.kubeconfig]
+        command = [BIN / "keadm", "init", "--cluster-only", "--kube-config", place.kubeconfig]
         subprocess.run(command, check=True, capture_output=True)
         yield place
     finally:

@@ -91,7 +91,7 @@ class Lab:
     def start(self, **hub: Any) -> None:
         self.site.start()
         wait_until(self.kubeconfig.exists)
-        self.keadm("init")
+        self.keadm("init", "--cluster-only")
         (self.directory / "cloudcore.yaml").write_text(yaml.safe_dump(self._settings(hub)))
         self.cloud.start()
 
