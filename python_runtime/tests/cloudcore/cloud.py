@@ -252,11 +252,17 @@ async def eventually(check: Callable[[], bool], seconds: float = 60) -> None:
 
 @contextlib.asynccontextmanager
 async def running(
-    directory: Path, api: Api | None = None, *, gates: dict[str, bool] | None = None, **changes: Any
+    directory: Path,
+    api: Api | None = None,
+    replica: str = "",
+    *,
+    gates: dict[str, bool] | None = None,
+    **changes: Any,
 ) -> AsyncIterator[Cloud]:
     """CloudCore until the block ends; `changes` are fields of modules.cloudHub, `gates` featureGates."""
     api = api or Api()
     settings = CloudCore(featureGates=gates or {})
+    settings.edgelab.replica = replica
     hub = settings.modules.cloudHub
     for name in ("tlsCAFile", "tlsCAKeyFile", "tlsCertFile", "tlsPrivateKeyFile"):
         setattr(hub, name, str(directory / name))

@@ -63,7 +63,7 @@ async def test_a_node_may_not_write_for_another_node(cloud: Cloud) -> None:
     other = cloud.api.one(NODES, "edge2")
     assert "status" not in other
     assert "hacked" not in other["metadata"]["labels"]
-    assert not cloud.api.all(LEASES)
+    assert not cloud.api.all(LEASES, "kube-node-lease")
     await edge.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import ssl
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ from edgelab.cloudcore.cloudhub.bootstrap import BootstrapServer
 from edgelab.cloudcore.cloudhub.complaints import Complaints
 from edgelab.cloudcore.cloudhub.hub import CloudHub
 from edgelab.cloudcore.cloudhub.nodeevents import NodeEvents
+from edgelab.cloudcore.cloudhub.ownership import Ownership
 from edgelab.cloudcore.cloudhub.peer import Door
 from edgelab.cloudcore.cloudhub.pki import Pki, SecretStore, TokenKeeper, prepare
+from edgelab.cloudcore.cloudhub.replicas import LABEL, Replicas
 from edgelab.cloudcore.cloudhub.revocation import Revocations
 from edgelab.cloudcore.cloudhub.tls import bind, server_context
 from edgelab.cloudcore.cloudhub.tracker import SyncTracker
@@ -29,8 +32,9 @@ from edgelab.daemon.errors import Fatal
 from edgelab.daemon.tasks import Module, run_modules
 from edgelab.kube import kubeconfig
 from edgelab.kube.client import HttpClient
+from edgelab.kube.informer import Informer
 from edgelab.kube.interface import KubeApi, RawApi
-from edgelab.kube.resources import CONFIG_MAPS, NODES, PODS, SECRETS, VALIDATING_WEBHOOKS
+from edgelab.kube.resources import CONFIG_MAPS, LEASES, NODES, PODS, SECRETS, VALIDATING_WEBHOOKS
 from edgelab.objects.status import ApiError
 from edgelab.settings.cloudcore import CloudCore
 
@@ -105,10 +109,12 @@ def build(
         hub.authorizer = Authorizer(api, complaints, debug=authorization.debug, clock=clock)
     starter = Starter(cluster, clock)
     starter.then(lambda: tracker.follow(cluster[kind] for kind in SYNCS))
+    ownership = _ownership(settings, api, cluster, hub, starter, clock=clock)
+    tracker.elsewhere = hub.elsewhere
     revoked = Revocations(settings.edgelab.namespace)
     revoked.changed = lambda: hub.end_revoked(revoked.why)
     starter.then(lambda: revoked.follow(cluster[CONFIG_MAPS]))
-    running: list[Module] = [cluster, tracker, starter, events, complaints]
+    running: list[Module] = [cluster, tracker, starter, events, complaints, *ownership]
     if devices:
         running += _devices(settings, api, cluster, hub, starter, clock=clock)
     if policed(settings):
@@ -142,6 +148,28 @@ def build(
         starter.serve([bootstrap])
     running.append(Monitor(sockets.monitor, lambda: cluster.synced, lambda: _metrics(hub)))
     return running
+
+
+def _ownership(
+    settings: CloudCore, api: KubeApi, cluster: Cluster, hub: CloudHub, starter: Starter, *, clock: Clock
+) -> list[Module]:
+    """What several CloudCores on one cluster need to share its nodes."""
+    namespace = settings.edgelab.namespace
+    leases = Informer(api, LEASES, namespace, label_selector=LABEL, clock=clock)
+    replicas = Replicas(api, hub.complaints, namespace=namespace, me=replica_id(settings), clock=clock)
+    ownership = Ownership(api, hub, replicas, namespace=namespace, clock=clock)
+    hub.elsewhere = ownership.elsewhere
+    hub.on_connect.append(ownership.claim)
+    starter.await_synced(leases)
+    starter.then(lambda: replicas.follow(leases))
+    starter.then(lambda: ownership.follow(leases, cluster[NODES]))
+    return [leases, replicas, ownership]
+
+
+def replica_id(settings: CloudCore) -> str:
+    """What this CloudCore calls itself among others: a part of the name of its Lease."""
+    name = settings.edgelab.replica or socket.gethostname()
+    return re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip("-.") or "cloudcore"
 
 
 def _edge(

@@ -13,6 +13,7 @@ from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.daemon.errors import Unreachable
 from edgelab.daemon.notify import notify, ready
 from edgelab.daemon.tasks import Module, guard
+from edgelab.kube.informer import Informer
 from edgelab.kube.interface import KubeApi, Obj, Resource
 from edgelab.objects.status import ApiError
 
@@ -32,12 +33,17 @@ class Starter:
         self._clock = clock
         self._steps: list[Callable[[], None]] = []
         self._listeners: list[Module] = []
+        self._informers: list[Informer] = []
         self.device_gone: Callable[[str, str, str], None] = lambda node, namespace, name: None
         self.certificate_requested: Callable[[Obj], None] = lambda created: None
 
     def then(self, step: Callable[[], None]) -> None:
         """Call `step` once everything has been listed, in the order of these calls."""
         self._steps.append(step)
+
+    def await_synced(self, informer: Informer) -> None:
+        """Run the steps only when this informer, too, has listed."""
+        self._informers.append(informer)
 
     def serve(self, listeners: Iterable[Module]) -> None:
         """Run these after all steps."""
@@ -47,6 +53,8 @@ class Starter:
         """Start, then serve until cancelled."""
         notify(STATUS="listing the API server's objects")
         await self._cluster.wait_synced()
+        for informer in self._informers:
+            await informer.wait_synced()
         for step in self._steps:
             step()
         async with asyncio.TaskGroup() as group:

@@ -314,6 +314,8 @@ class Edgelab(msgspec.Struct):
     """Most messages on their way to one node of ours without acknowledgement; a Go node always has one."""
     namespace: str = "kubeedge"
     """Where the certificate authority, server certificate and join token are kept as Secrets."""
+    replica: str = ""
+    """What this CloudCore calls itself among several of one cluster; empty means the host's name."""
     webhooks: Webhooks = msgspec.field(default_factory=Webhooks)
 
 

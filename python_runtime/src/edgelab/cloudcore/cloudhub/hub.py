@@ -77,6 +77,8 @@ class CloudHub:
         """Message sources and who treats them; the source "" stands for all others."""
         self.authorizer: Authorizer | None = None
         """Asked about every request of a node, when there is one."""
+        self.elsewhere: Callable[[str], bool] = lambda node: False
+        """Whether another CloudCore has the node: then nothing is sent to it or recorded for it here."""
         self.on_connect: list[Callable[[str], None]] = []
         self.counts: Counter[str] = Counter()
         self._tracker = tracker
@@ -85,6 +87,7 @@ class CloudHub:
         self._sessions: dict[str, Session] = {}
         self._known: set[str] = set()
         tracker.ready = self._offer
+        tracker.mine = self.connected
 
     @property
     def sessions(self) -> dict[str, Session]:
@@ -152,6 +155,13 @@ class CloudHub:
         if session is not None:
             session.end(reason)
 
+    def yield_to(self, node: str, replica: str) -> None:
+        """End the node's session: another CloudCore has it."""
+        session = self._sessions.get(node)
+        if session is not None:
+            self.counts["yielded"] += 1
+            session.end(f"CloudCore {replica} has taken the node over", GOING_AWAY)
+
     def send(self, node: str, message: Message) -> None:
         """Send once, without acknowledgement; lost when the node is not connected."""
         session = self._sessions.get(node)
@@ -165,6 +175,8 @@ class CloudHub:
         """Bring an object to the node, now or when it is back, unless it has that version."""
         if delivery.is_response or delivery.is_delete:
             self._offer(node, delivery)
+            return
+        if node not in self._sessions and self.elsewhere(node):
             return
         recorded = self._tracker.version(node, delivery.uid)
         if recorded is not None and 0 < delivery.version <= recorded:

@@ -5,6 +5,8 @@ Keeps: one entry for each (node, object) in memory, which is what decisions are 
 Writes: the objects in the API, later and merged (a crash in between costs a repeated message only).
 An ObjectSync is there before its object is first sent, so that an object which vanishes while the
 node is away is known to be at the node.
+Several CloudCores write to the same objects. Each write is made on the version that was seen last, so one
+that comes too late is refused; what others wrote is taken over for nodes that are not connected here.
 Without the API: writes are repeated with growing delays; first deliveries wait for it.
 Facts: KubeEdge `cloud/pkg/cloudhub/session`, `.../common/message_pool.go` (docs/reference/protocol.md).
 """
@@ -55,6 +57,14 @@ class Entry:
     """Whether the object exists in the API."""
     written: int = -1
     """The version that stands in the API."""
+    writing: bool = False
+    """Whether a write is on its way."""
+    unseen: Obj | None = None
+    """What the informer showed meanwhile: perhaps that write, perhaps somebody else's."""
+    revision: str = ""
+    """The resourceVersion of the object in the API as it was last seen or written."""
+    distrusted: bool = False
+    """`version` was set to 0, and that is not written yet."""
     gone: bool = False
     """The node holds it no more; the object in the API has to go."""
 
@@ -71,6 +81,10 @@ class SyncTracker:
 
     def __init__(self, api: KubeApi, clock: Clock = SYSTEM) -> None:
         self.ready: Callable[[str, Delivery], None] = lambda node, delivery: None
+        self.mine: Callable[[str], bool] = lambda node: True
+        """Whether the node is connected here, so that what is known of it here is the newest."""
+        self.elsewhere: Callable[[str], bool] = lambda node: False
+        """Whether another CloudCore has the node."""
         self._api = api
         self._nodes: defaultdict[str, dict[str, Entry]] = defaultdict(dict)
         self._pending: dict[Key, Delivery] = {}
@@ -144,7 +158,7 @@ class SyncTracker:
         """The node may have lost what it acknowledged: all of it counts as not acknowledged."""
         for uid, entry in self.entries(node).items():
             if not entry.gone:
-                entry.version = 0
+                entry.version, entry.distrusted = 0, True
                 self._queue.add(Key(node, uid))
 
     def forget_node(self, node: str) -> None:
@@ -166,27 +180,51 @@ class SyncTracker:
             return
         if entry is not None:
             entry.stored = True
+            self._adopt(Key(node, uid), entry, obj)
             return
-        spec, text = obj.get("spec") or {}, (obj.get("status") or {}).get("objectResourceVersion") or ""
-        version = int(text) if text.isdecimal() else 0
+        spec, version = obj.get("spec") or {}, _recorded(obj)
         self._nodes[node][uid] = Entry(
             spec.get("objectKind", ""),
             spec.get("objectAPIVersion", ""),
             obj["metadata"].get("namespace") or "",
             spec.get("objectName", ""),
-            version,
+            max(0, version),
             stored=True,
-            written=version if text else -1,
+            written=version,
+            revision=obj["metadata"]["resourceVersion"],
         )
 
+    def _adopt(self, key: Key, entry: Entry, obj: Obj) -> None:
+        """The object in the API is newer than what was known of it: somebody else may have written it."""
+        if entry.writing:
+            entry.unseen = obj
+            return
+        if not _newer(obj["metadata"]["resourceVersion"], entry.revision):
+            return
+        entry.revision = obj["metadata"]["resourceVersion"]
+        version = _recorded(obj)
+        if version == entry.written:
+            return
+        entry.written = version
+        if entry.distrusted or entry.gone:
+            return
+        if not self.mine(key.node):
+            entry.version = max(0, version)
+        elif version == 0:
+            # Another CloudCore knows that the node joined anew and may have lost everything.
+            entry.version = 0
+        else:
+            self._queue.add(key)
+
     def _deleted(self, node: str, uid: str, entry: Entry | None) -> None:
-        """Our own delete ends the entry; somebody else's (a namespace's end) does not empty the node."""
+        """Our own delete ends the entry, or the one of the CloudCore that has the node; somebody else's (a
+        namespace's end) does not empty the node."""
         if entry is None:
             return
-        if entry.gone:
+        if entry.gone or (not self.mine(node) and self.elsewhere(node)):
             self._nodes[node].pop(uid, None)
             return
-        entry.stored, entry.written = False, -1
+        entry.stored, entry.written, entry.revision = False, -1, ""
 
     async def _write(self, key: Key) -> None:
         entry = self.entries(key.node).get(key.uid)
@@ -201,18 +239,52 @@ class SyncTracker:
         version = entry.version
         if entry.written == version:
             return
-        status = {"status": {"objectResourceVersion": str(version)}}
+        patch: Obj = {"status": {"objectResourceVersion": str(version)}}
+        if entry.revision:
+            patch["metadata"] = {"resourceVersion": entry.revision}
+        entry.writing = True
         try:
-            await self._api.patch(
-                entry.resource, key.name, status, entry.namespace or None, subresource="status"
+            made = await self._api.patch(
+                entry.resource, key.name, patch, entry.namespace or None, subresource="status"
             )
+        except ApiError as error:
+            entry.writing = False
+            await self._refused(key, entry, error)
+        else:
+            entry.written = version
+            self._note_revision(entry, made)
+            entry.distrusted = entry.distrusted and version != 0
+        finally:
+            entry.writing = False
+            meanwhile, entry.unseen = entry.unseen, None
+            if meanwhile is not None:
+                self._adopt(key, entry, meanwhile)
+
+    async def _refused(self, key: Key, entry: Entry, error: ApiError) -> None:
+        """A status could not be written: the object is gone, or somebody else wrote it. Raises ApiError."""
+        if error.code not in (404, 409):
+            raise error
+        if error.code == 404:
+            entry.stored, entry.revision = False, ""
+        else:
+            await self._read(key, entry)
+        self._queue.add(key)
+
+    async def _read(self, key: Key, entry: Entry) -> None:
+        try:
+            obj = await self._api.get(entry.resource, key.name, entry.namespace or None)
         except ApiError as error:
             if error.code != 404:
                 raise
-            entry.stored = False
-            self._queue.add(key)
+            entry.stored, entry.revision = False, ""
             return
-        entry.written = version
+        entry.stored = True
+        self._adopt(key, entry, obj)
+
+    def _note_revision(self, entry: Entry, made: Obj) -> None:
+        revision = made["metadata"]["resourceVersion"]
+        if _newer(revision, entry.revision):
+            entry.revision = revision
 
     async def _create(self, key: Key, entry: Entry) -> bool:
         metadata = {"name": key.name, **({"namespace": entry.namespace} if entry.namespace else {})}
@@ -227,7 +299,7 @@ class SyncTracker:
             },
         }
         try:
-            await self._api.create(entry.resource, body, entry.namespace or None)
+            made = await self._api.create(entry.resource, body, entry.namespace or None)
         except ApiError as error:
             if error.code in (403, 404):
                 # The namespace is ending: nothing can be recorded in it, yet its pods have to be told.
@@ -236,7 +308,10 @@ class SyncTracker:
                 return False
             if error.code != 409:
                 raise
+            await self._read(key, entry)
+            return entry.stored
         entry.stored = True
+        self._note_revision(entry, made)
         return True
 
     async def _delete(self, key: Key, entry: Entry) -> None:
@@ -253,3 +328,14 @@ class SyncTracker:
         delivery = self._pending.pop(key, None)
         if delivery is not None:
             self.ready(key.node, delivery)
+
+
+def _recorded(obj: Obj) -> int:
+    """The version in an ObjectSync's status; -1 when nothing is written there yet."""
+    text = (obj.get("status") or {}).get("objectResourceVersion") or ""
+    return int(text) if text.isdecimal() else -1
+
+
+def _newer(revision: str, known: str) -> bool:
+    """Whether a resourceVersion is later than another one of the same object."""
+    return not known or int(revision) > int(known)

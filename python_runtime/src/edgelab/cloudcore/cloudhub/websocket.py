@@ -39,7 +39,8 @@ OPEN_SECONDS = 15.0
 CLOSE_SECONDS = 2.0
 WINDOW_HEADER, RESEND_HEADER = "edgelab-window", "edgelab-resend"
 PATIENCE = 16
-TOO_BIG = 1009
+BAD, TOO_BIG = 1002, 1009
+"""Close codes of RFC 6455 that the library sends."""
 MALFORMED, OVERSIZE, BAD_FRAME = "MalformedMessage", "MessageTooLarge", "MalformedFrame"
 
 
@@ -172,7 +173,7 @@ class NodeListener:
 
     def _explain(self, session: Session, closed: ConnectionClosed) -> None:
         """What the library closed a connection for that it did not lose."""
-        if closed.sent is None or closed.rcvd_then_sent:
+        if closed.sent is None or closed.rcvd_then_sent or closed.sent.code not in (BAD, TOO_BIG):
             return
         if closed.sent.code == TOO_BIG:
             self._complain(session, OVERSIZE, f"it sent a message of more than {self._limit} bytes")
