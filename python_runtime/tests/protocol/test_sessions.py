@@ -82,15 +82,15 @@ def test_the_cloud_tells_what_a_message_is_about() -> None:
     delivery = of_object(pod("p", 1), "insert")
     outbox.offer(delivery)
     (sent,) = outbox.poll(0)
-    assert outbox.receive(request(), 0) == (Heard.REQUEST, None)
+    assert outbox.receive(request(), 0) == (Heard.REQUEST, None, 0.0)
     failed = wire.new(source="metamanager", group="", operation="error", resource="x", parent_id=sent.id)
-    assert outbox.receive(failed, 0) == (Heard.REFUSED, delivery)
-    assert outbox.receive(acknowledgement(sent), 0) == (Heard.STRAY, None)
+    assert outbox.receive(failed, 0) == (Heard.REFUSED, delivery, 0.0)
+    assert outbox.receive(acknowledgement(sent), 0) == (Heard.STRAY, None, 0.0)
     (again,) = outbox.poll(5)
-    assert outbox.receive(acknowledgement(again), 5) == (Heard.STORED, delivery)
+    assert outbox.receive(acknowledgement(again), 5.5) == (Heard.STORED, delivery, 0.5)
     keepalive = edge().next(0)
     assert keepalive is not None
-    assert outbox.receive(keepalive, 5) == (Heard.KEEPALIVE, None)
+    assert outbox.receive(keepalive, 5) == (Heard.KEEPALIVE, None, 0.0)
     assert len(outbox) == 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import socket
 import ssl
@@ -26,6 +25,7 @@ from edgelab.cloudcore.cloudhub.websocket import NodeListener
 from edgelab.cloudcore.cluster import CORE, SYNCS, Cluster, optional_kinds, policed
 from edgelab.cloudcore.monitor import Monitor
 from edgelab.cloudcore.startup import Starter, wait_for_kinds, without_errors
+from edgelab.cloudcore.state import State
 from edgelab.cloudcore.workqueue import WorkQueue
 from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.daemon.errors import Fatal
@@ -109,12 +109,12 @@ def build(
         hub.authorizer = Authorizer(api, complaints, debug=authorization.debug, clock=clock)
     starter = Starter(cluster, clock)
     starter.then(lambda: tracker.follow(cluster[kind] for kind in SYNCS))
-    ownership = _ownership(settings, api, cluster, hub, starter, clock=clock)
+    leases, replicas, ownership = _ownership(settings, api, cluster, hub, starter, clock=clock)
     tracker.elsewhere = hub.elsewhere
     revoked = Revocations(settings.edgelab.namespace)
     revoked.changed = lambda: hub.end_revoked(revoked.why)
     starter.then(lambda: revoked.follow(cluster[CONFIG_MAPS]))
-    running: list[Module] = [cluster, tracker, starter, events, complaints, *ownership]
+    running: list[Module] = [cluster, tracker, starter, events, complaints, leases, replicas, ownership]
     if devices:
         running += _devices(settings, api, cluster, hub, starter, clock=clock)
     if policed(settings):
@@ -132,7 +132,8 @@ def build(
     if sockets.webhooks is not None:
         running += _webhooks(settings, api, pki, sockets.webhooks, clock)
     door = Door(revoked.why, hub.full, clock)
-    starter.serve([_node_listener(settings, hub, pki, sockets.nodes, door=door, clock=clock)])
+    listener = _node_listener(settings, hub, pki, sockets.nodes, door=door, clock=clock)
+    starter.serve([listener])
     if sockets.bootstrap is not None:
         bootstrap = BootstrapServer(
             api,
@@ -146,13 +147,16 @@ def build(
             clock=clock,
         )
         starter.serve([bootstrap])
-    running.append(Monitor(sockets.monitor, lambda: cluster.synced, lambda: _metrics(hub)))
+    state = State(
+        hub, tracker, replicas, ownership, informers=[*cluster, leases], serving=listener.listening.is_set
+    )
+    running.append(Monitor(sockets.monitor, state.checks, state.families))
     return running
 
 
 def _ownership(
     settings: CloudCore, api: KubeApi, cluster: Cluster, hub: CloudHub, starter: Starter, *, clock: Clock
-) -> list[Module]:
+) -> tuple[Informer, Replicas, Ownership]:
     """What several CloudCores on one cluster need to share its nodes."""
     namespace = settings.edgelab.namespace
     leases = Informer(api, LEASES, namespace, label_selector=LABEL, clock=clock)
@@ -163,7 +167,7 @@ def _ownership(
     starter.await_synced(leases)
     starter.then(lambda: replicas.follow(leases))
     starter.then(lambda: ownership.follow(leases, cluster[NODES]))
-    return [leases, replicas, ownership]
+    return leases, replicas, ownership
 
 
 def replica_id(settings: CloudCore) -> str:
@@ -274,7 +278,7 @@ def _webhooks(settings: CloudCore, api: KubeApi, pki: Pki, sock: socket.socket, 
 
 def _node_listener(
     settings: CloudCore, hub: CloudHub, pki: Pki, sock: socket.socket, *, door: Door, clock: Clock
-) -> Module:
+) -> NodeListener:
     own = settings.modules.cloudHub
     return NodeListener(
         hub,
@@ -350,19 +354,5 @@ def announce_missing(settings: CloudCore) -> None:
     for name, consequence in NOT_BUILT.items():
         if getattr(settings.modules, name).enable:
             log.warning("modules.%s is enabled, but this release does not have it: %s", name, consequence)
-
-
-def _metrics(hub: CloudHub) -> dict[str, float]:
-    numbers: dict[str, float] = {
-        "KubeEdge_CloudHub_connected_nodes": len(hub.sessions),
-        "edgelab_cloudhub_queued_messages": sum(len(s.outbox) for s in hub.sessions.values()),
-        "process_resident_memory_bytes": _resident(),
-    }
-    for name in ("connections", "received", "sent", "acknowledged", "refused", "repeated", "dropped", "lost"):
-        numbers[f"edgelab_cloudhub_{name}_total"] = hub.counts[name]
-    return numbers
-
-
-def _resident() -> int:
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    if settings.commonConfig.monitorServer.enableProfiling:
+        log.warning("commonConfig.monitorServer.enableProfiling is set: Go's profiles are not offered here")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.daemon.tasks import guard
@@ -65,6 +66,9 @@ class Cluster:
 
     def __getitem__(self, resource: Resource) -> Informer:
         return self._informers[resource]
+
+    def __iter__(self) -> Iterator[Informer]:
+        return iter(self._informers.values())
 
     def by_kind(self) -> dict[tuple[str, str], Informer]:
         """Informers by (apiVersion, kind)."""

@@ -20,10 +20,11 @@ from edgelab.cloudcore.cloudhub.complaints import Complaints
 from edgelab.cloudcore.cloudhub.peer import REFUSALS, REVOKED, Peer
 from edgelab.cloudcore.cloudhub.tracker import SyncTracker
 from edgelab.cloudcore.interfaces import Handler
+from edgelab.cloudcore.metrics import Histogram
 from edgelab.cloudcore.replies import refused
 from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.protocol import message as wire
-from edgelab.protocol.message import Message
+from edgelab.protocol.message import Message, Route
 from edgelab.protocol.session.cloud import Heard, Outbox
 from edgelab.protocol.session.delivery import RESPONSE, Delivery
 
@@ -33,6 +34,8 @@ TASK_OPERATIONS = frozenset({"prepull", "upgrade", "UpdateNodeActionStatus"})
 OWN_SOURCES = frozenset({"cloudhub", "cloudStream", "devicecontroller", "edgecontroller", "synccontroller"})
 """A node that claims to be one of the cloud's modules is not listened to."""
 
+MODULES = {"metaserver": "dynamiccontroller", "twin": "devicecontroller"}
+"""Who treats what comes from a source of the node."""
 CLOSED, GOING_AWAY, NO_MESSAGE, FORBIDDEN, LATER = 1000, 1001, 1007, 1008, 1013
 """Close codes of RFC 6455."""
 UNKNOWN_SOURCE = "UnknownMessage"
@@ -81,6 +84,10 @@ class CloudHub:
         """Whether another CloudCore has the node: then nothing is sent to it or recorded for it here."""
         self.on_connect: list[Callable[[str], None]] = []
         self.counts: Counter[str] = Counter()
+        text = "How long the treatment of a node's request took, by module, without the wait for its turn."
+        self.upstream_seconds = Histogram("edgelab_cloudhub_upstream_seconds", text, "module")
+        text = "From the first sending of an object to the node's acknowledgement, by kind."
+        self.ack_seconds = Histogram("edgelab_cloudhub_ack_seconds", text, "kind")
         self._tracker = tracker
         self._kube_ca = kube_ca
         self._clock = clock
@@ -190,11 +197,20 @@ class CloudHub:
     async def receive(self, session: Session, message: Message) -> None:
         """Treat a message of a node (everything but keepalives)."""
         route = message.route
-        heard, delivery = session.outbox.receive(message, self._clock.monotonic())
-        if heard is not Heard.REQUEST:
-            if delivery is not None:
-                self._settled(session, message, delivery, stored=heard is Heard.STORED)
-        elif not await self._allowed(session.node, message):
+        heard, delivery, seconds = session.outbox.receive(message, self._clock.monotonic())
+        if heard is Heard.REQUEST:
+            began = self._clock.monotonic()
+            await self._treat(session, message)
+            self.upstream_seconds.observe(self._module(route), self._clock.monotonic() - began)
+        elif delivery is not None:
+            if heard is Heard.STORED:
+                self.ack_seconds.observe(delivery.kind, seconds)
+            self._settled(session, message, delivery, stored=heard is Heard.STORED)
+
+    async def _treat(self, session: Session, message: Message) -> None:
+        """Answer a request, or hand it to whoever does."""
+        route = message.route
+        if not await self._allowed(session.node, message):
             self.counts["forbidden"] += 1
         elif route.resource == "k8s/ca.crt":
             self._answer_ca(session.node, message)
@@ -205,6 +221,14 @@ class CloudHub:
         elif route.resource and route.source not in OWN_SOURCES:
             # Go edges send one message without a route when they end.
             await self._hand_over(route.source, session.node, message)
+
+    def _module(self, route: Route) -> str:
+        """Who treats a request, as a label."""
+        if route.operation in TASK_OPERATIONS:
+            return "taskmanager"
+        if route.operation == "upload" and route.group == "user":
+            return "router"
+        return MODULES.get(route.source, "edgecontroller")
 
     async def _allowed(self, node: str, message: Message) -> bool:
         """Whether the node may send this; if not, it is answered."""

@@ -55,7 +55,8 @@ class Replicas:
         self._clock = clock
         self._instance = str(uuid.uuid4())
         self._sights: dict[str, _Sight] = {}
-        self._failing = ""
+        self.trouble = ""
+        """Why the own Lease cannot be renewed; empty while it is."""
         self._mine = False
         """Whether this one's Lease has been seen as this process writes it."""
 
@@ -88,13 +89,13 @@ class Replicas:
             await self.renew()
             await self._bury()
         except (ApiError, Unreachable) as error:
-            if not self._failing:
+            if not self.trouble:
                 log.warning("the Lease of this CloudCore cannot be renewed: %s; trying again", error)
-            self._failing = str(error)
+            self.trouble = str(error)
         else:
-            if self._failing:
+            if self.trouble:
                 log.info("the Lease of this CloudCore is renewed again")
-            self._failing = ""
+            self.trouble = ""
 
     async def renew(self) -> None:
         """Show that this one runs. Raises ApiError, Unreachable."""

@@ -90,6 +90,9 @@ class SyncTracker:
         self._pending: dict[Key, Delivery] = {}
         self._queue: WorkQueue[Key] = WorkQueue(self.name, self._write, workers=WRITERS, clock=clock)
 
+    def __len__(self) -> int:
+        return len(self._queue)
+
     async def run(self) -> None:
         """Write until cancelled."""
         await self._queue.run()

@@ -43,10 +43,11 @@ class Heard(Enum):
 
 
 class Reception(NamedTuple):
-    """A message of a node, and the delivery that it is about."""
+    """A message of a node, the delivery that it is about, and how long ago that was first sent (seconds)."""
 
     what: Heard
     delivery: Delivery | None = None
+    seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -59,6 +60,7 @@ class _Waiting:
 @dataclass(slots=True)
 class _Flight:
     delivery: Delivery
+    began: float
     due: float
     sends: int = 1
     failures: int = 0
@@ -130,8 +132,10 @@ class Outbox:
         if operation == "keepalive":
             return Reception(Heard.KEEPALIVE)
         if operation == RESPONSE:
-            delivery = self.acknowledge(message.parent_id)
-            return Reception(Heard.STORED if delivery else Heard.STRAY, delivery)
+            flight = self._land(message.parent_id)
+            if flight is None:
+                return Reception(Heard.STRAY)
+            return Reception(Heard.STORED, flight.delivery, now - flight.began)
         if operation == "error":
             delivery = self.refuse(message.parent_id, now)
             return Reception(Heard.REFUSED if delivery else Heard.STRAY, delivery)
@@ -188,7 +192,7 @@ class Outbox:
 
     def _launch(self, delivery: Delivery, now: float, out: list[Message], failures: int = 0) -> None:
         message_id = delivery.message.id
-        self._flights[message_id] = _Flight(delivery, now + REPEAT_SECONDS, failures=failures)
+        self._flights[message_id] = _Flight(delivery, now, now + REPEAT_SECONDS, failures=failures)
         if not delivery.is_response:
             self._busy[delivery.uid] = message_id
         out.append(delivery.message)
