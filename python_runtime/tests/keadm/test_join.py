@@ -257,6 +257,17 @@ def test_what_stands_in_the_way_is_named_before_anything_is_written(
     assert (edge.files(), edge.units.calls) == (before, [])
 
 
+def test_a_machine_takes_the_place_of_one_that_is_gone_when_it_is_told_to(
+    keadm: Keadm, edge: Host, cloud: CloudPort, runtime: str
+) -> None:
+    call = words(cloud, runtime)
+    call[call.index("-i") + 1] = "taken"
+    status, answer = keadm(*call, stdin=TOKEN)
+    assert (status, "or add --replace if its machine is gone" in answer["error"]) == (1, True)
+    status, answer = keadm(*call, "--replace", stdin=TOKEN)
+    assert (status, answer.get("node")) == (0, "taken"), answer
+
+
 def test_an_address_that_the_certificate_does_not_name_is_refused_with_the_fix(
     keadm: Keadm, edge: Host, tmp_path: Path, runtime: str
 ) -> None:

@@ -44,6 +44,12 @@ def put_node(server: ApiServer, name: str, address: str) -> None:
     server.store("PUT", f"/api/v1/nodes/{name}", {"metadata": {"name": name}, "status": status})
 
 
+def put_lease(server: ApiServer, name: str, seconds_ago: float) -> None:
+    renewed = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=seconds_ago)
+    lease = {"metadata": {"name": name}, "spec": {"renewTime": f"{renewed:%Y-%m-%dT%H:%M:%S.%fZ}"}}
+    server.store("PUT", f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}", lease)
+
+
 def claims(text: str) -> token.Claims:
     return token.verify(token.split(text).jwt, CA.key_der, dt.datetime.now(dt.UTC))
 
@@ -98,6 +104,14 @@ def test_rotating_revokes_the_other_tokens_of_this_node_only(
     assert [entry["id"] for entry in ask("token", "list", "--node", "edge2")[1]["tokens"]] == [other]
 
 
+def put_cluster(server: ApiServer) -> None:
+    """A node that never lived, one that is silent, and one that lives."""
+    for number, name in enumerate(("taken", "silent", "alive"), 7):
+        put_node(server, name, f"10.0.0.{number}")
+    put_lease(server, "silent", 95)
+    put_lease(server, "alive", 5)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -109,10 +123,24 @@ def test_rotating_revokes_the_other_tokens_of_this_node_only(
         (("token", "delete", "--id", "nope"), "no such token: nope"),
         (("join-command", "--node", "Edge1"), "is no DNS label"),
         (("join-command", "--node", "e", "--node-ip", "10.0.0"), "--node-ip '10.0.0' is no IP address"),
-        (("join-command", "--node", "taken"), "a node 'taken' is in the cluster already"),
         (
-            ("join-command", "--node", "e", "--node-ip", "10.0.0.7"),
-            "address 10.0.0.7 belongs to node 'taken' already",
+            ("join-command", "--node", "taken"),
+            "a node 'taken' is in the cluster already and has never renewed its lease: add --replace if a new"
+            " machine takes its place, choose another name, or remove it first (keadm node delete",
+        ),
+        (("join-command", "--node", "silent"), "is in the cluster already and renewed its lease 9"),
+        (
+            ("join-command", "--node", "alive"),
+            "'alive' is in the cluster and alive, it renewed its lease",
+        ),
+        (
+            ("join-command", "--node", "alive", "--replace"),
+            "take that host out first (keadm reset edge",
+        ),
+        (
+            ("join-command", "--node", "e", "--node-ip", "10.0.0.7", "--replace"),
+            "address 10.0.0.7 belongs to node 'taken' already: give the host another address, or remove that"
+            " node first (keadm node delete --name taken)",
         ),
         (("join-command", "--node", "e", "--cloudcore", "10.9.9.9"), "does not name 10.9.9.9, only 10.0.0.1"),
     ],
@@ -120,7 +148,7 @@ def test_rotating_revokes_the_other_tokens_of_this_node_only(
 def test_what_cannot_be_is_refused_and_nothing_is_made(
     ask: Any, server: ApiServer, authority: CertificateAuthority, words: tuple[str, ...], told: str
 ) -> None:
-    put_node(server, "taken", "10.0.0.7")
+    put_cluster(server)
     server.writes.clear()
     status, answer = ask(*words)
     assert status == 1
@@ -147,3 +175,16 @@ def test_the_join_line_can_be_pasted_and_hands_the_token_over_on_stdin(
         *("keadm", "join", "--cloudcore-ipport", "10.0.0.1:10000", "--edgenode-name", "edge2"),
         *("--node-ip", "10.0.0.8", "--certport", "30002", "--token-file", "-"),
     ]
+
+
+@pytest.mark.parametrize("name", ["taken", "silent"])
+def test_a_new_machine_may_take_the_place_of_one_that_is_gone(
+    ask: Any, server: ApiServer, authority: CertificateAuthority, name: str
+) -> None:
+    put_cluster(server)
+    own = {"taken": "10.0.0.7", "silent": "10.0.0.8"}[name]
+    status, told = ask("join-command", "--node", name, "--node-ip", own, "--replace")
+    assert status == 0, told
+    left, right = told["command"].split(" | ")
+    assert claims(shlex.split(left)[2]).node == name
+    assert "--replace" in shlex.split(right)

@@ -71,6 +71,9 @@ def join(
     skip_preflight: Annotated[
         bool, typer.Option("--skip-preflight-checks", help="do not look whether it can work")
     ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="take the place of a node of this name whose machine is gone")
+    ] = False,
     config_file: Annotated[Path, typer.Option("--config", help="edgecore.yaml to write")] = DEFAULT_CONFIG,
     start: Annotated[bool, typer.Option(help="start EdgeCore and wait until it has its certificate")] = True,
     timeout: Annotated[float, typer.Option(min=1, help="seconds to wait for the certificate")] = 60.0,
@@ -113,6 +116,7 @@ def join(
             pre_run=pre_run,
             post_run=post_run,
             preflight=not skip_preflight,
+            replace=replace,
             dry_run=dry_run,
             notes=notes,
         )

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from edgelab.kube.interface import KubeApi, Obj
 
 PLACEHOLDER = "TOKEN"
+ALIVE_SECONDS = 40.0
+"""A node whose lease is younger than its leaseDurationSeconds is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class Wish:
     cloudcore: str
     hub_port: int
     certport: int
+    replace: bool = False
+    """A new machine takes the place of one that is gone: the Node, its pods and labels stay."""
 
 
 def join_command(
@@ -41,6 +45,10 @@ def join_command(
     hub_port: Annotated[int, typer.Option("--hub-port", help="CloudCore's WebSocket port")] = 10000,
     certport: Annotated[int, typer.Option("--certport", help="CloudCore's HTTPS port")] = 10002,
     ttl: Ttl = DEFAULT_TTL,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="the node is there, its machine is gone: take its place"),
+    ] = False,
     kube_config: KubeConfig = DEFAULT_KUBE_CONFIG,
     check: Check = False,
     output: Output = Format.text,
@@ -52,9 +60,8 @@ def join_command(
     from edgelab.keadm.checks import address, duration, node_name
 
     def work() -> Answer:
-        wish = Wish(
-            node_name(node), address(node_ip, "--node-ip") if node_ip else "", cloudcore, hub_port, certport
-        )
+        own = address(node_ip, "--node-ip") if node_ip else ""
+        wish = Wish(node_name(node), own, cloudcore, hub_port, certport, replace)
         life = duration(ttl)
         return call(kube_config, lambda api: _answer(api, wish, life, check=check))
 
@@ -83,6 +90,7 @@ def line(wish: Wish, host: str, token: str) -> str:
     words += ["--edgenode-name", wish.node]
     words += ["--node-ip", wish.node_ip] if wish.node_ip else []
     words += ["--certport", str(wish.certport)] if wish.certport != 10002 else []
+    words += ["--replace"] if wish.replace else []
     return f"printf '%s\\n' {shlex.quote(token)} | {shlex.join([*words, '--token-file', '-'])}"
 
 
@@ -93,13 +101,32 @@ async def check_is_free(api: KubeApi, wish: Wish) -> None:
     for node in (await api.list(NODES)).items:
         name = node["metadata"]["name"]
         if name == wish.node:
+            await _check_can_replace(api, wish)
+        elif wish.node_ip and wish.node_ip in addresses_of(node):
             raise Failure(
-                f"a node {name!r} is in the cluster already: choose another name, or remove it first"
-                f" (keadm node delete --name {name})",
-                field="node",
+                f"address {wish.node_ip} belongs to node {name!r} already: give the host another address, or"
+                f" remove that node first (keadm node delete --name {name})",
+                field="node_ip",
             )
-        if wish.node_ip and wish.node_ip in addresses_of(node):
-            raise Failure(f"address {wish.node_ip} belongs to node {name!r} already", field="node_ip")
+
+
+async def _check_can_replace(api: KubeApi, wish: Wish) -> None:
+    from edgelab.keadm.nodes import heard_of
+
+    age = await heard_of(api, wish.node)
+    if age is not None and age <= ALIVE_SECONDS:
+        raise Failure(
+            f"a node {wish.node!r} is in the cluster and alive, it renewed its lease {max(age, 0):.0f} s ago:"
+            " choose another name, or take that host out first (keadm reset edge there)",
+            field="node",
+        )
+    if not wish.replace:
+        last = "has never renewed its lease" if age is None else f"renewed its lease {age:.0f} s ago"
+        raise Failure(
+            f"a node {wish.node!r} is in the cluster already and {last}: add --replace if a new machine takes"
+            f" its place, choose another name, or remove it first (keadm node delete --name {wish.node})",
+            field="node",
+        )
 
 
 def addresses_of(node: Obj) -> list[str]:

@@ -54,6 +54,7 @@ class Request:
     pre_run: str = ""
     post_run: str = ""
     preflight: bool = True
+    replace: bool = False
     dry_run: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -123,7 +124,7 @@ def examine_cloud(request: Request, machine: Machine, secret: str, joined: str) 
         lambda: preflight.named(cloud, request.host),
         lambda: preflight.same_authority(cloud, secret, authority),
     ]
-    if not joined:
+    if not joined and not request.replace:
         checks.append(lambda: preflight.name_is_free(cloud, request.node_name, where))
     preflight.gather(checks)
 

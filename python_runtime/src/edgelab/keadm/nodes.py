@@ -97,6 +97,12 @@ async def wait_ready(
         await clock.sleep(POLL)
 
 
+async def heard_of(api: KubeApi, name: str, clock: Clock = SYSTEM) -> float | None:
+    """Seconds since the node renewed its lease; None when it never did. Raises ApiError."""
+    renewed = await _renewed(api, name)
+    return (clock.now() - parse_rfc3339(renewed)).total_seconds() if renewed else None
+
+
 async def _renewed(api: KubeApi, name: str) -> str:
     """When the node renewed its lease, as it wrote it; empty when it never did."""
     try:

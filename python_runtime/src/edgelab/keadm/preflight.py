@@ -137,8 +137,9 @@ def name_is_free(cloud: Cloud, node: str, where: str) -> None:
     """Refuse a name that another node has. Raises Failure."""
     if cloud.node_status == 200:
         raise Failure(
-            f"a node {node!r} exists already: choose another name (--edgenode-name), or delete it first"
-            f" (kubectl delete node {node})"
+            f"a node {node!r} exists already: choose another name (--edgenode-name), delete it first"
+            f" (kubectl delete node {node}), or add --replace if its machine is gone and this one takes its"
+            " place"
         )
     if cloud.node_status != 404:
         raise Failure(f"https://{where}/node/{node} answered {cloud.node_status} instead of 404")
