@@ -19,7 +19,7 @@ from tests.component.metaserver.lab import Lab
 
 from edgelab.kube.client import HttpClient
 from edgelab.kube.interface import Resource
-from edgelab.kube.resources import NODES, PODS
+from edgelab.kube.resources import DEVICES, NODES, PODS
 from edgelab.protocol import message as wire
 from edgelab.protocol.content import applications
 from edgelab.protocol.content.applications import Application, application
@@ -142,4 +142,25 @@ async def test_recorded_writes_and_watches(lab: Lab) -> None:
         pushed = await edge.pushed(resource, operation)
         assert pushed.header.resourceversion
         assert pushed.object()["kind"].lower() == resource.split("/")[1]
+    await edge.close()
+
+
+async def test_recorded_watches_bring_what_is_there_and_are_told_of_again(lab: Lab) -> None:
+    edge = await lab.join()
+    compared, pushes = await replay(edge, "rewatch")
+    assert compared == 13
+    wanted = {about(m) for m in pushes if m.route.source == "dynamiccontroller"}
+    assert len(wanted) == 5
+    for operation, resource in wanted:
+        assert (await edge.pushed(resource, operation)).object()["kind"] == "Namespace"
+    await edge.close()
+
+
+async def test_recorded_questions_for_a_device_have_equivalent_answers(lab: Lab) -> None:
+    async with lab.api() as api:
+        spec = {"nodeName": "edge1", "deviceModelRef": {"name": "m"}, "protocol": {"protocolName": "p"}}
+        await api.create(DEVICES, {"metadata": {"name": "dmi-1"}, "spec": spec}, "default")
+    edge = await lab.join()
+    compared, _ = await replay(edge, "local")
+    assert compared == 2
     await edge.close()
