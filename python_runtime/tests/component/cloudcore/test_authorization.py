@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from tests.cloudcore.cloud import Edge
+from tests.component.cloudcore.site import cloudcore, edgesite
 from tests.component.cloudcore.test_chain import (
-    BIN,
     NODE,
     Place,
     becomes,
-    free_port,
     join,
     make_pod,
-    started,
-    stop,
     text,
-    wait_until,
 )
 
 from edgelab.kube import kubeconfig
@@ -34,44 +28,15 @@ AUTHORIZATION = {"enable": True, "debug": False, "modes": [{"node": {"enable": T
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Place]:
-    place = Place(tmp_path, free_port(), free_port(), free_port())
-    arguments = ["server", "--data-dir", tmp_path / "site", "--listen", f"127.0.0.1:{place.api}"]
-    arguments += ["--advertise-address", "127.0.0.1", "--write-kubeconfig", place.kubeconfig]
-    process = started([BIN / "edgesite", *arguments], tmp_path / "site.log")
-    try:
-        wait_until(place.kubeconfig.exists)
-        wait_until(lambda: "serving" in (tmp_path / "site.log").read_text())
-        command = [BIN / "keadm", "init", "--cluster-only", "--kube-config", place.kubeconfig]
-        subprocess.run(command, check=True, capture_output=True)
+    with edgesite(tmp_path) as place:
         yield place
-    finally:
-        stop(process)
 
 
 @pytest.fixture
 def log(site: Place) -> Iterator[Path]:
     """What a CloudCore with authorization says."""
-    names = ("tlsCAFile", "tlsCAKeyFile", "tlsCertFile", "tlsPrivateKeyFile")
-    hub: dict[str, Any] = {
-        "advertiseAddress": ["127.0.0.1"],
-        **{name: str(site.directory / "none" / name) for name in names},
-        "websocket": {"address": "127.0.0.1", "port": site.nodes},
-        "https": {"address": "127.0.0.1", "port": site.https},
-        "authorization": AUTHORIZATION,
-    }
-    settings = {
-        "commonConfig": {"monitorServer": {"bindAddress": "127.0.0.1:0"}},
-        "kubeAPIConfig": {"kubeConfig": str(site.kubeconfig)},
-        "modules": {"cloudHub": hub},
-    }
-    path, output = site.directory / "cloudcore.yaml", site.directory / "cloudcore.log"
-    path.write_text(yaml.safe_dump(settings))
-    process = started([BIN / "cloudcore", "--config", path], output)
-    try:
-        wait_until(lambda: "serves edge nodes" in output.read_text())
+    with cloudcore(site, hub={"authorization": AUTHORIZATION}) as output:
         yield output
-    finally:
-        stop(process)
 
 
 @pytest.fixture
