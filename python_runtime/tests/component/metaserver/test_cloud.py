@@ -19,10 +19,10 @@ from tests.component.metaserver.lab import Lab
 
 from edgelab.kube.client import HttpClient
 from edgelab.kube.interface import Resource
-from edgelab.kube.resources import DEVICES, NODES, PODS
+from edgelab.kube.resources import CONFIG_MAPS, DEVICES, NODES, PODS
 from edgelab.protocol import message as wire
 from edgelab.protocol.content import applications
-from edgelab.protocol.content.applications import Application, application
+from edgelab.protocol.content.applications import Application, Key, application
 from edgelab.protocol.message import Message
 
 RECORDINGS = Path(__file__).parents[2] / "protocol" / "vectors" / "wire"
@@ -164,3 +164,28 @@ async def test_recorded_questions_for_a_device_have_equivalent_answers(lab: Lab)
     compared, _ = await replay(edge, "local")
     assert compared == 2
     await edge.close()
+
+
+async def test_with_authorization_the_api_server_judges(tmp_path: Path) -> None:
+    """What RBAC gives nodes goes through, also what the guard would refuse; all else does not."""
+    lab = Lab(tmp_path)
+    try:
+        lab.start(authorization={"enable": True, "debug": False})
+        async with lab.api() as api:
+            await populate(api)
+            await api.create(CONFIG_MAPS, {"metadata": {"name": "c"}}, "default")
+        edge = await lab.join()
+        listed = await ask(edge, application("edge1", Key("", "v1", "services", "default"), "list"))
+        assert listed.status == applications.APPROVED
+        denied = await ask(edge, application("edge1", Key("apps", "v1", "deployments", "default"), "list"))
+        assert (denied.status, denied.failure()["code"]) == (applications.REJECTED, 403)
+        assert "system:node:edge1" in denied.failure()["message"]
+        key = Key("", "v1", "configmaps", "default", "c")
+        body = b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"}}'
+        assert (await ask(edge, application("edge1", key, "update", body=body))).failure()["code"] == 403
+        for resource, status in (("services", applications.APPROVED), ("secrets", applications.REJECTED)):
+            watch = application("edge1", Key("", "v1", resource, "default"), "watch", option={"watch": True})
+            assert (await ask(edge, watch)).status == status
+        await edge.close()
+    finally:
+        lab.stop()

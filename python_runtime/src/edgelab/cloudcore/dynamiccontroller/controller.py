@@ -214,4 +214,5 @@ class DynamicController:
         return Scope(resource, key.namespace, labels, fields)
 
     def _acting(self, node: str) -> AbstractContextManager[None]:
+        """Inside, requests are the node's own where the API server is to judge."""
         return acting_as(NODE_USER + node, (NODES_GROUP,)) if self._enforcing else nullcontext()

@@ -231,9 +231,8 @@ class Edged:
                     raise ValueError("its restartPolicy is Never, so its containers would stay down")
                 found = await state.read_pod(self._runtime, worker.uid)
                 grace = int(worker.pod["spec"].get("terminationGracePeriodSeconds") or 30)
-                await end_containers(
-                    Hand(self._runtime, self._clock, self._events), worker.pod, found.running(), grace
-                )
+                hand = Hand(self._runtime, self._clock, self._events)
+                await end_containers(hand, worker.pod, found.running(), grace)
                 return
         raise LookupError(f"{namespace}/{name}")
 
