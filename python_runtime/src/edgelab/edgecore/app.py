@@ -116,7 +116,7 @@ def build(settings: EdgeCore, store: Store, clock: Clock) -> list[Module]:
             node,
             clock,
             database_dir=store.path.parent,
-            api_server=server.dummyServer if server.enable else "",
+            api_server=server.dummyServer if server.enable and _authorizes(settings) else "",
         )
         edged.watch_store(store.condition, restored=store.rescue is not None)
         store.on_change(edged.store_changed)
@@ -147,7 +147,21 @@ def _meta_server(settings: EdgeCore, store: Store, meta: MetaManager, hub: Hub, 
     node = settings.modules.edged.hostnameOverride
     mirror = Mirror(store, node)
     meta.attach(mirror=mirror)
-    return MetaServer(settings.modules.metaManager.metaServer, store, mirror, hub, node, clock=clock)
+    files = Path(settings.edgelab.metaServerDirectory)
+    return MetaServer(
+        settings.modules.metaManager.metaServer,
+        store,
+        mirror,
+        hub,
+        node,
+        clock=clock,
+        secure_files=files if _authorizes(settings) else None,
+    )
+
+
+def _authorizes(settings: EdgeCore) -> bool:
+    """Whether MetaServer requires authorization; only then it has an address for pods."""
+    return settings.featureGates.get("requireAuthorization", False)
 
 
 def _edge_hub(settings: EdgeCore, store: Store, clock: Clock) -> EdgeHub:

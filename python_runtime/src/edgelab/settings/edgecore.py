@@ -219,12 +219,14 @@ class EdgeLab(msgspec.Struct):
 
     `bootstrapFile` holds the join token until the node has joined; `reconnectCap` bounds the wait
     between two attempts to reach CloudCore; after `deadPeerTimeout` without an acknowledgement from
-    the peer's TCP the connection counts as lost.
+    the peer's TCP the connection counts as lost. `metaServerDirectory` holds the certificate with which
+    MetaServer serves when featureGates.requireAuthorization is set.
     """
 
     bootstrapFile: str = "/etc/kubeedge/bootstrap-edgecore.conf"
     reconnectCap: str = "15s"
     deadPeerTimeout: str = "15s"
+    metaServerDirectory: str = "/etc/kubeedge/pki/metaserver"
 
 
 class EdgeCore(msgspec.Struct):

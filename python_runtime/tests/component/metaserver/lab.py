@@ -88,11 +88,13 @@ class Lab:
             "cloudcore", directory, BIN / "cloudcore", "--config", config, serving="serves edge nodes"
         )
 
-    def start(self, **hub: Any) -> None:
+    def start(self, gates: dict[str, bool] | None = None, **hub: Any) -> None:
         self.site.start()
         wait_until(self.kubeconfig.exists)
         self.keadm("init", "--cluster-only")
-        (self.directory / "cloudcore.yaml").write_text(yaml.safe_dump(self._settings(hub)))
+        (self.directory / "cloudcore.yaml").write_text(
+            yaml.safe_dump({"featureGates": gates or {}, **self._settings(hub)})
+        )
         self.cloud.start()
 
     def stop(self) -> None:
@@ -147,7 +149,11 @@ class EdgeNode:
         files = {field: str(directory / field) for field in ("ca", "crt", "key")}
         settings = {
             "database": {"dataSource": str(directory / "edgecore.db")},
-            "edgelab": {"bootstrapFile": str(directory / "bootstrap.conf"), "reconnectCap": "1s"},
+            "edgelab": {
+                "bootstrapFile": str(directory / "bootstrap.conf"),
+                "reconnectCap": "1s",
+                "metaServerDirectory": str(directory / "metaserver"),
+            },
             "featureGates": gates,
             "modules": {
                 "edged": {"enable": False, "hostnameOverride": name},
@@ -160,7 +166,13 @@ class EdgeNode:
                     "tlsPrivateKeyFile": files["key"],
                     "websocket": {"server": f"127.0.0.1:{lab.nodes}"},
                 },
-                "metaManager": {"metaServer": {"enable": True, "server": f"127.0.0.1:{self.port}"}},
+                "metaManager": {
+                    "metaServer": {
+                        "enable": True,
+                        "server": f"127.0.0.1:{self.port}",
+                        "dummyServer": f"127.0.0.2:{self.port}",
+                    }
+                },
             },
         }
         config = directory / "edgecore.yaml"

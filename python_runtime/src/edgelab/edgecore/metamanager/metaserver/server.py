@@ -3,11 +3,15 @@
 Receives: HTTP requests of programs on this node. Sends: what they ask for to CloudCore's DynamicController.
 Stores: objects and discovery in `meta_v2`. Without the cloud: reads and watches are answered from there,
 writes are refused with 503.
+With featureGates.requireAuthorization: HTTPS, tokens and rules (access.py), and a second address for pods.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import logging
+from pathlib import Path
 from typing import NoReturn
 
 from edgelab.daemon.clock import Clock
@@ -16,7 +20,7 @@ from edgelab.edgecore.interfaces import Hub
 from edgelab.edgecore.metamanager.metaserver import media
 from edgelab.edgecore.metamanager.metaserver.api import Api
 from edgelab.edgecore.metamanager.metaserver.discovery import Discovery
-from edgelab.edgecore.metamanager.metaserver.http import HttpServer
+from edgelab.edgecore.metamanager.metaserver.http import HttpServer, Response
 from edgelab.edgecore.metamanager.metaserver.local import LocalPosts, Restarter
 from edgelab.edgecore.metamanager.metaserver.remote import Remote
 from edgelab.edgecore.metamanager.metaserver.scopes import Scopes
@@ -25,14 +29,24 @@ from edgelab.edgecore.store import Store
 from edgelab.objects.status import ApiError
 from edgelab.settings.edgecore import MetaServer as Settings
 
+log = logging.getLogger(__name__)
+
 
 class MetaServer:
-    """The module. `pods` is edged, or None while it is off."""
+    """The module. With `secure_files`, a directory, it requires authorization."""
 
     name = "metaserver"
 
     def __init__(
-        self, settings: Settings, store: Store, mirror: Mirror, hub: Hub, node: str, *, clock: Clock
+        self,
+        settings: Settings,
+        store: Store,
+        mirror: Mirror,
+        hub: Hub,
+        node: str,
+        *,
+        clock: Clock,
+        secure_files: Path | None = None,
     ) -> None:
         remote = Remote(node, hub)
         self._mirror = mirror
@@ -40,11 +54,14 @@ class MetaServer:
         self._local = LocalPosts()
         discovery = Discovery(remote, store, mirror.kinds)
         self._api = Api(remote, mirror, self._scopes, discovery, self._local, clock=clock)
-        address, port = split(settings.server)
-        self.server = HttpServer(
-            address, port, self._api.handle, lambda code, text: media.failure(ApiError(code, text))
-        )
         self.begun = asyncio.Event()
+        self.address, port = split(settings.server, "server")
+        self._secure: Secure | None = None
+        if secure_files is None:
+            self.server = HttpServer(self.address, port, self._api.handle, refuse)
+        else:
+            self._secure = Secure(settings, store, hub, node, api=self._api, files=secure_files, clock=clock)
+            self.server = self._secure.servers[0]
         hub.on_connection(self._scopes.connection_changed)
 
     def attach(self, pods: Restarter) -> None:
@@ -57,17 +74,75 @@ class MetaServer:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._scopes.run(), name=self._scopes.name)
-                group.create_task(self.server.run(), name="metaserver/http")
-                await self.server.listening.wait()
-                self.begun.set()
+                if self._secure is not None:
+                    group.create_task(self._secure.run(), name="metaserver/secure")
+                else:
+                    group.create_task(self.server.run(), name="metaserver/http")
+                    await self.server.listening.wait()
+                self.begun.set()  # a first certificate may take as long as the cloud is away
         finally:
             await self._api.close()
         raise RuntimeError("MetaServer ended")
 
 
-def split(address: str) -> tuple[str, int]:
+class Secure:
+    """The servers that require authorization: one for this node, one for its pods."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        hub: Hub,
+        node: str,
+        *,
+        api: Api,
+        files: Path,
+        clock: Clock,
+    ) -> None:
+        from edgelab.edgecore.metamanager.metaserver.access import Access  # noqa: PLC0415 - only when enabled
+        from edgelab.edgecore.metamanager.metaserver.serving import ServingCertificate  # noqa: PLC0415
+
+        places = [split(settings.server, "server"), split(settings.dummyServer, "dummyServer")]
+        access = Access(settings, store, clock, api.handle)
+        self.addresses = [address for address, _ in places]
+        self.certificate = ServingCertificate(hub, node, self.addresses, files, clock)
+        self.servers = [
+            HttpServer(address, port, access.handle, refuse, tls=self.certificate.context)
+            for address, port in places
+        ]
+
+    async def run(self) -> NoReturn:
+        """Serve once there is a certificate. Raises Fatal when an address cannot be had."""
+        from edgelab.edgecore.metamanager.metaserver import dummy  # noqa: PLC0415 - only when enabled
+
+        pods = self.addresses[1]
+        if not ipaddress.ip_address(pods).is_loopback:
+            await dummy.ensure(pods)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.certificate.run(), name="metaserver/certificate")
+            await self.certificate.ready.wait()
+            for server in self.servers:
+                group.create_task(server.run(), name=f"metaserver/https/{server.address}")
+                await server.listening.wait()
+                log.info("MetaServer serves HTTPS on %s:%d", server.address, server.port)
+        raise RuntimeError("MetaServer ended")
+
+
+def refuse(code: int, text: str) -> Response:
+    """The answer to what is no request."""
+    return media.failure(ApiError(code, text))
+
+
+def split(address: str, field: str) -> tuple[str, int]:
     """`127.0.0.1:10550` as host and port. Raises Fatal."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise Fatal(f"modules.metaManager.metaServer.server: {address!r} is no address:port")
-    return host.strip("[]"), int(port)
+    try:
+        return str(ipaddress.ip_address(host.strip("[]"))), _port(port)
+    except ValueError:
+        raise Fatal(f"modules.metaManager.metaServer.{field}: {address!r} is no IP-address:port") from None
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise ValueError(text)
+    return int(text)
