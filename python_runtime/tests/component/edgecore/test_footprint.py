@@ -52,8 +52,31 @@ async def test_no_enabled_module_imports_what_is_too_heavy_for_a_node(name: str)
 
     code = (
         "import sys, edgelab.edgecore.app, edgelab.edgecore.edgehub.hub, edgelab.edgecore.devicetwin.module,"
-        "edgelab.edgecore.eventbus.bus\n"
+        "edgelab.edgecore.eventbus.bus, edgelab.edgecore.metamanager.metaserver.access,"
+        "edgelab.edgecore.metamanager.metaserver.server, edgelab.edgecore.metamanager.metaserver.serving\n"
         f"sys.exit(any(m == {name!r} or m.startswith({name!r} + '.') for m in sys.modules))"
     )
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
     assert await child.wait() == 0
+
+
+async def test_a_metaserver_that_is_off_is_not_loaded(tmp_path: Path) -> None:
+    import sys
+
+    code = (
+        "import asyncio, pathlib, sys\n"
+        "from edgelab.daemon.clock import SYSTEM\n"
+        "from edgelab.edgecore import app, store\n"
+        "from edgelab.settings import edgecore\n"
+        "async def main():\n"
+        "    settings = edgecore.EdgeCore()\n"
+        "    settings.modules.edged.enable = settings.modules.eventBus.enable = False\n"
+        f"    async with store.Store(pathlib.Path({str(tmp_path / 'x.db')!r}), ()) as db:\n"
+        "        app.build(settings, db, SYSTEM)\n"
+        "asyncio.run(main())\n"
+        "loaded = [m for m in sys.modules if 'metaserver' in m or m.endswith('metamanager.mirror')]\n"
+        "sys.exit(', '.join(loaded) or 0)\n"
+    )
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stderr=asyncio.subprocess.PIPE)
+    _, errors = await child.communicate()
+    assert (child.returncode, errors) == (0, b"")

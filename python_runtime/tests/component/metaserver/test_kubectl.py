@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from tests.component.edgecore.test_footprint import CEILING_MIB, FORBIDDEN
 from tests.component.metaserver.lab import EdgeNode, Lab, wait_until
 
 from edgelab.kube.resources import CONFIG_MAPS, NODES, SERVICES
@@ -74,6 +75,7 @@ async def test_the_api_on_a_node_with_and_without_its_cloud(lab: Lab, edge: Edge
         lab.cloud.stop()
         wait_until(lambda: "connection to CloudCore lost" in edge.core.text())
         await offline(edge)
+        stays_small(edge)
         await api.create(SERVICES, {"metadata": {"name": "later"}, **SERVICE}, "default")
         await api.delete(SERVICES, "web", "default")
         lab.cloud.start()
@@ -98,6 +100,17 @@ async def online(edge: EdgeNode) -> None:
     secret = CONFIG_MAP.replace("ConfigMap", "Secret").replace("data", "stringData")
     refused = await edge.kubectl("create", "-f", "-", text=secret, fails=True)
     assert "node 'edge1' may not create it" in refused
+
+
+def stays_small(edge: EdgeNode) -> None:
+    """What the process has loaded with a MetaServer at work."""
+    process = Path("/proc") / str(edge.core.pid)
+    maps = (process / "maps").read_text()
+    assert not [name for name in FORBIDDEN if name in maps]
+    lines = (process / "smaps_rollup").read_text().splitlines()
+    size = next(int(line.split()[1]) / 1024 for line in lines if line.startswith("Rss:"))
+    print(f"resident with MetaServer: {size:.1f} MiB")
+    assert size < CEILING_MIB
 
 
 async def offline(edge: EdgeNode) -> None:
