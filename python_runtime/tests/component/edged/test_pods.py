@@ -238,7 +238,6 @@ async def test_init_containers_run_first_and_in_order(bench: Bench) -> None:
     script = 'test "$(cat /work/order)" = "$(printf "first\\nsecond")" && sleep 100'
     pod = make_pod(
         "init",
-        "--cluster-only",
         busybox("sh", "-c", script, volumeMounts=mounts),
         initContainers=initial,
         volumes=[{"name": "work", "emptyDir": {}}],
