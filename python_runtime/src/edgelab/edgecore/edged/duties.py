@@ -1,4 +1,4 @@
-"""Duties towards the node rather than towards one pod: pressure, images, leftovers.
+"""Duties towards the node rather than towards one pod: pressure, images, leftovers, shutdown.
 
 Built from the settings; runs beside the pod workers. What each part receives and sends stands with it.
 """
@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,15 +15,18 @@ from edgelab.cri.errors import CriError, RuntimeUnreachable
 from edgelab.cri.runtime import Runtime
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.errors import Fatal
+from edgelab.edgecore.edged import shutdown
 from edgelab.edgecore.edged.builder import NodeSettings
 from edgelab.edgecore.edged.events import Recorder
 from edgelab.edgecore.edged.imagegc import ImageGC
 from edgelab.edgecore.edged.imagegc import Policy as ImagePolicy
 from edgelab.edgecore.edged.leftovers import Leftovers
 from edgelab.edgecore.edged.leftovers import Policy as ContainerPolicy
+from edgelab.edgecore.edged.population import Population
 from edgelab.edgecore.edged.pressure.manager import Evictions, Hands
 from edgelab.edgecore.edged.pressure.thresholds import Judge, Level, parse
 from edgelab.edgecore.edged.pressure.usage import Usage, filesystem
+from edgelab.edgecore.edged.shutdown import NodeShutdown
 from edgelab.edgecore.edged.verdicts import Verdict
 from edgelab.settings.durations import seconds
 from edgelab.settings.edgecore import Edged as Settings
@@ -36,29 +38,20 @@ LEFTOVERS_PERIOD = 60.0
 """Seconds between two looks for dead containers and logs of pods that are gone (kubelet: 1 min)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pods:
-    """edged as the duties see it: pods that have not ended, all uids, and how to end one."""
-
-    active: Callable[[], list[Obj]]
-    known: Callable[[], set[str]]
-    ended: Callable[[str], bool]
-    end: Callable[[str, Verdict], Awaitable[None]]
-    changed: Callable[[], None]
-
-
 class Duties:
     """All of them. Raises Fatal for eviction thresholds that cannot be read."""
 
     def __init__(
         self,
         settings: Settings,
-        pods: Pods,
+        pods: Population,
         *,
         runtime: Runtime,
         clock: Clock,
         node: NodeSettings,
         events: Recorder,
+        online: Callable[[], bool],
+        changed: Callable[[], None],
     ) -> None:
         config = settings.tailoredKubeletConfig
         self._clock = clock
@@ -90,7 +83,9 @@ class Duties:
             node.log_root,
             ended=pods.ended,
         )
+        ending = shutdown.Hands(pods.active, pods.end, pods.halt, online, changed, self.tell_node)
         try:
+            self.shutdown = NodeShutdown(config, ending, clock)
             judge = Judge(parse(config), seconds(config.evictionPressureTransitionPeriod))
         except ValueError as error:
             raise Fatal(f"modules.edged.tailoredKubeletConfig.{error}") from error
@@ -105,7 +100,7 @@ class Duties:
             },
             warn_node=self.warn_node,
             warn_pod=events.warning,
-            changed=pods.changed,
+            changed=changed,
         )
         self.evictions = Evictions(
             judge,
@@ -122,11 +117,12 @@ class Duties:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.evictions.run(), name="edged/pressure")
             group.create_task(self.images.run(), name="edged/images")
+            group.create_task(self.shutdown.run(), name="edged/shutdown")
             group.create_task(self._leftovers(), name="edged/leftovers")
 
     def refusal(self, pod: Obj) -> Verdict | None:
         """Why a pod that is new to this node may not run on it now."""
-        return self.evictions.refusal(pod)
+        return self.shutdown.refusal() or self.evictions.refusal(pod)
 
     def conditions(self) -> list[str]:
         """The pressure conditions that are True."""
@@ -137,10 +133,17 @@ class Duties:
         return self.images.shown(self._max_images) if self._max_images else []
 
     def warn_node(self, reason: str, message: str) -> None:
-        """Record an event about the node, as the kubelet does: its name serves as uid."""
+        """Record a warning about the node."""
+        self._events.warning(self._about(), reason, message)
+
+    def tell_node(self, reason: str, message: str) -> None:
+        """Record that something happened to the node."""
+        self._events.normal(self._about(), reason, message)
+
+    def _about(self) -> Obj:
+        """The node in events, whose uid is its name, as the kubelet has it."""
         name = self._node.name
-        about = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": name}}
-        self._events.warning(about, reason, message)
+        return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": name}}
 
     async def _leftovers(self) -> NoReturn:
         while True:

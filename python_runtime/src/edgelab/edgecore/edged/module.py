@@ -11,7 +11,6 @@ at the start a missing runtime ends the process.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -25,23 +24,24 @@ from edgelab.daemon.tasks import Supervisor
 from edgelab.edgecore.edged import admission, cleaning, names, podspec, state
 from edgelab.edgecore.edged.admission import NodeFacts, Refusal
 from edgelab.edgecore.edged.builder import NodeSettings
-from edgelab.edgecore.edged.duties import Duties, Pods
+from edgelab.edgecore.edged.duties import Duties
 from edgelab.edgecore.edged.ending import end_containers
 from edgelab.edgecore.edged.events import Recorder
+from edgelab.edgecore.edged.files import FilePods
 from edgelab.edgecore.edged.hooks import Hand
 from edgelab.edgecore.edged.images import Images, PullRate
 from edgelab.edgecore.edged.kit import Kit
 from edgelab.edgecore.edged.logs import LogRotation
-from edgelab.edgecore.edged.mirrors import Mirrors, is_mirror
+from edgelab.edgecore.edged.mirrors import is_mirror
 from edgelab.edgecore.edged.node import NodeView
 from edgelab.edgecore.edged.pleg import Pleg
+from edgelab.edgecore.edged.population import Population
 from edgelab.edgecore.edged.probes import Prober
 from edgelab.edgecore.edged.registration import NodeReporter
 from edgelab.edgecore.edged.reports import Reports
 from edgelab.edgecore.edged.restarts import Backoff
 from edgelab.edgecore.edged.server import ReadOnlyServer
-from edgelab.edgecore.edged.staticpods import StaticPods, is_static
-from edgelab.edgecore.edged.verdicts import Verdict
+from edgelab.edgecore.edged.staticpods import is_static
 from edgelab.edgecore.edged.volumes import Volumes
 from edgelab.edgecore.edged.worker import PodWorker
 from edgelab.edgecore.interfaces import Meta
@@ -93,35 +93,41 @@ class Edged:
             config.image_endpoint,
             deadline=seconds(config.runtimeRequestTimeout),
         )
-        self._workers: dict[str, PodWorker] = {}
         self._tasks = Supervisor("edged")
-        self._started = False
+        self._started = self._online = False
         self._reading = True
         self.begun = asyncio.Event()
         self._pleg = Pleg(self._runtime, clock, self._notice)
         self._view = NodeView(settings, node_name, clock)
         self._not_ready = "container runtime was not asked yet"
         self._runtime_name = "containerd"
-        self._reporter = NodeReporter(settings, self._view, meta, clock, lambda: self._not_ready)
+        self._reporter = NodeReporter(settings, self._view, meta, clock, self._problem)
         self._events = Recorder(meta, clock, node_name, enabled=settings.reportEvent)
         self._kit = self._make_kit(settings)
-        pods = Pods(
-            self._active, lambda: set(self._workers), self._has_ended, self.end_pod, self._reporter.changed
-        )
+        self._population = Population(self._kit.reports)
+        self._workers = self._population.workers
         self._duties = Duties(
-            settings, pods, runtime=self._runtime, clock=clock, node=self._kit.node, events=self._events
+            settings,
+            self._population,
+            runtime=self._runtime,
+            clock=clock,
+            node=self._kit.node,
+            events=self._events,
+            online=lambda: self._online,
+            changed=self._reporter.changed,
         )
         self._view.pressing, self._view.images = self._duties.conditions, self._duties.images_shown
         self.server = ReadOnlyServer(config.address, config.readOnlyPort, self._pods_shown, self._health)
-        self._static = StaticPods(
-            Path(config.staticPodPath) if config.staticPodPath else None,
+        self._files = FilePods(
+            config,
             node_name,
-            clock,
-            period=max(1.0, seconds(config.fileCheckFrequency)),
-            changed=self._static_changed,
-            removed=self._static_removed,
+            meta=meta,
+            clock=clock,
+            reports=self._kit.reports,
+            changed=self.pod_changed,
+            removed=self._remove_static,
         )
-        self._mirrors = Mirrors(meta, clock, node_name, self._kit.reports, lambda: self._static.pods)
+        self._mirrors = self._files.mirrors
         self._serves = config.readOnlyPort != 0
         self._logs = LogRotation(
             self._runtime,
@@ -238,6 +244,7 @@ class Edged:
 
     def connection_changed(self, connected: bool) -> None:
         """The cloud came or went (`Hub.on_connection`)."""
+        self._online = connected
         if connected:
             self._reporter.connected()
             self._mirrors.look()
@@ -272,36 +279,9 @@ class Edged:
         forgetting = self._meta.forget_pod(metadata["namespace"], metadata["name"], uid)
         self._tasks.spawn(forgetting, f"forget/{uid}")
 
-    # Static pods
-
-    def _static_changed(self, pod: Obj) -> None:
-        self.pod_changed(pod)
-        self._mirrors.look()
-
-    def _static_removed(self, pod: Obj) -> None:
+    def _remove_static(self, pod: Obj) -> None:
         if (worker := self._workers.get(names.uid(pod))) is not None:
             worker.remove()
-        self._mirrors.look()
-
-    # Ending pods for the node's sake
-
-    async def end_pod(self, uid: str, verdict: Verdict) -> None:
-        """End a pod for good as Failed; returns when its containers have ended, or did not in time."""
-        worker = self._workers.get(uid)
-        if worker is None:
-            return
-        worker.fail(verdict)
-        grace = podspec.grace_seconds(worker.pod) if verdict.grace is None else verdict.grace
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace + 10):
-                await worker.stopped.wait()
-
-    def _active(self) -> list[Obj]:
-        return [w.pod for w in self._workers.values() if not w.ending and not self._has_ended(w.uid)]
-
-    def _has_ended(self, uid: str) -> bool:
-        worker = self._workers.get(uid)
-        return worker is None or self._kit.reports.last(worker.pod).get("phase") in ("Succeeded", "Failed")
 
     # Module
 
@@ -318,7 +298,7 @@ class Edged:
                     self.store_changed()
                 for pod in self._meta.pods():
                     self.pod_changed(pod)
-                self._static.look()
+                self._files.look()
                 self._reading = False
                 group.create_task(self._pleg.run(), name="edged/pleg")
                 group.create_task(self._kit.reports.run(), name="edged/pod-statuses")
@@ -328,8 +308,7 @@ class Edged:
                 group.create_task(self._clean_up(), name="edged/orphans")
                 group.create_task(self._logs.run(), name="edged/logs")
                 group.create_task(self._duties.run(), name="edged/duties")
-                group.create_task(self._static.run(), name="edged/static-pods")
-                group.create_task(self._mirrors.run(), name="edged/mirror-pods")
+                group.create_task(self._files.run(), name="edged/files")
                 if self._serves:
                     await self.server.listening.wait()
                 self.begun.set()
@@ -380,6 +359,9 @@ class Edged:
             unsafe_sysctls=self._unsafe_sysctls,
         )
         return admission.check(pod, others, facts)
+
+    def _problem(self) -> str:
+        return self._duties.shutdown.problem or self._not_ready
 
     def _notice(self, uid: str) -> None:
         worker = self._workers.get(uid)

@@ -59,6 +59,7 @@ class PodWorker:
         self._verdicts = Verdicts(kit.node.root / "pods")
         self._verdict = self._verdicts.read(self.uid)
         self._failure = (self._verdict.reason, self._verdict.message) if self._verdict else None
+        self._halted: int | None = None
         self.stopped = asyncio.Event()
         self._retries = delays(1.0, 10.0, floor=0.8)
         self._next = kit.resync
@@ -90,6 +91,13 @@ class PodWorker:
             return
         self._verdict, self._failure = verdict, (verdict.reason, verdict.message)
         self._verdicts.write(self.uid, verdict)
+        if self._syncing is not None:
+            self._syncing.cancel()
+        self.wake()
+
+    def halt(self, grace: int) -> None:
+        """Stop the pod until the next start of EdgeCore, and say nothing of it; `grace` in seconds."""
+        self._halted = grace
         if self._syncing is not None:
             self._syncing.cancel()
         self.wake()
@@ -159,6 +167,10 @@ class PodWorker:
     async def _sync(self) -> None:
         kit, pod = self._kit, self.pod
         found = await state.read_pod(kit.runtime, self.uid)
+        if self._halted is not None:
+            await self._stop(found)
+            self.stopped.set()
+            return
         self._admit(found)
         self._check_deadline(found)
         self._watch(found)
@@ -279,8 +291,9 @@ class PodWorker:
         """
         self._kit.prober.ending(self.uid)
         grace = podspec.grace_seconds(self.pod)
-        if self._verdict is not None and self._verdict.grace is not None:
-            grace = min(grace, max(1, self._verdict.grace))
+        shorter = self._verdict.grace if self._verdict else self._halted
+        if shorter is not None:
+            grace = min(grace, max(1, shorter))
         await end_containers(self._hand(found), self.pod, found.running(), grace)
         self._kit.prober.forget(self.uid)
         for sandbox in found.sandboxes:
