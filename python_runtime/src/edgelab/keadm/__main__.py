@@ -24,6 +24,7 @@ from edgelab.keadm import (
     reset,
     rollout,
     token,
+    upgrade,
 )
 from edgelab.keadm.report import Answer, Format, Output, report
 
@@ -50,6 +51,10 @@ app.add_typer(debug.app, name="debug")
 app.add_typer(diagnose.app, name="diagnose")
 app.add_typer(node.app, name="node")
 app.add_typer(offedge.app, name="off-edge")
+app.add_typer(upgrade.app, name="upgrade")
+app.add_typer(upgrade.backup_app, name="backup")
+app.add_typer(upgrade.rollback_app, name="rollback")
+app.command("config-update")(upgrade.config_update)
 app.add_typer(token.app, name="token")
 
 
