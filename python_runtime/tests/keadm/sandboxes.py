@@ -1,4 +1,4 @@
-"""A CRI service with three sandboxes on a real unix socket, in a thread of its own."""
+"""A CRI service with three sandboxes and no image on a real unix socket, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ class Sandboxes:
     def __init__(self) -> None:
         self.there = {"s1": "uid-1", "s2": "uid-2", "hand": ""}
         self.calls: list[tuple[str, str]] = []
+        self.images: set[str] = set()
 
     def __mapping__(self) -> dict[str, Handler]:
         one = Cardinality.UNARY_UNARY
-        prefix = "/runtime.v1.RuntimeService"
+        prefix, images = "/runtime.v1.RuntimeService", "/runtime.v1.ImageService"
         return {
+            f"{images}/ImageStatus": Handler(self._image, one, pb.ImageStatusRequest, pb.ImageStatusResponse),
+            f"{images}/PullImage": Handler(self._pull, one, pb.PullImageRequest, pb.PullImageResponse),
             f"{prefix}/ListPodSandbox": Handler(
                 self._list, one, pb.ListPodSandboxRequest, pb.ListPodSandboxResponse
             ),
@@ -36,6 +39,17 @@ class Sandboxes:
                 self._remove, one, pb.RemovePodSandboxRequest, pb.RemovePodSandboxResponse
             ),
         }
+
+    async def _image(self, stream: Stream[Any, Any]) -> None:
+        name = (await stream.recv_message()).image.image
+        known = pb.Image(id=name) if name in self.images else None
+        await stream.send_message(pb.ImageStatusResponse(image=known))
+
+    async def _pull(self, stream: Stream[Any, Any]) -> None:
+        name = (await stream.recv_message()).image.image
+        self.calls.append(("pull", name))
+        self.images.add(name)
+        await stream.send_message(pb.PullImageResponse(image_ref=name))
 
     async def _list(self, stream: Stream[Any, Any]) -> None:
         await stream.recv_message()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import platform
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from edgelab.keadm import (
     export,
     join,
     joincommand,
+    manifest,
     node,
     offedge,
     reset,
@@ -26,7 +28,7 @@ from edgelab.keadm import (
     token,
     upgrade,
 )
-from edgelab.keadm.report import Answer, Format, Output, report
+from edgelab.keadm.report import Answer, Format, report
 
 app = typer.Typer(
     name="keadm",
@@ -49,6 +51,7 @@ app.add_typer(cert.app, name="cert")
 app.add_typer(config.app, name="config")
 app.add_typer(debug.app, name="debug")
 app.add_typer(diagnose.app, name="diagnose")
+app.add_typer(manifest.app, name="manifest")
 app.add_typer(node.app, name="node")
 app.add_typer(offedge.app, name="off-edge")
 app.add_typer(upgrade.app, name="upgrade")
@@ -58,10 +61,21 @@ app.command("config-update")(upgrade.config_update)
 app.add_typer(token.app, name="token")
 
 
+class VersionForm(enum.StrEnum):
+    """Forms in which the version is printed."""
+
+    text = "text"
+    json = "json"
+    yaml = "yaml"
+    short = "short"
+
+
 @app.command()
 def version(
     short: Annotated[bool, typer.Option("--short", help="only the KubeEdge version")] = False,
-    output: Output = Format.text,
+    output: Annotated[
+        VersionForm, typer.Option("--output", "-o", help="text, json, yaml, or short: only the version")
+    ] = VersionForm.text,
 ) -> None:
     """Print the versions of this program and of what it is compatible with."""
     data = {
@@ -70,8 +84,16 @@ def version(
         "kubernetes": KUBERNETES_VERSION,
         "python": platform.python_version(),
     }
-    long = f"keadm {KUBEEDGE_VERSION} (edgelab {__version__}, Python {data['python']})"
-    report(output, lambda: Answer(data, KUBEEDGE_VERSION if short else long))
+    texts = {
+        VersionForm.text: f"keadm {KUBEEDGE_VERSION} (edgelab {__version__}, Python {data['python']})",
+        VersionForm.short: KUBEEDGE_VERSION,
+        VersionForm.yaml: "".join(f"{key}: {value}\n" for key, value in data.items()),
+    }
+    form = VersionForm.short if short and output is VersionForm.text else output
+    report(
+        Format.json if form is VersionForm.json else Format.text,
+        lambda: Answer(data, texts.get(form, "")),
+    )
 
 
 def main() -> None:

@@ -10,9 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
+from edgelab.keadm import images
 from edgelab.keadm.report import Answer, Failure, Format, Output, report
 
 app = typer.Typer(help="Read and change the configuration files of this host.", no_args_is_help=True)
+app.add_typer(images.app, name="images")
 
 MASK = "********"
 SECRET_KEYS = frozenset({"token", "mqttpassword", "password", "bearertoken"})
