@@ -51,7 +51,7 @@ def test_pulling_without_a_runtime_is_told(keadm: Keadm, tmp_path: Path) -> None
 def test_manifests_are_yaml_that_kubectl_takes() -> None:
     done = CliRunner().invoke(app, ["manifest", "generate"])
     kinds = [one["kind"] for one in yaml.safe_load_all(done.stdout)]
-    assert kinds == ["Namespace", *["CustomResourceDefinition"] * 7]
+    assert kinds == ["Namespace", *["CustomResourceDefinition"] * 8]
     done = CliRunner().invoke(app, ["manifest", "--skip-crds"])
     assert [one["kind"] for one in yaml.safe_load_all(done.stdout)] == ["Namespace"]
 
