@@ -19,7 +19,7 @@ from benchmarks.simulator.credentials import authority
 from benchmarks.simulator.fleet import Fleet
 from benchmarks.simulator.node import Behaviour
 
-COUNTED = ("leases", "acknowledged", "twins", "lost", "refused")
+COUNTED = ("leases", "acknowledged", "twins", "lost", "failures", "refused")
 
 
 def arguments() -> argparse.Namespace:

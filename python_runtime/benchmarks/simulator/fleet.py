@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import random
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
@@ -22,7 +23,8 @@ TICK = 0.1
 """Seconds between two looks at who is due."""
 LONGEST_WAIT = 10.0
 """Between two attempts of a node to connect."""
-PATIENCE = 60.0
+PATIENCE = 30.0
+"""Seconds for a handshake, as EdgeCore has it."""
 
 
 class Fleet:
@@ -61,12 +63,12 @@ class Fleet:
         return made
 
     async def connect(self, nodes: Iterable[SimulatedNode], *, at_once: int = 64) -> None:
-        """Connect nodes, at most so many at once. Raises what the first failure was."""
+        """Connect nodes, at most so many at once; who fails tries again as a node does, for ever."""
         waiting = iter(nodes)
 
         async def work() -> None:
             for node in waiting:
-                await self._open(node)
+                await self._persist(node)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(at_once):
@@ -116,17 +118,22 @@ class Fleet:
             self._tasks.spawn(self._come_back(link.node), link.node.name)
 
     async def _come_back(self, node: SimulatedNode) -> None:
+        await asyncio.sleep(random.uniform(0.1, 1.0))
+        await self._persist(node)
+
+    async def _persist(self, node: SimulatedNode) -> None:
         for delay in delays(1.0, LONGEST_WAIT):
-            await asyncio.sleep(delay)
             try:
                 await self._open(node)
             except (OSError, TimeoutError, InvalidHandshake):
-                self.counts["attempts"] += 1
+                self.counts["failures"] += 1
             else:
                 return
+            await asyncio.sleep(delay)
 
     def _schedule(self, link: Link) -> None:
-        link.due = link.next_due()
+        # not before the next look: a node that is always due must not keep all others waiting
+        link.due = max(link.next_due(), asyncio.get_running_loop().time() + TICK / 2)
         heapq.heappush(self._due, (link.due, id(link), link))
 
     async def _turn(self) -> None:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from benchmarks.simulator.node import SimulatedNode
+from benchmarks.simulator.node import NEVER, SimulatedNode
 from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHandshake
@@ -97,7 +97,7 @@ class Link(asyncio.Protocol):
 
     def next_due(self) -> float:
         """When `flush` has something to do again, if nothing else happens."""
-        return self.node.next_due(self._clock())
+        return self.node.next_due(self._clock()) if self._websocket.state is State.OPEN else NEVER
 
     def close(self) -> None:
         """End the connection as a process does that is killed."""
