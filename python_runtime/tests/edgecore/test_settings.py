@@ -13,6 +13,7 @@ from edgelab.settings.document import ConfigError, dump, parse
 from edgelab.settings.durations import seconds
 from edgelab.settings.edgecore import PROGRAM, EdgeCore, minimal, validate
 from edgelab.settings.edgecore_v1alpha1 import migrate
+from edgelab.settings.kubelet import CONTAINERD
 
 VECTORS = Path(__file__).parent / "vectors"
 
@@ -89,12 +90,33 @@ def test_the_v1alpha1_file_of_the_tutorial_keeps_its_meaning_and_warns_key_by_ke
     assert edged.podSandboxImage == "kubeedge/pause:3.1"
     assert edged.tailoredKubeletConfig.cgroupDriver == "systemd"
     assert edged.tailoredKubeletConfig.clusterDNS == []
-    assert edged.tailoredKubeletConfig.containerRuntimeEndpoint == "unix:///run/containerd/containerd.sock"
+    assert edged.tailoredKubeletConfig.containerRuntimeEndpoint == "unix:///var/run/docker.sock"
+    assert loaded.settings.edgelab.runtimeType == "docker"
     warned = {warning.field: warning.message for warning in loaded.outdated}
-    for key in ("runtimeType", "dockerAddress", "remoteRuntimeEndpoint", "gpuPluginEnabled"):
+    for key in ("remoteRuntimeEndpoint", "gpuPluginEnabled"):
         assert warned[f"modules.edged.{key}"].startswith("removed: ")
+    assert warned["modules.edged.runtimeType"] == "moved: now edgelab.runtimeType"
+    assert "containerRuntimeEndpoint" in warned["modules.edged.dockerAddress"]
     assert "tailoredKubeletConfig.cgroupDriver" in warned["modules.edged.cgroupDriver"]
     assert "apiVersion" in warned
+
+
+@pytest.mark.parametrize(
+    ("edged", "kind", "endpoint"),
+    [
+        ("{runtimeType: docker}", "docker", "unix:///var/run/docker.sock"),
+        ("{containerRuntime: docker, remoteRuntimeEndpoint: unix:///d.sock}", "docker", "unix:///d.sock"),
+        ("{runtimeType: docker, dockerAddress: unix:///e.sock}", "docker", "unix:///e.sock"),
+        ("{runtimeType: remote, dockerAddress: unix:///e.sock}", "remote", CONTAINERD),
+        ("{remoteRuntimeEndpoint: unix:///crio.sock}", "remote", "unix:///crio.sock"),
+    ],
+)
+def test_who_asks_for_docker_gets_it(edged: str, kind: str, endpoint: str) -> None:
+    loaded = parse(f"modules: {{edged: {edged}}}\n", EdgeCore(), migrate=migrate)
+    assert loaded.unknown == []
+    assert validate(loaded.settings) == []
+    assert loaded.settings.edgelab.runtimeType == kind
+    assert loaded.settings.modules.edged.tailoredKubeletConfig.containerRuntimeEndpoint == endpoint
 
 
 def test_check_config_accepts_the_v1alpha1_file_and_refuses_a_misspelt_key(

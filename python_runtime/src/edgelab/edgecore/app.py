@@ -117,6 +117,7 @@ def build(settings: EdgeCore, store: Store, clock: Clock) -> list[Module]:
             clock,
             database_dir=store.path.parent,
             api_server=server.dummyServer if server.enable and _authorizes(settings) else "",
+            runtime_type=settings.edgelab.runtimeType,
         )
         edged.watch_store(store.condition, restored=store.rescue is not None)
         store.on_change(edged.store_changed)

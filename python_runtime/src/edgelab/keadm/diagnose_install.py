@@ -114,11 +114,11 @@ def authority(host: str, port: int) -> bytes | None:
 
 def runtime(endpoint: str) -> Finding:
     """The container runtime answers."""
+    from edgelab.cri.choice import connect
     from edgelab.cri.errors import CriError, RuntimeUnreachable
-    from edgelab.cri.runtime import Runtime
 
     async def ask() -> str:
-        client = Runtime(endpoint, deadline=CONNECT_SECONDS)
+        client = connect(endpoint, deadline=CONNECT_SECONDS)
         try:
             return (await client.readiness()).problem
         finally:

@@ -33,11 +33,17 @@ def diagnose_runtime(settings: Any) -> list[Finding]:
 
 
 async def _ask(settings: Any) -> list[Finding]:
-    from edgelab.cri.runtime import Runtime
+    from edgelab.cri.choice import connect
 
     edged = settings.modules.edged
     kubelet = edged.tailoredKubeletConfig
-    runtime = Runtime(kubelet.containerRuntimeEndpoint, kubelet.imageServiceEndpoint, deadline=DEADLINE)
+    runtime = connect(
+        kubelet.containerRuntimeEndpoint,
+        kubelet.image_endpoint,
+        kind=settings.edgelab.runtimeType,
+        pause=edged.podSandboxImage,
+        deadline=DEADLINE,
+    )
     try:
         async with asyncio.timeout(2 * DEADLINE):
             return [

@@ -38,10 +38,10 @@ def known_pods(database: Path) -> set[str]:
 
 
 async def _remove(endpoint: str, known: set[str] | None, *, check: bool) -> list[str]:
+    from edgelab.cri.choice import connect
     from edgelab.cri.errors import CriError, RuntimeUnreachable
-    from edgelab.cri.runtime import Runtime
 
-    runtime = Runtime(endpoint)
+    runtime = connect(endpoint)
     try:
         return await _remove_from(runtime, known, check=check)
     except (CriError, RuntimeUnreachable) as error:

@@ -220,13 +220,15 @@ class EdgeLab(msgspec.Struct):
     `bootstrapFile` holds the join token until the node has joined; `reconnectCap` bounds the wait
     between two attempts to reach CloudCore; after `deadPeerTimeout` without an acknowledgement from
     the peer's TCP the connection counts as lost. `metaServerDirectory` holds the certificate with which
-    MetaServer serves when featureGates.requireAuthorization is set.
+    MetaServer serves when featureGates.requireAuthorization is set. `runtimeType` is `remote` (CRI) or
+    `docker` (the Docker Engine API), which an endpoint that is Docker's socket chooses too.
     """
 
     bootstrapFile: str = "/etc/kubeedge/bootstrap-edgecore.conf"
     reconnectCap: str = "15s"
     deadPeerTimeout: str = "15s"
     metaServerDirectory: str = "/etc/kubeedge/pki/metaserver"
+    runtimeType: str = "remote"
 
 
 class EdgeCore(msgspec.Struct):

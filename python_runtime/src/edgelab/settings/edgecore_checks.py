@@ -22,6 +22,7 @@ MQTT = checks.is_url("tcp", "mqtt", "ssl", "tls", "mqtts", "ws", "wss")
 def problems(settings: EdgeCore) -> Iterator[Problem]:
     """Every value that is out of range or malformed."""
     yield from checks.one_of("database", settings.database, {"driverName": ("sqlite3",)})
+    yield from checks.one_of("edgelab", settings.edgelab, {"runtimeType": ("remote", "docker")})
     modules = settings.modules
     if modules.edged.enable:
         yield from _edged(modules.edged)

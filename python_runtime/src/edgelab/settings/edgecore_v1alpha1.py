@@ -7,18 +7,18 @@ is named with the reason. Source: KubeEdge's v1alpha1 and v1alpha2 `types.go`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgelab.settings.document import Problem
 
 V1ALPHA1 = "edgecore.config.kubeedge.io/v1alpha1"
 V1ALPHA2 = "edgecore.config.kubeedge.io/v1alpha2"
 
-_DOCKER = "EdgeCore drives containers through CRI only; install containerd"
+_DOCKERSHIM = "dockershim was EdgeCore's own socket; Docker itself is reached at containerRuntimeEndpoint"
+DOCKER_SOCKET = "unix:///var/run/docker.sock"
+RUNTIME_KEYS = ("runtimeType", "containerRuntime")
 _CNI = "the container runtime's own configuration decides about CNI"
 REMOVED = {
-    "runtimeType": _DOCKER,
-    "dockerAddress": _DOCKER,
     "edgedMemoryCapacity": "the node's memory is read from the machine",
     "imagePullProgressDeadline": "the container runtime decides about pulls",
     "concurrentConsumers": "every pod has its own worker",
@@ -103,8 +103,37 @@ def migrate(document: dict[str, Any]) -> list[Problem]:
         )
     edged = modules.get("edged")
     if isinstance(edged, dict):
-        warnings += _migrate_edged(edged)
+        docker = _runtime(document, edged)
+        warnings += [*docker.warnings, *_migrate_edged(edged)]
+        if docker.address and isinstance(edged.setdefault("tailoredKubeletConfig", {}), dict):
+            edged["tailoredKubeletConfig"].setdefault("containerRuntimeEndpoint", docker.address)
     return warnings
+
+
+class _Runtime(NamedTuple):
+    """Docker's socket if the file chooses Docker, and what became of the keys that say so."""
+
+    address: str
+    warnings: list[Problem]
+
+
+def _runtime(document: dict[str, Any], edged: dict[str, Any]) -> _Runtime:
+    warnings = []
+    kind = ""
+    for key in [key for key in RUNTIME_KEYS if key in edged]:
+        kind = str(edged.pop(key) or "")
+        warnings.append(Problem(f"modules.edged.{key}", "moved: now edgelab.runtimeType"))
+    address = edged.pop("dockerAddress", None)
+    if address is not None:
+        used = "moved: now modules.edged.tailoredKubeletConfig.containerRuntimeEndpoint"
+        unused = "removed: it is of use with runtimeType docker only"
+        warnings.append(Problem("modules.edged.dockerAddress", used if kind == "docker" else unused))
+    if kind != "docker":
+        return _Runtime("", warnings)
+    ours = document.setdefault("edgelab", {})
+    if isinstance(ours, dict):
+        ours.setdefault("runtimeType", kind)
+    return _Runtime(str(address or DOCKER_SOCKET), warnings)
 
 
 def _migrate_edged(edged: dict[str, Any]) -> list[Problem]:
@@ -125,7 +154,7 @@ def _migrate_edged(edged: dict[str, Any]) -> list[Problem]:
         value = edged.pop(key)
         name, change = KUBELET[key]
         if isinstance(value, str) and "dockershim" in value:
-            warnings.append(Problem(f"modules.edged.{key}", f"removed: {_DOCKER}"))
+            warnings.append(Problem(f"modules.edged.{key}", f"removed: {_DOCKERSHIM}"))
             continue
         if value is not None:
             kubelet.setdefault(name, change(value))

@@ -17,6 +17,7 @@ from tests.component.edged import containerd as private
 from tests.component.edged.containerd import Containerd
 from tests.component.edged.meta import FakeMeta
 
+from edgelab.cri.choice import connect
 from edgelab.cri.runtime import Runtime
 from edgelab.daemon.clock import SYSTEM
 from edgelab.edgecore.edged import Edged
@@ -67,7 +68,7 @@ class Bench:
         self.meta = FakeMeta()
         self.settings = default_settings(base, endpoint)
         self.base = base
-        self.runtime = Runtime(endpoint)
+        self.runtime: Runtime = connect(endpoint)
         self.edged: Edged | None = None
         self._task: asyncio.Task[None] | None = None
 

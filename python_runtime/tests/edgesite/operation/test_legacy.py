@@ -89,7 +89,7 @@ def test_every_setting_that_has_gone_is_named_with_the_reason() -> None:
     told = {problem.field: problem.message for problem in found.told}
     assert "EdgeSite is the API server itself" in told["controller"]
     assert "default route" in told["edged.interface-name"]
-    assert "install containerd" in told["modules.edged.dockerAddress"]
+    assert "containerRuntimeEndpoint" in told["modules.edged.dockerAddress"]
     assert told["mqtt.server"] == "moved: now modules.eventBus.mqttServerExternal"
     assert told["modules.edged.nobodyKnows"] == "removed: EdgeCore has no such setting any more"
     kubelet = found.edgecore["modules"]["edged"]["tailoredKubeletConfig"]

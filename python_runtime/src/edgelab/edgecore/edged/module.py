@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from edgelab.cri.choice import connect
 from edgelab.cri.errors import CriError, RuntimeUnreachable
-from edgelab.cri.runtime import Runtime
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.errors import Fatal
 from edgelab.daemon.tasks import Supervisor
@@ -79,6 +79,7 @@ class Edged:
         *,
         database_dir: Path,
         api_server: str = "",
+        runtime_type: str = "",
     ) -> None:
         config = settings.tailoredKubeletConfig
         self._meta = meta
@@ -88,9 +89,13 @@ class Edged:
         self._api_server = (host, port) if host else None
         self._unsafe_sysctls = config.allowedUnsafeSysctls
         self._database_dir = database_dir
-        self._runtime = Runtime(
+        self._runtime = connect(
             config.containerRuntimeEndpoint,
             config.image_endpoint,
+            kind=runtime_type,
+            pause=settings.podSandboxImage,
+            log_size=quantity.whole(config.containerLogMaxSize),
+            log_files=config.containerLogMaxFiles,
             deadline=seconds(config.runtimeRequestTimeout),
         )
         self._tasks = Supervisor("edged")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgelab.cri.logs import parse
 from edgelab.edgecore.edged.state import Container
 
 MESSAGE_LIMIT = 4096
@@ -27,13 +28,13 @@ def termination_message(container: Container) -> str:
 
 
 def log_tail(path: str) -> str:
-    """The end of a container's log, without the runtime's prefixes (`<time> <stream> <tag> <text>`)."""
+    """The end of a container's log, without what the runtime writes around it."""
     try:
         with Path(path).open("rb") as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - 4 * LOG_TAIL_BYTES))
-            lines = file.read().decode(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+            lines = file.read().splitlines()[-LOG_TAIL_LINES:]
     except OSError:
         return ""
-    text = "\n".join(line.split(" ", 3)[-1] for line in lines)
-    return text[-LOG_TAIL_BYTES:]
+    text = "".join(line.text for raw in lines if (line := parse(raw)) is not None)
+    return text.removesuffix("\n")[-LOG_TAIL_BYTES:]
