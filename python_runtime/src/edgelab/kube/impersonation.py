@@ -30,6 +30,21 @@ def acting_as(user: str, groups: tuple[str, ...] = ()) -> Iterator[None]:
         _acting.reset(token)
 
 
+@contextmanager
+def acting_as_oneself() -> Iterator[None]:
+    """Send the requests that are made inside with this process's own rights again."""
+    token = _acting.set(None)
+    try:
+        yield
+    finally:
+        _acting.reset(token)
+
+
+def is_acting() -> bool:
+    """Whether requests that are made now are somebody else's."""
+    return _acting.get() is not None
+
+
 def headers() -> list[tuple[str, str]]:
     """The headers of a request that is made now; none when nobody is acted for."""
     user = _acting.get()

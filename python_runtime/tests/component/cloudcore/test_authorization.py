@@ -91,3 +91,28 @@ async def test_a_node_does_its_own_work_and_nothing_else(site: Place, log: Path,
     assert "node-restriction.kubernetes.io/zone" not in wanted
     assert "Traceback" not in log.read_text()
     await edge.close()
+
+
+async def test_a_node_registers_with_its_role_and_takes_no_label_that_is_an_administrator_s(
+    site: Place, log: Path, api: HttpClient
+) -> None:
+    edge = await join(site)
+    labels = {
+        "node-role.kubernetes.io/edge": "",
+        "kubernetes.io/hostname": "edge1",
+        "site": "north",
+        "node-restriction.kubernetes.io/zone": "mine",
+    }
+    body = {"metadata": {"name": "edge1", "labels": labels}, "spec": {}}
+    answer = (await edge.ask("null/node/edge1", "insert", body)).object()
+    assert answer["Err"] is None
+    wanted = {key: value for key, value in labels.items() if "restriction" not in key}
+    assert answer["Object"]["metadata"]["labels"].items() >= wanted.items()
+    there = (await api.get(NODES, "edge1"))["metadata"]["labels"]
+    assert there.items() >= wanted.items()
+    assert "node-restriction.kubernetes.io/zone" not in there
+    assert "may not give itself the label node-restriction.kubernetes.io/zone" in log.read_text()
+    await api.patch(NODES, "edge1", {"metadata": {"labels": {"node-role.kubernetes.io/edge": None}}})
+    assert (await error_of(edge, "null/node/edge1", "insert", body))["reason"] == "AlreadyExists"
+    assert "node-role.kubernetes.io/edge" in (await api.get(NODES, "edge1"))["metadata"]["labels"]
+    await edge.close()

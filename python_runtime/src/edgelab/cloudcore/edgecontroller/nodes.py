@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from edgelab.cloudcore.cluster import EDGE_LABEL
 from edgelab.cloudcore.interfaces import Courier
 from edgelab.cloudcore.replies import Replier, missing
 from edgelab.daemon.errors import Unreachable
+from edgelab.kube.impersonation import acting_as_oneself, is_acting
 from edgelab.kube.informer import Informer
 from edgelab.kube.interface import KubeApi, Obj, PatchType
 from edgelab.kube.resources import LEASES, NODES
@@ -20,6 +22,9 @@ log = logging.getLogger("edgelab.cloudcore.upstream")
 ADDRESS_ANNOTATION = "cloudcore"
 """On a Node: the address of the CloudCore that it is connected to (used by the router)."""
 LEASE_NAMESPACE = "kube-node-lease"
+RESERVED, RESTRICTED = "kubernetes.io", "node-restriction.kubernetes.io"
+"""Prefixes of labels: Kubernetes' own, and those that are for administrators alone (NodeRestriction)."""
+ROLES = (EDGE_LABEL, "node-role.kubernetes.io/agent")
 
 
 class NodeWrites:
@@ -46,11 +51,32 @@ class NodeWrites:
                 raise
 
     async def register(self, node: str, body: Obj) -> Obj:
-        """Create the Node. Raises ApiError, Unreachable."""
+        """Create the Node. Raises ApiError, Unreachable.
+
+        Acting as the node, labels of Kubernetes' own are added afterwards with CloudCore's rights: a kubelet
+        may not set its role.
+        """
         metadata = body.get("metadata") or {}
         annotations = {**(metadata.get("annotations") or {}), ADDRESS_ANNOTATION: self._address}
+        labels, reserved = _shared_out(node, metadata.get("labels") or {}) if is_acting() else (None, {})
         metadata = {**metadata, "name": node, "annotations": annotations}
-        return await self._api.create(NODES, typed({**body, "metadata": metadata}, "Node", "v1"))
+        if labels is not None:
+            metadata["labels"] = labels
+        body = typed({**body, "metadata": metadata}, "Node", "v1")
+        try:
+            created = await self._api.create(NODES, body)
+        except ApiError as error:
+            if error.reason == "AlreadyExists":
+                # An earlier attempt may have ended between the two.
+                await self._label(node, {key: reserved[key] for key in ROLES if key in reserved})
+            raise
+        return await self._label(node, reserved) or created
+
+    async def _label(self, node: str, labels: dict[str, str]) -> Obj | None:
+        if not labels:
+            return None
+        with acting_as_oneself():
+            return await self._api.patch(NODES, node, {"metadata": {"labels": labels}})
 
     async def create(self, node: str, message: Message, resource: Resource) -> None:
         """A node registers."""
@@ -100,6 +126,20 @@ class NodeWrites:
             return await self._api.get(LEASES, node, LEASE_NAMESPACE)
         except ApiError as error:
             raise missing(error, "lease", node, LEASES.group) from None
+
+
+def _shared_out(node: str, labels: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Labels that the node sets itself, and those that it may not; some it gets from nobody on its word."""
+    own_labels, reserved = {}, {}
+    for key, value in labels.items():
+        prefix = key.rpartition("/")[0]
+        if prefix == RESTRICTED or prefix.endswith("." + RESTRICTED):
+            log.warning("node %s may not give itself the label %s", node, key)
+        elif prefix == RESERVED or prefix.endswith("." + RESERVED):
+            reserved[key] = value
+        else:
+            own_labels[key] = value
+    return own_labels, reserved
 
 
 def own(node: str, message: Message, resource: Resource) -> bool:
