@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import json
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from tests.cloudcore.cloud import Cloud, running
 from tests.cloudcore.test_faults import certify
 from tests.cloudcore.test_join import csr, failure, fetch
@@ -20,6 +22,8 @@ from edgelab.identity.ca import CertificateAuthority, load_certificate
 from edgelab.identity.enrol import Code
 
 YEAR = dt.timedelta(days=365)
+FIRST_JOIN = Path(__file__).parent / "vectors" / "first-join-http.jsonl"
+"""What a Go EdgeCore asked when it joined a Go CloudCore, and the answers; its token is cut."""
 
 
 @pytest.fixture
@@ -32,6 +36,36 @@ def made(cloud: Cloud, hours: float) -> str:
     """The JWT of a shared token that is good for so many hours."""
     end = dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours)
     return token.split(token.make(cloud.pki.ca.cert_der, cloud.pki.ca.key_der, end)).jwt
+
+
+def outline(der: bytes) -> object:
+    """What of a certificate does not differ from one cluster to another."""
+    certificate = x509.load_der_x509_certificate(der)
+    extensions = certificate.extensions
+    usages = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    authority = [e.value for e in extensions if isinstance(e.value, x509.BasicConstraints)]
+    return (
+        sorted((attribute.oid.dotted_string, attribute.value) for attribute in certificate.subject),
+        {usage.dotted_string for usage in usages},
+        bool(authority and authority[0].ca),
+        certificate.signature_hash_algorithm.name if certificate.signature_hash_algorithm else "",
+    )
+
+
+async def test_a_recorded_go_edge_joins(cloud: Cloud) -> None:
+    [authority, enrolment] = map(json.loads, FIRST_JOIN.read_text(encoding="utf-8").splitlines())
+    status, ca = await fetch(cloud, authority["uri"])
+    assert (status, outline(ca)) == (authority["status"], outline(bytes.fromhex(authority["resp_body_hex"])))
+    headers = {name: values[0] for name, values in enrolment["req_headers"].items()}
+    headers["Authorization"] = f"Bearer {made(cloud, 1)}"
+    request, recorded = (bytes.fromhex(enrolment[f"{side}_body_hex"]) for side in ("req", "resp"))
+    status, der = await fetch(cloud, enrolment["uri"], request, headers)
+    assert (status, outline(der)) == (enrolment["status"], outline(recorded))
+    issued = x509.load_der_x509_certificate(der)
+    assert issued.public_key() == x509.load_der_x509_csr(request).public_key()
+    issued.verify_directly_issued_by(x509.load_der_x509_certificate(ca))
+    lives = issued.not_valid_after_utc - issued.not_valid_before_utc
+    assert abs(lives - YEAR) < dt.timedelta(hours=1)
 
 
 @pytest.mark.parametrize(
