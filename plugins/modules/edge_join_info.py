@@ -25,12 +25,16 @@ options:
     default: []
     suboptions:
       name:
-        description: Name of the node, a DNS label that no node of the cluster has.
+        description: Name of the node, a DNS label; no node of the cluster has it, unless O(nodes[].replace).
         type: str
         required: true
       ip:
-        description: Its address, one that no node of the cluster has.
+        description: Its address, one that no other node of the cluster has.
         type: str
+      replace:
+        description: The node is there and its machine is gone; a new one takes its place.
+        type: bool
+        default: false
   cloudcore:
     description: Address at which the nodes reach CloudCore; by default the first one in its certificate.
     type: str
@@ -128,6 +132,7 @@ def join_command(params, node, *more):
     words += ["--hub-port", str(params["hub_port"]), "--certport", str(params["https_port"])]
     words += ["--node-ip", node["ip"]] if node.get("ip") else []
     words += ["--cloudcore", params["cloudcore"]] if params["cloudcore"] else []
+    words += ["--replace"] if node.get("replace") else []
     return [*words, *more]
 
 
@@ -164,7 +169,11 @@ def main():
                 "type": "list",
                 "elements": "dict",
                 "default": [],
-                "options": {"name": {"type": "str", "required": True}, "ip": {"type": "str"}},
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "ip": {"type": "str"},
+                    "replace": {"type": "bool", "default": False},
+                },
             },
             "cloudcore": {"type": "str"},
             "hub_port": {"type": "int", "default": 10000},

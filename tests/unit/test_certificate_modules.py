@@ -209,13 +209,14 @@ def test_edge_certificate_with_the_real_keadm(tmp_path: Path) -> None:
 def test_join_lines_are_made_only_when_all_nodes_are_free(keadm: FakeKeadm, cluster: dict[str, str]) -> None:
     line = {"changed": True, "node": "edge7", "command": "printf ...", "id": "abc", "expires": "x"}
     keadm.answer(default=line, cert_list={"certificates": [CA, ENTRY]})
-    nodes = [{"name": "edge7", "ip": "10.0.0.7"}, {"name": "edge8"}]
+    nodes = [{"name": "edge7", "ip": "10.0.0.7"}, {"name": "edge8", "replace": True}]
     result = run(edge_join_info, nodes=nodes, cloudcore="10.0.0.1", **cluster)
     assert (result["changed"], len(result["nodes"])) == (True, 2)
     assert result["endpoint"]["ca_hash"] == "cafe"
     asked = [words for words, _ in keadm.calls if words[0] == "join-command"]
     assert ["--check" in words for words in asked] == [True, True, False, False]
     assert asked[2][2] == "edge7"
+    assert ["--replace" in words for words in asked] == [False, True, False, True]
     assert asked[2][-6:-2] == ["--node-ip", "10.0.0.7", "--cloudcore", "10.0.0.1"]
     assert run(edge_join_info, **cluster)["changed"] is False
 
