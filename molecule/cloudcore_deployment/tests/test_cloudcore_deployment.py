@@ -1,0 +1,134 @@
+"""CloudCore as a Deployment on a third host: what edge1 joined, and what becomes of a lost pod."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+from testinfra.host import Host
+
+testinfra_hosts = ["ansible://edge1"]
+Kubectl = Callable[..., str]
+Machine = Callable[[str], Host]
+Eventually = Callable[..., Any]
+NAMESPACE = ("-n", "kubeedge")
+LABELS = ("-l", "kubeedge=cloudcore")
+ACCOUNT = "system:serviceaccount:kubeedge:cloudcore"
+
+
+@pytest.fixture
+def address(machine: Machine) -> str:
+    """Of the third host."""
+    return str(machine("worker1").ansible.get_variables()["edgelab_node_ip"])
+
+
+def pod(kubectl: Kubectl) -> dict[str, Any]:
+    """CloudCore's one pod."""
+    [found] = json.loads(kubectl(*NAMESPACE, "get", "pods", *LABELS, "-o", "json"))["items"]
+    return dict(found)
+
+
+def is_ready(obj: dict[str, Any]) -> bool:
+    conditions = (obj.get("status") or {}).get("conditions") or ()
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def peers(host: Host, port: int) -> set[str]:
+    """Where this host has connections to a port, as address:port."""
+    lines = host.check_output(f"ss -Htn state established '( dport = :{port} )'").splitlines()
+    return {line.split()[3].removeprefix("[::ffff:").replace("]:", ":") for line in lines}
+
+
+def test_edge1_dials_the_third_host_at_the_ports_of_the_deployment(host: Host, address: str) -> None:
+    config = yaml.safe_load(host.file("/etc/kubeedge/config/edgecore.yaml").content_string)
+    hub = config["modules"]["edgeHub"]
+    assert hub["websocket"]["server"] == f"{address}:30000"
+    assert hub["httpServer"] == f"https://{address}:30002"
+    assert peers(host, 30000) == {f"{address}:30000"}
+    assert peers(host, 10000) == set()
+
+
+def test_edge1_is_ready_and_runs_nginx(host: Host, kubectl: Kubectl) -> None:
+    assert is_ready(json.loads(kubectl("get", "node", "edge1", "-o", "json")))
+    [web] = json.loads(kubectl("get", "pods", "-l", "app=web", "-o", "json"))["items"]
+    assert (web["spec"]["nodeName"], web["status"]["phase"]) == ("edge1", "Running")
+    assert "Welcome to nginx!" in host.check_output("curl -sS http://127.0.0.1:8080/")
+
+
+def test_the_pod_runs_on_the_third_host_as_nobody_in_particular(machine: Machine, kubectl: Kubectl) -> None:
+    found = pod(kubectl)
+    assert found["spec"]["nodeName"] == "worker1"
+    assert is_ready(found)
+    [status] = found["status"]["containerStatuses"]
+    container = status["containerID"].removeprefix("containerd://")
+    worker = machine("worker1")
+    lines = worker.check_output("ctr -n k8s.io tasks list").splitlines()
+    [pid] = [line.split()[1] for line in lines if line.startswith(container)]
+    assert worker.check_output(f"stat -c %u /proc/{pid}") == "65532"
+    assert not worker.service("cloudcore").is_running
+
+
+def test_the_workers_own_edgecore_keeps_to_the_service_in_the_cloud(machine: Machine) -> None:
+    cloud = machine("cloud")
+    assert cloud.service("cloudcore").is_running
+    own = cloud.ansible.get_variables()["edgelab_node_ip"]
+    assert peers(machine("worker1"), 10000) == {f"{own}:10000"}
+
+
+@pytest.mark.parametrize(
+    ("verb", "attributes", "allowed"),
+    [
+        ("update", {"resource": "secrets", "namespace": "kubeedge"}, True),
+        ("update", {"resource": "secrets", "namespace": "default"}, False),
+        ("get", {"resource": "secrets", "namespace": "default"}, True),
+        ("create", {"resource": "pods", "subresource": "eviction", "namespace": "default"}, False),
+        ("create", {"resource": "deployments", "group": "apps", "namespace": "default"}, False),
+        ("delete", {"resource": "customresourcedefinitions", "group": "apiextensions.k8s.io"}, False),
+        ("impersonate", {"resource": "users"}, False),
+    ],
+)
+def test_its_account_may_do_what_it_needs_and_no_more(
+    kubectl: Kubectl, verb: str, attributes: dict[str, str], allowed: bool
+) -> None:
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": ACCOUNT, "resourceAttributes": {"verb": verb, **attributes}},
+    }
+    answer = json.loads(kubectl("create", "-o", "json", "-f", "-", stdin=json.dumps(review)))
+    assert answer["status"]["allowed"] is allowed, answer["status"]
+
+
+def test_a_pod_that_is_deleted_comes_back_and_edge1_with_it(
+    host: Host, kubectl: Kubectl, address: str, eventually: Eventually
+) -> None:
+    before = pod(kubectl)["metadata"]["uid"]
+    kubectl(*NAMESPACE, "delete", "pod", *LABELS, "--wait=true", "--timeout=60s")
+    eventually(
+        lambda: pod(kubectl)["metadata"]["uid"] != before and is_ready(pod(kubectl)), "another pod", 120
+    )
+    eventually(lambda: peers(host, 30000) == {f"{address}:30000"}, "edge1's connection", 60)
+    kubectl("create", "configmap", "after", "--from-literal=a=b")
+    probe = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "after"},
+        "spec": {
+            "nodeName": "edge1",
+            "terminationGracePeriodSeconds": 1,
+            "containers": [
+                {
+                    "name": "c",
+                    "image": "edgelab.local/busybox:1.35",
+                    "command": ["busybox", "sleep", "1000"],
+                    "envFrom": [{"configMapRef": {"name": "after"}}],
+                }
+            ],
+        },
+    }
+    kubectl("apply", "-f", "-", stdin=json.dumps(probe))
+    kubectl("wait", "--for=condition=Ready", "pod/after", "--timeout=60s")
+    kubectl("delete", "pod/after", "configmap/after", "--wait=true", "--timeout=60s")
