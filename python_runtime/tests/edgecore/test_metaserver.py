@@ -294,7 +294,7 @@ async def test_bodies_in_yaml(tmp_path: Path) -> None:
         ("DELETE", SERVICES, {}, None, 405),
         ("POST", "/api/v1/namespaces/default/pods/restart", {}, "{}", 400),
         ("POST", "/api/v1/namespaces/default/pods/restart", {}, '["a"]', 503),
-        ("POST", "/api/v1/pods/unhold-upgrade", {}, "default/a", 501),
+        ("POST", "/api/v1/pods/unhold-upgrade", {}, "default/a", 503),
         ("POST", "/api/v1/taskupgrade/confirm-upgrade", {}, "", 400),
         ("GET", "/api/v1/namespaces/default/pods/a/log", {}, None, 501),
     ],
@@ -332,6 +332,12 @@ class Pods:
 
     def __init__(self) -> None:
         self.restarted: list[str] = []
+        self.held = ["default/a", "default/b"]
+
+    def release(self, namespace: str = "", name: str = "") -> int:
+        released = [key for key in self.held if not name or key == f"{namespace}/{name}"]
+        self.held = [key for key in self.held if key not in released]
+        return len(released)
 
     async def restart_pod(self, namespace: str, name: str) -> None:
         if name == "none":
@@ -355,3 +361,17 @@ async def test_pods_are_restarted_through_edged(tmp_path: Path) -> None:
         ],
         "LogMessages": ['the pod "default/cat" restart successful'],
     }
+
+
+async def test_held_pods_are_released_one_by_one_or_all_of_the_node(tmp_path: Path) -> None:
+    pods = Pods()
+    async with metaserver(tmp_path, Hub(Cloud())) as server:
+        server.module.attach(pods)
+        one, node = "/api/v1/pods/unhold-upgrade", "/api/v1/nodes/unhold-upgrade"
+        assert (await server.ask("POST", one, {}, "a")).status == 400
+        assert (await server.ask("POST", one, {}, "default/c")).status == 404
+        assert pods.held == ["default/a", "default/b"]
+        assert (await server.ask("POST", one, {}, "default/a")).status == 200
+        assert pods.held == ["default/b"]
+        assert (await server.ask("POST", node, {}, "edge1")).status == 200
+        assert pods.held == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from tests.edgecore.edged.samples import pod
 
 from edgelab.cri.errors import CriError
 from edgelab.cri.runtime import ExecResult
+from edgelab.edgecore.edged import holding
 
 Obj = dict[str, Any]
 SIDE = {"name": "side", "image": "i", "restartPolicy": "Always"}
@@ -260,3 +262,36 @@ async def test_runtime_class_that_the_node_does_not_know_is_not_ignored(tmp_path
         assert desk.events("FailedCreatePodSandBox")[0] == (
             'Failed to create pod sandbox: runtimeclass.node.k8s.io "gvisor" not found'
         )
+
+
+@driven
+async def test_held_pod_starts_when_it_is_released(tmp_path: Path) -> None:
+    described = pod(main())
+    described["metadata"]["annotations"]["edge.kubeedge.io/hold-upgrade"] = "true"
+    async with working(tmp_path, described) as desk:
+        desk.worker.held = holding.is_asked_for(described)
+        await desk.passes(60)
+        assert (desk.phase, desk.condition("HeldUpgrade")["status"]) == ("Pending", "True")
+        assert desk.runtime.calls == []
+        desk.worker.release()
+        await desk.until(lambda: desk.phase == "Running")
+        assert desk.condition("HeldUpgrade")["status"] == "False"
+
+
+@driven
+async def test_held_pod_starts_when_its_annotation_goes_and_ends_when_it_is_deleted(tmp_path: Path) -> None:
+    described = pod(main())
+    described["metadata"]["annotations"]["edge.kubeedge.io/hold-upgrade"] = "true"
+    async with working(tmp_path, copy.deepcopy(described)) as desk:
+        desk.worker.held = True
+        await desk.passes(5)
+        assert desk.runtime.calls == []
+        desk.pod["metadata"]["annotations"] = {}
+        desk.change()
+        await desk.until(lambda: desk.phase == "Running")
+    async with working(tmp_path, described) as desk:
+        desk.worker.held = True
+        await desk.passes(5)
+        desk.delete()
+        await desk.until(lambda: desk.meta.deleted)
+        assert desk.runtime.calls == []

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 from edgelab.daemon.clock import rfc3339
-from edgelab.edgecore.edged import podspec
+from edgelab.edgecore.edged import holding, podspec
 from edgelab.edgecore.edged.views import View, initialized
 
 Obj = dict[str, Any]
@@ -25,7 +25,10 @@ def pod_conditions(view: View, phase: str, init: list[Obj], main: list[Obj]) -> 
         "ContainersReady": ready,
         "PodScheduled": {"status": "True"},
     }
-    return [_condition(kind, new, before, view.now) for kind, new in wanted.items()]
+    made = [_condition(kind, new, before, view.now) for kind, new in wanted.items()]
+    if holding.was_held(view.pod, view.before):
+        made.append(holding.condition("False", view.before, view.now))
+    return made
 
 
 def _containers_ready(view: View, phase: str, init: list[Obj], main: list[Obj]) -> Obj:

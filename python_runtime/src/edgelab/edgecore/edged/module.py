@@ -21,7 +21,7 @@ from edgelab.cri.errors import CriError, RuntimeUnreachable
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.errors import Fatal
 from edgelab.daemon.tasks import Supervisor
-from edgelab.edgecore.edged import admission, cleaning, names, podspec, state
+from edgelab.edgecore.edged import admission, cleaning, holding, names, podspec, state
 from edgelab.edgecore.edged.admission import NodeFacts, Refusal
 from edgelab.edgecore.edged.builder import NodeSettings
 from edgelab.edgecore.edged.duties import Duties
@@ -207,6 +207,7 @@ class Edged:
             worker = self._workers[names.uid(pod)] = PodWorker(self._kit, pod)
             if not self._reading and (refusal := self._duties.refusal(pod)):
                 worker.fail(refusal)
+            worker.held = not self._reading and holding.is_asked_for(pod)
             self._tasks.spawn(self._work(worker, older), f"pod/{names.key(pod)}")
 
     def pod_removed(self, namespace: str, name: str, uid: str) -> None:
@@ -218,6 +219,17 @@ class Edged:
             same = metadata.get("namespace") == namespace and metadata["name"] == name
             if worker.uid == uid or (same and not uid and not is_static(worker.pod)):
                 worker.remove()
+
+    def release(self, namespace: str = "", name: str = "") -> int:
+        """Start the held pod of that name, or with no name all of them; gives how many there were."""
+        held = [
+            worker
+            for worker in self._workers.values()
+            if worker.held and (not name or names.key(worker.pod) == f"{namespace}/{name}")
+        ]
+        for worker in held:
+            worker.release()
+        return len(held)
 
     def config_changed(self, kind: str, namespace: str, name: str) -> None:
         """A `configmap` or `secret` changed: the pods that use it look again."""

@@ -18,7 +18,7 @@ from edgelab.cri.api import runtime_pb2 as pb
 from edgelab.cri.errors import CriError, RuntimeUnreachable
 from edgelab.daemon.backoff import delays
 from edgelab.daemon.clock import parse_rfc3339
-from edgelab.edgecore.edged import builder, cgroups, cleaning, names, plan, podspec, state, status
+from edgelab.edgecore.edged import builder, cgroups, cleaning, holding, names, plan, podspec, state, status
 from edgelab.edgecore.edged.attempts import Attempts
 from edgelab.edgecore.edged.ending import end_containers
 from edgelab.edgecore.edged.fields import PodFacts
@@ -51,6 +51,7 @@ class PodWorker:
         self.uid: str = pod["metadata"]["uid"]
         self.removed = False
         self.admitted = False
+        self.held = False
         self.gone = asyncio.Event()
         self._wake = asyncio.Event()
         self._wake.set()
@@ -76,6 +77,7 @@ class PodWorker:
         """Take a newer description."""
         was_ending = self.ending
         self.pod = pod
+        self.held = self.held and holding.is_asked_for(pod)
         self._interrupt(was_ending)
         self.wake()
 
@@ -100,6 +102,11 @@ class PodWorker:
         self._halted = grace
         if self._syncing is not None:
             self._syncing.cancel()
+        self.wake()
+
+    def release(self) -> None:
+        """Start what was held back."""
+        self.held = False
         self.wake()
 
     def wake(self) -> None:
@@ -170,6 +177,9 @@ class PodWorker:
         if self._halted is not None:
             await self._stop(found)
             self.stopped.set()
+            return
+        if self.held:
+            kit.reports.publish(pod, holding.held_status(pod, kit.reports.last(pod), kit.clock.now()))
             return
         self._admit(found)
         self._check_deadline(found)

@@ -13,7 +13,7 @@ from edgelab.objects.status import ApiError
 log = logging.getLogger(__name__)
 
 CONFIRM = "/api/v1/taskupgrade/confirm-upgrade"
-UNHOLD = frozenset({"/api/v1/pods/unhold-upgrade", "/api/v1/nodes/unhold-upgrade"})
+UNHOLD_POD, UNHOLD_NODE = "/api/v1/pods/unhold-upgrade", "/api/v1/nodes/unhold-upgrade"
 TEXT = "text/plain; charset=utf-8"
 
 
@@ -22,6 +22,10 @@ class Restarter(Protocol):
 
     async def restart_pod(self, namespace: str, name: str) -> None:
         """Stop the pod's containers, so that they start again. Raises LookupError when it is not here."""
+        ...
+
+    def release(self, namespace: str = "", name: str = "") -> int:
+        """Start the held pod of that name, or with no name all of them; gives how many there were."""
         ...
 
 
@@ -35,8 +39,8 @@ class LocalPosts:
     async def serve(self, request: Request) -> Response | None:
         """The answer; None for a request that is none of these. Raises ApiError."""
         parts = request.path.strip("/").split("/")
-        if request.path in UNHOLD and request.method == "POST":
-            raise ApiError(501, "nothing is held back: this release upgrades no pods that wait for a word")
+        if request.path in (UNHOLD_POD, UNHOLD_NODE) and request.method == "POST":
+            return self._release(request)
         if request.path == CONFIRM and request.method == "POST":
             return Response(400, b"there are no valid upgrade tasks to execute\n", TEXT)
         if parts[:3] != ["api", "v1", "namespaces"] or len(parts) < 6 or parts[4] != "pods":
@@ -50,6 +54,20 @@ class LocalPosts:
                 reason="NotImplemented",
             )
         return None
+
+    def _release(self, request: Request) -> Response:
+        """The body is `namespace/name` of a pod, or the name of this node."""
+        if self.pods is None:
+            raise ApiError(503, "modules.edged is off: no pods run on this node")
+        given = request.body.decode(errors="replace").strip().strip('"')
+        namespace, slash, name = given.partition("/")
+        if request.path == UNHOLD_NODE:
+            self.pods.release()
+        elif not slash or not name:
+            raise ApiError(400, f"the body must be namespace/name of a pod, not {given!r}")
+        elif not self.pods.release(namespace, name):
+            raise ApiError(404, f"pod {given} is not held on this node", reason="NotFound")
+        return Response(200, b"", TEXT)
 
     async def _restart(self, namespace: str, request: Request) -> Response:
         try:
