@@ -125,6 +125,8 @@ def build(settings: EdgeCore, store: Store, clock: Clock) -> list[Module]:
         if meta_server:
             meta_server.attach(edged)
         hub.on_connection(edged.connection_changed)
+        if modules.edgeHub.enable:
+            edge_hub.tell = edged.warn
         built.append(edged)
     if modules.edgeHub.enable:
         _route(edge_hub, meta, twin, bus)

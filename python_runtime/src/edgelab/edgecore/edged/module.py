@@ -286,6 +286,10 @@ class Edged:
             self._duties.warn_node(f"Store{reason}", text)
         self._reporter.changed()
 
+    def warn(self, reason: str, message: str) -> None:
+        """Record an event about the node."""
+        self._duties.warn_node(reason, message)
+
     def _gone(self, uid: str) -> None:
         worker = self._workers.get(uid)
         if worker is None or is_static(worker.pod):

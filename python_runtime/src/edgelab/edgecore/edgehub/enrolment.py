@@ -51,38 +51,56 @@ class Enrolment:
         self._token = token
         self._clock = clock
 
-    async def ensure(self) -> None:
+    async def ensure(self, *, patient: bool = False) -> None:
         """Return when there is a certificate for this node, enrolling if need be.
 
-        Waits for an unreachable CloudCore as long as it takes. Raises Fatal for what no waiting mends.
+        Waits for an unreachable CloudCore as long as it takes. Raises Fatal for what no waiting mends; a
+        `patient` node, which has joined before and has pods to run, waits for a token even then.
         """
         if any(
             path.with_name(path.name + ".new").exists() for path in (self._files.certificate, self._files.key)
         ):
             with contextlib.suppress(Fatal):  # a renewal was cut short; its child knows how to finish
                 await self._child("check", "")
-        problem = self._problem()
-        if not problem:
-            return
-        waits = delays(1, 15)
-        while True:
-            token = self._read_token()
-            if not token:
-                raise Fatal(
-                    f"{problem}, and there is no join token: put the output of `keadm gettoken` into "
-                    f"{self._files.bootstrap} or modules.edgeHub.token"
-                )
+        waits, told = delays(1, 60 if patient else 15), ""
+        while problem := self.problem():
             try:
-                await self._child("enrol", token)
+                await self._join(problem)
             except Unreachable as error:
-                log.warning("cannot join yet: %s", error)
+                text = f"cannot join yet: {error}"
                 notify(STATUS=f"waiting to join: {error}")
-                await self._clock.sleep(next(waits))
-                continue
-            if problem := self._problem():
-                raise Fatal(f"joining gave no usable certificate: {problem}")
-            log.info("joined as %s; the certificate is %s", self._node, self._files.certificate)
-            return
+            except Fatal as error:
+                if not patient:
+                    raise
+                text = f"{error}; working offline until then"
+                notify(STATUS=f"offline: {error}")
+            else:
+                return
+            log.log(logging.DEBUG if text == told else logging.WARNING, "%s", text)
+            told = text
+            await self._clock.sleep(next(waits))
+
+    async def anew(self) -> bool:
+        """Get another certificate with the token that is there; False when there is none.
+
+        Raises Unreachable and Fatal, whose text says what to do.
+        """
+        if not (token := self._read_token()):
+            return False
+        await self._child("enrol", token)
+        log.info("joined anew as %s", self._node)
+        return True
+
+    async def _join(self, problem: str) -> None:
+        if not (token := self._read_token()):
+            raise Fatal(
+                f"{problem}, and there is no join token: put the output of `keadm gettoken` into "
+                f"{self._files.bootstrap} or modules.edgeHub.token"
+            )
+        await self._child("enrol", token)
+        if problem := self.problem():
+            raise Fatal(f"joining gave no usable certificate: {problem}")
+        log.info("joined as %s; the certificate is %s", self._node, self._files.certificate)
 
     async def renew_in_time(self) -> None:
         """Wait for the moment of renewal (70 to 90 % of the lifetime) and renew.
@@ -101,7 +119,8 @@ class Enrolment:
                 log.info("the node's certificate is renewed")
                 return
 
-    def _problem(self) -> str:
+    def problem(self) -> str:
+        """Why the certificate cannot be used; empty when it can."""
         found = certificate.read(self._files.certificate)
         if found is None:
             return f"there is no certificate in {self._files.certificate}"

@@ -77,6 +77,10 @@ class EdgeHub:
         self._link: EdgeSession | None = None
         self._renewed = asyncio.Event()
         self._complaint = ""
+        self._refusal = ""
+        self._anew_at, self._anew_waits = 0.0, delays(60, 600, floor=0.8)
+        self.tell: Callable[[str, str], None] = lambda reason, message: None
+        """Takes reason and sentence of what somebody should know about the node."""
 
     @property
     def connected(self) -> bool:
@@ -119,7 +123,7 @@ class EdgeHub:
 
     async def run(self) -> None:
         """Enrol, then connect, again and again; renew the certificate meanwhile."""
-        await self._enrolment.ensure()
+        await self._enrolment.ensure(patient=self._joined_before())
         async with asyncio.TaskGroup() as group:
             group.create_task(self._stay_connected(), name="edgehub/connection")
             if self._rotate:
@@ -147,13 +151,34 @@ class EdgeHub:
                 if not self._joined_before():
                     raise Fatal(str(error)) from error
                 self._complain(str(error))
+                await self._enrol_anew(str(error))
             except Unreachable as error:
                 self._complain(str(error))
+                if problem := self._enrolment.problem():  # what the other side did not say
+                    await self._enrol_anew(problem)
             else:
                 if self._clock.monotonic() - began >= STABLE:
                     waits = self._waits()
                     self._endpoint = replace(self._endpoint, resend=False)
             await self._clock.sleep(next(waits))
+
+    async def _enrol_anew(self, why: str) -> None:
+        """The certificate ran out or was refused: get another one, if there is a token for it."""
+        now = self._clock.monotonic()
+        if now < self._anew_at:
+            return
+        self._anew_at = now + next(self._anew_waits)
+        try:
+            if await self._enrolment.anew():
+                self.tell("CertificateReplaced", f"{why}; the node joined anew with its token")
+                return
+            text = f"{why}; there is no join token (keadm gettoken) to get another certificate with"
+        except (Unreachable, Fatal) as error:
+            text = f"{why}; joining anew failed: {error}"
+        if text != self._refusal:
+            log.error("%s", text)
+            self.tell("CertificateRefused", text)
+        self._refusal = text
 
     def _waits(self) -> Iterator[float]:
         return delays(1, self._reconnect_cap)
