@@ -14,6 +14,8 @@ from grpclib.server import Server, Stream
 
 from edgelab.cri.api import runtime_pb2 as pb
 
+WELL = [pb.RuntimeCondition(type=kind, status=True) for kind in ("RuntimeReady", "NetworkReady")]
+
 
 class Sandboxes:
     """A runtime that has three sandboxes; the last one is nobody's pod."""
@@ -28,6 +30,24 @@ class Sandboxes:
         prefix, images = "/runtime.v1.RuntimeService", "/runtime.v1.ImageService"
         return {
             f"{images}/ImageStatus": Handler(self._image, one, pb.ImageStatusRequest, pb.ImageStatusResponse),
+            f"{prefix}/Version": self._always(
+                pb.VersionRequest,
+                pb.VersionResponse(
+                    version="0.1.0",
+                    runtime_name="containerd",
+                    runtime_version="1.7",
+                    runtime_api_version="v1",
+                ),
+            ),
+            f"{prefix}/Status": self._always(
+                pb.StatusRequest, pb.StatusResponse(status=pb.RuntimeStatus(conditions=WELL))
+            ),
+            f"{prefix}/ListContainers": self._always(pb.ListContainersRequest, pb.ListContainersResponse()),
+            f"{prefix}/ListContainerStats": self._always(
+                pb.ListContainerStatsRequest, pb.ListContainerStatsResponse()
+            ),
+            f"{images}/ListImages": self._always(pb.ListImagesRequest, pb.ListImagesResponse()),
+            f"{images}/ImageFsInfo": self._always(pb.ImageFsInfoRequest, pb.ImageFsInfoResponse()),
             f"{images}/PullImage": Handler(self._pull, one, pb.PullImageRequest, pb.PullImageResponse),
             f"{prefix}/ListPodSandbox": Handler(
                 self._list, one, pb.ListPodSandboxRequest, pb.ListPodSandboxResponse
@@ -39,6 +59,15 @@ class Sandboxes:
                 self._remove, one, pb.RemovePodSandboxRequest, pb.RemovePodSandboxResponse
             ),
         }
+
+    def _always(self, request: Any, answer: Any) -> Handler:
+        """The same answer to everybody."""
+
+        async def handle(stream: Stream[Any, Any]) -> None:
+            await stream.recv_message()
+            await stream.send_message(answer)
+
+        return Handler(handle, Cardinality.UNARY_UNARY, request, type(answer))
 
     async def _image(self, stream: Stream[Any, Any]) -> None:
         name = (await stream.recv_message()).image.image
