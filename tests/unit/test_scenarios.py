@@ -13,7 +13,14 @@ CHECKOUT = Path(__file__).parents[2]
 MOLECULE = CHECKOUT / "molecule"
 ROLES = {path.name for path in (CHECKOUT / "roles").iterdir() if path.is_dir()}
 SCENARIOS = sorted(path.parent for path in MOLECULE.glob("*/molecule.yml"))
-OF_SEVERAL_ROLES = {"airgap", "arm64_board", "cloudcore_deployment", "edgesite_box", "edgesite_standby"}
+OF_SEVERAL_ROLES = {
+    "airgap",
+    "arm64_board",
+    "cloudcore_deployment",
+    "edgesite_box",
+    "edgesite_standby",
+    "keadm",
+}
 """Scenarios that try how roles work together, and carry the name of none."""
 ALWAYS = ("syntax", "converge", "idempotence", "check", "verify")
 """Steps of every scenario; one that lacks a step says why, with the step's name in backticks."""
