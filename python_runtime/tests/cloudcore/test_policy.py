@@ -180,6 +180,49 @@ async def test_accounts_of_pods_in_the_cloud_and_missing_accounts_have_no_access
     await edge.close()
 
 
+async def test_each_of_two_cloudcores_serves_its_own_nodes(tmp_path: Path) -> None:
+    api = Api()
+    async with (
+        running(tmp_path, api, replica="a", gates=GATES) as a,
+        running(tmp_path, api, replica="b", gates=GATES) as b,
+    ):
+        await furnish(a)
+        one, two = await a.join("edge1"), await b.join("edge2")
+        await robot_pod(a, "a", "edge1")
+        await robot_pod(a, "b", "edge2")
+        for edge in (one, two):
+            await edge.wait(lambda m: about(m)[1] == PATH and about(m)[0] != "delete")
+        await eventually(lambda: nodes_of(a) == ["edge1", "edge2"])
+        await api.delete(PODS, "b", "default", options={"gracePeriodSeconds": 0})
+        await two.pushed(PATH, "delete", 4)
+        await eventually(lambda: nodes_of(a) == ["edge1"])
+        assert not [m for m in one.received if about(m) == ("delete", PATH)]
+        await one.close()
+        await two.close()
+
+
+async def test_a_node_whose_delete_was_never_sent_loses_it_after_a_restart(tmp_path: Path) -> None:
+    async with running(tmp_path, gates=GATES) as cloud:
+        await furnish(cloud)
+        one, two = await cloud.join("edge1"), await cloud.join("edge2")
+        await robot_pod(cloud, "a", "edge1")
+        await robot_pod(cloud, "b", "edge2")
+        await two.wait(lambda m: about(m)[1] == PATH)
+        uid = cloud.api.one(ACCESSES, "robot")["metadata"]["uid"]
+        await eventually(lambda: recorded(cloud.api, uid, "edge2") not in (None, "0"))
+        await one.close()
+        await two.close()
+        api = cloud.api
+    await api.delete(PODS, "b", "default", options={"gracePeriodSeconds": 0})
+    status = {"status": {"nodeList": ["edge1"]}}
+    await api.patch(ACCESSES, "robot", status, "default", subresource="status")
+    async with running(tmp_path, api, gates=GATES) as cloud:
+        back = await cloud.dial("edge2")
+        await back.pushed(PATH, "delete", 4)
+        await eventually(lambda: recorded(api, uid, "edge2") is None)
+        await back.close()
+
+
 async def test_an_error_of_the_api_only_delays(cloud: Cloud) -> None:
     await furnish(cloud)
     edge = await cloud.join()

@@ -233,6 +233,7 @@ def _policy(api: KubeApi, cluster: Cluster, hub: CloudHub, starter: Starter, *, 
 
     controller, approver = PolicyController(api, cluster, hub, clock), CsrApprover(api, cluster, clock)
     starter.certificate_requested = approver.vouch
+    starter.access_belongs = controller.belongs
     starter.then(controller.start)
     starter.then(approver.start)
     return [controller, approver]
@@ -264,6 +265,7 @@ def _sync(
     kinds = Kinds(api, cluster, clock)
     controller = SyncController(tracker, kinds, cluster[NODES], hub, lambda: hub.sessions, clock=clock)
     controller.device_gone = starter.device_gone
+    controller.access_belongs = starter.access_belongs
     hub.on_connect.append(controller.reconcile)
     starter.then(controller.start)
     return [kinds, controller]

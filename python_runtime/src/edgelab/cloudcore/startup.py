@@ -35,6 +35,7 @@ class Starter:
         self._listeners: list[Module] = []
         self._informers: list[Informer] = []
         self.device_gone: Callable[[str, str, str], None] = lambda node, namespace, name: None
+        self.access_belongs: Callable[[str, str, str], bool] = lambda node, namespace, name: True
         self.certificate_requested: Callable[[Obj], None] = lambda created: None
 
     def then(self, step: Callable[[], None]) -> None:

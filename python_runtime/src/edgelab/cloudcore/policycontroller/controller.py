@@ -70,6 +70,10 @@ class PolicyController:
         """Work until cancelled."""
         await self._queue.run()
 
+    def belongs(self, node: str, namespace: str, account: str) -> bool:
+        """Whether the node should have the account's object."""
+        return self._users.runs((namespace, account), node) and self._is_edge(node)
+
     def _pod_changed(self, event: str, _old: Obj | None, pod: Obj) -> None:
         for account in self._users.drop(key_of(pod)) if event == DELETED else self._users.put(pod):
             self._queue.add(account)
@@ -97,12 +101,17 @@ class PolicyController:
             if present is not None:
                 await self._remove(present)
             return
-        spec = access_of(account, self._rbac)
-        before = _nodes_of(present)
-        obj = await self._write(key, present, spec, nodes)
-        self._tell(obj, sorted(before - set(nodes)), DELETE)
-        self._tell(obj, [node for node in nodes if node in before], UPDATE)
-        self._tell(obj, [node for node in nodes if node not in before], INSERT)
+        try:
+            obj = await self._write(key, present, access_of(account, self._rbac), nodes)
+        except ApiError as error:
+            if error.reason != "Conflict":
+                raise
+            return  # another CloudCore was faster; its change comes by the informer and is looked at then
+        # By the records, not by the status: another CloudCore may have written that, for its own nodes.
+        holders = set(self._courier.holders(obj["metadata"]["uid"]))
+        self._tell(obj, sorted((_nodes_of(present) | holders).difference(nodes)), DELETE)
+        self._tell(obj, [node for node in nodes if node in holders], UPDATE)
+        self._tell(obj, [node for node in nodes if node not in holders], INSERT)
 
     async def _write(self, key: Key, present: Obj | None, spec: Obj, nodes: list[str]) -> Obj:
         namespace, name = key

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from edgelab.kube.informer import Key
 from edgelab.kube.interface import Obj
@@ -10,11 +10,11 @@ from edgelab.objects.metadata import key_of
 
 
 class AccountUsers:
-    """Pods by account, and the account and node of each pod."""
+    """How many pods of each account are on each node, and the account and node of each pod."""
 
     def __init__(self) -> None:
         self._pods: dict[Key, tuple[Key, str]] = {}
-        self._users: defaultdict[Key, set[Key]] = defaultdict(set)
+        self._nodes: defaultdict[Key, Counter[str]] = defaultdict(Counter)
 
     def put(self, pod: Obj) -> set[Key]:
         """The pod is there, or has changed; the accounts that this concerns."""
@@ -27,7 +27,7 @@ class AccountUsers:
             return set()
         concerned = self.drop(key) | {account}
         self._pods[key] = (account, node)
-        self._users[account].add(key)
+        self._nodes[account][node] += 1
         return concerned
 
     def drop(self, key: Key) -> set[Key]:
@@ -35,20 +35,27 @@ class AccountUsers:
         known = self._pods.pop(key, None)
         if known is None:
             return set()
-        account = known[0]
-        self._users[account].discard(key)
-        if not self._users[account]:
-            del self._users[account]
+        account, node = known
+        counts = self._nodes[account]
+        counts[node] -= 1
+        if not counts[node]:
+            del counts[node]
+        if not counts:
+            del self._nodes[account]
         return {account}
 
     def nodes(self, account: Key) -> set[str]:
         """The nodes with pods that run as the account."""
-        return {self._pods[key][1] for key in self._users.get(account, ())}
+        return set(self._nodes.get(account, ()))
+
+    def runs(self, account: Key, node: str) -> bool:
+        """Whether a pod on the node runs as the account."""
+        return node in self._nodes.get(account, ())
 
     def accounts(self, namespace: str = "") -> list[Key]:
         """Every account with pods, or those of one namespace."""
-        return [key for key in self._users if namespace in ("", key[0])]
+        return [key for key in self._nodes if namespace in ("", key[0])]
 
     def accounts_on(self, node: str) -> set[Key]:
         """The accounts that pods on a node run as."""
-        return {account for account, where in self._pods.values() if where == node}
+        return {account for account, counts in self._nodes.items() if node in counts}

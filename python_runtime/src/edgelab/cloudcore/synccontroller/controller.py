@@ -25,8 +25,8 @@ log = logging.getLogger("edgelab.cloudcore.sync")
 PERIOD_SECONDS = 5.0
 SOURCES = {"devices.kubeedge.io": "devicecontroller", "policy.kubeedge.io": "policycontroller"}
 """By group: who brings objects to nodes in the first place. All others are edgecontroller's."""
-WITHOUT_STATUS = frozenset({"ServiceAccountAccess"})
-"""Kinds whose status tells of other nodes."""
+ACCESS = "ServiceAccountAccess"
+"""A node has one only as long as its pods run as the account; its status tells of other nodes."""
 
 
 class SyncController:
@@ -51,6 +51,7 @@ class SyncController:
         self._connected = connected
         self._clock = clock
         self.device_gone: Callable[[str, str, str], None] = lambda node, namespace, name: None
+        self.access_belongs: Callable[[str, str, str], bool] = lambda node, namespace, name: True
 
     def start(self) -> None:
         """Forget nodes that are gone, now and later. Call once nodes and records have been listed."""
@@ -78,10 +79,12 @@ class SyncController:
                 self._tracker.forget(node, uid)
                 continue
             obj = informer.store.get((entry.namespace, entry.name))
-            if obj is None or obj["metadata"].get("uid") != uid:
+            access = entry.kind == ACCESS
+            lost = access and not self.access_belongs(node, entry.namespace, entry.name)
+            if obj is None or obj["metadata"].get("uid") != uid or lost:
                 self._remove(node, uid, entry)
             elif version_of(obj) > entry.version:
-                content = {**obj, "status": {}} if entry.kind in WITHOUT_STATUS else obj
+                content = {**obj, "status": {}} if access else obj
                 self._courier.push(node, of_object(content, "update", source=_source(entry)))
 
     def _remove(self, node: str, uid: str, entry: Entry) -> None:
