@@ -17,6 +17,7 @@ from edgelab.cloudcore.cloudhub.tracker import Entry, SyncTracker
 from edgelab.cloudcore.dynamiccontroller import requests
 from edgelab.cloudcore.dynamiccontroller.filters import for_edge
 from edgelab.cloudcore.dynamiccontroller.guard import Guard
+from edgelab.cloudcore.dynamiccontroller.topology import BELONGING_TO, Topology
 from edgelab.cloudcore.dynamiccontroller.watches import LIMIT, Scope, Watches
 from edgelab.cloudcore.edgecontroller.permissions import Permissions
 from edgelab.cloudcore.interfaces import Courier
@@ -267,3 +268,31 @@ def test_programs_at_the_edge_find_their_own_api() -> None:
     assert for_edge(other) is other
     assert for_edge({"kind": "Pod", "metadata": {}}) == {"kind": "Pod", "metadata": {}}
     assert PODS.kind == "Pod"
+
+
+async def test_endpoints_of_a_node_group_are_for_its_nodes() -> None:
+    api = FakeApi()
+    groups = {"edge1": "north", "edge2": "south", "edge3": "north"}
+    nodes = {name: {"metadata": {"labels": {BELONGING_TO: group}}} for name, group in groups.items()}
+    topology = Topology(api, nodes.get)
+    annotations = {"apps.kubeedge.io/service-topology": "range-nodegroup"}
+    await api.create(SERVICES, {"metadata": {"name": "near", "annotations": annotations}}, "default")
+    await api.create(SERVICES, {"metadata": {"name": "anywhere"}}, "default")
+    await topology.prepare(Key("", "v1", "pods", "default"))
+    await topology.prepare(Key("discovery.k8s.io", "v1", "endpointslices"))
+    try:
+        ends = [{"addresses": [name], "nodeName": name} for name in (*groups, "cloud1")]
+        found = {"kind": "EndpointSlice", "endpoints": ends}
+        for service, seen in (("near", ["edge1", "edge3"]), ("anywhere", [*groups, "cloud1"])):
+            labels = {"kubernetes.io/service-name": service}
+            metadata = {"namespace": "default", "name": f"{service}-x", "labels": labels}
+            shown = topology.shown("edge1", {**found, "metadata": metadata})
+            assert [end["nodeName"] for end in shown["endpoints"]] == seen
+        addresses = [{"ip": name, "nodeName": name} for name in groups]
+        metadata = {"namespace": "default", "name": "near"}
+        old = {"kind": "Endpoints", "metadata": metadata, "subsets": [{"addresses": addresses, "ports": []}]}
+        subsets = topology.shown("edge2", old)["subsets"]
+        assert subsets == [{"addresses": [{"ip": "edge2", "nodeName": "edge2"}], "ports": []}]
+        assert topology.shown("stranger", old)["subsets"][0]["addresses"] == []
+    finally:
+        await topology.close()

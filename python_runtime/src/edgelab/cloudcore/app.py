@@ -124,7 +124,9 @@ def build(
         edge, permissions = _edge(settings, api, cluster, hub, starter, clock=clock)
         running += edge
     if modules.dynamicController.enable and raw is not None:
-        controller = _dynamic(settings, api, raw, hub, tracker, permissions=permissions, clock=clock)
+        controller = _dynamic(
+            settings, api, raw, hub, tracker, cluster=cluster, permissions=permissions, clock=clock
+        )
         starter.then(lambda: cluster[NODES].add_handler(controller.node_changed))
         running.append(controller)
     if modules.syncController.enable:
@@ -206,20 +208,25 @@ def _dynamic(
     hub: CloudHub,
     tracker: SyncTracker,
     *,
+    cluster: Cluster,
     permissions: Permissions | None,
     clock: Clock,
 ) -> DynamicController:
     from edgelab.cloudcore.dynamiccontroller.controller import (  # noqa: PLC0415 - only when enabled
         DynamicController,
+        view,
     )
     from edgelab.cloudcore.dynamiccontroller.guard import Guard  # noqa: PLC0415 - only when enabled
+    from edgelab.cloudcore.dynamiccontroller.topology import Topology  # noqa: PLC0415 - only when enabled
     from edgelab.cloudcore.dynamiccontroller.watches import Watches  # noqa: PLC0415 - only when enabled
 
     asked = settings.modules.cloudHub.authorization
     enforcing = asked.enable and not asked.debug
     guard = Guard(permissions, settings.edgelab.namespace)
-    watches = Watches(api, hub, tracker, None if enforcing else guard.sees, clock)
-    controller = DynamicController(raw, hub, watches, guard, enforcing=enforcing)
+    topology = Topology(api, lambda name: cluster[NODES].store.get(("", name)), clock)
+    sees = None if enforcing else guard.sees
+    watches = Watches(api, hub, tracker, sees, clock, view=lambda node, obj: view(topology, node, obj))
+    controller = DynamicController(raw, hub, watches, guard, topology=topology, enforcing=enforcing)
     hub.handlers["metaserver"] = controller.handle
     hub.on_connect.append(watches.bring)
     return controller

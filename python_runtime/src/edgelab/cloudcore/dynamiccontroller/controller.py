@@ -21,6 +21,7 @@ from edgelab.cloudcore.dynamiccontroller.filters import for_edge
 from edgelab.cloudcore.dynamiccontroller.guard import Guard
 from edgelab.cloudcore.dynamiccontroller.kinds import Kinds
 from edgelab.cloudcore.dynamiccontroller.requests import HttpRequest
+from edgelab.cloudcore.dynamiccontroller.topology import KINDS, Topology
 from edgelab.cloudcore.dynamiccontroller.watches import SOURCE, Scope, Watches
 from edgelab.cloudcore.interfaces import Courier
 from edgelab.daemon.errors import Unreachable
@@ -43,18 +44,31 @@ UNKNOWN = "the server could not find the requested resource"
 REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 
 
+def view(topology: Topology, node: str, obj: Obj) -> Obj:
+    """An object as a node gets it."""
+    return for_edge(topology.shown(node, obj))
+
+
 class DynamicController:
     """A module. With `enforcing` the API server judges requests as the node's own; else `guard` does."""
 
     name = SOURCE
 
     def __init__(
-        self, api: RawApi, courier: Courier, watches: Watches, guard: Guard, *, enforcing: bool
+        self,
+        api: RawApi,
+        courier: Courier,
+        watches: Watches,
+        guard: Guard,
+        *,
+        topology: Topology,
+        enforcing: bool,
     ) -> None:
         self._api = api
         self._courier = courier
         self._watches = watches
         self._guard = guard
+        self._topology = topology
         self._enforcing = enforcing
         self._kinds = Kinds(api)
         self._owner = Supervisor(SOURCE)
@@ -68,6 +82,7 @@ class DynamicController:
         finally:
             await self._owner.close()
             await self._watches.close()
+            await self._topology.close()
 
     def node_changed(self, event: str, _old: Obj | None, node: Obj) -> None:
         """With its Node go a node's watches."""
@@ -144,14 +159,15 @@ class DynamicController:
         key = requests.key_of(asked)
         if not self._enforcing:
             self._guard.check(node, asked.verb, key, asked.subresource, requests.body_of(asked))
+        await self._topology.prepare(key)
         if asked.verb == "watch":
             await self._check_watch(node, key, await self._scope(asked))
             return None
         body = await self._send(node, requests.build(asked))
         if asked.verb == "list":
             return msgspec.json.encode(self._shown(node, key, msgspec.json.decode(body)))
-        if asked.verb == "get" and key.resource == "endpointslices":
-            return msgspec.json.encode(for_edge(msgspec.json.decode(body)))
+        if asked.verb == "get" and (key.group, key.resource) in KINDS:
+            return msgspec.json.encode(view(self._topology, node, msgspec.json.decode(body)))
         return None if asked.verb == "delete" else body
 
     async def _send(self, node: str, wanted: HttpRequest) -> bytes:
@@ -168,7 +184,7 @@ class DynamicController:
         items = requests.with_kinds(body)["items"]
         if not self._enforcing:
             items = [item for item in items if self._guard.sees(node, key, item)]
-        return {**body, "items": [for_edge(item) for item in items]}
+        return {**body, "items": [view(self._topology, node, item) for item in items]}
 
     async def _check_watch(self, node: str, key: Key, scope: Scope) -> None:
         """Raises ApiError when the node may not watch this, or nobody can."""

@@ -64,7 +64,10 @@ class Shared:
 
 
 class Watches:
-    """Who watches what. `sees(node, key, object)` tells whether a node may be shown an object."""
+    """Who watches what.
+
+    `sees(node, key, object)` tells whether a node may be shown an object, `view(node, object)` how.
+    """
 
     def __init__(
         self,
@@ -73,11 +76,14 @@ class Watches:
         tracker: SyncTracker,
         sees: Callable[[str, Key, Obj], bool] | None,
         clock: Clock = SYSTEM,
+        *,
+        view: Callable[[str, Obj], Obj] = lambda node, obj: for_edge(obj),
     ) -> None:
         self._api = api
         self._courier = courier
         self._tracker = tracker
         self._sees = sees
+        self._view = view
         self._clock = clock
         self._owner = Supervisor(SOURCE)
         self._shared: dict[Scope, Shared] = {}
@@ -194,4 +200,4 @@ class Watches:
 
     def _push(self, node: str, scope: Scope, operation: str, obj: Obj) -> None:
         if self._sees is None or self._sees(node, scope.key, obj):
-            self._courier.push(node, of_object(for_edge(obj), operation, source=SOURCE))
+            self._courier.push(node, of_object(self._view(node, obj), operation, source=SOURCE))
