@@ -228,6 +228,28 @@ async def test_failing_liveness_probe_restarts_the_container(bench: Bench) -> No
     )
 
 
+async def test_a_restart_that_is_asked_for_makes_new_containers(bench: Bench) -> None:
+    """As MetaServer's `pods/restart` and `keadm ctl restart pod` do."""
+    edged = await bench.start()
+    pod = make_pod("asked", busybox("sleep", "1000"), terminationGracePeriodSeconds=1)
+    bench.apply(pod)
+    await bench.ready(pod)
+    before = bench.status(pod)["containerStatuses"][0]["containerID"]
+    await edged.restart_pod("default", pod["metadata"]["name"])
+    await bench.until(
+        lambda: bench.status(pod)["containerStatuses"][0]["restartCount"] == 1, "restart as asked for"
+    )
+    await bench.ready(pod)
+    assert bench.status(pod)["containerStatuses"][0]["containerID"] != before
+    with pytest.raises(LookupError):
+        await edged.restart_pod("default", "none")
+    once = make_pod("once", busybox("sleep", "1000"), restartPolicy="Never", terminationGracePeriodSeconds=1)
+    bench.apply(once)
+    await bench.ready(once)
+    with pytest.raises(ValueError, match="restartPolicy is Never"):
+        await edged.restart_pod("default", once["metadata"]["name"])
+
+
 async def test_init_containers_run_first_and_in_order(bench: Bench) -> None:
     await bench.start()
     mounts = [{"name": "work", "mountPath": "/work"}]

@@ -1,7 +1,7 @@
 """Services whose endpoints are for nodes of the same node group only.
 
 Facts: KubeEdge `cloud/pkg/dynamiccontroller/filter/endpointresource`: annotation
-`apps.kubeedge.io/service-topology: range-nodegroup` of Services, label `apps.kubeedge.io/belonging-to` of nodes.
+`apps.kubeedge.io/service-topology: range-nodegroup` of Services, `apps.kubeedge.io/belonging-to` of nodes.
 Receives: Services (their annotations only) from an informer of its own, which starts when endpoints are first
 asked for. Nodes outside all groups are a group of their own.
 """
