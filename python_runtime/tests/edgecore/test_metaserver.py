@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import io
 import json
 from pathlib import Path
@@ -190,7 +191,7 @@ async def test_what_happened_while_the_cloud_was_away_is_told_when_it_is_back(tm
         seen.response.close()
 
 
-async def test_a_watch_that_the_cloud_refuses_ends_with_the_reason(tmp_path: Path) -> None:
+async def test_a_watch_that_the_cloud_refuses_ends_with_the_reason(tmp_path: Path, caplog: Any) -> None:
     cloud = Cloud()
     cloud.refuse = ApiError(403, "you may not")
     async with metaserver(tmp_path, Hub(cloud)) as server:
@@ -203,6 +204,7 @@ async def test_a_watch_that_the_cloud_refuses_ends_with_the_reason(tmp_path: Pat
         server.hub.connect(True)
         kind, status = await seen.next()
         assert (kind, status["message"]) == ("ERROR", "not any more")
+    assert "failed" not in caplog.text  # a refusal is no defect
 
 
 async def test_without_the_cloud_reads_are_answered_and_writes_are_refused(tmp_path: Path) -> None:
@@ -325,6 +327,25 @@ async def test_what_is_no_http_gets_an_answer_and_the_server_lives(tmp_path: Pat
         writer.close()
         await writer.wait_closed()
         assert (await server.ask("HEAD", "/healthz")).status == 200
+
+
+async def test_a_client_that_does_not_read_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "WRITE", 0.2)
+    async with metaserver(tmp_path, Hub(Cloud())) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.module.server.port, limit=1024)
+        writer.write(f"GET {SERVICES}?watch=true HTTP/1.1\r\nHost: edge\r\n\r\n".encode())
+        assert b"200" in await reader.readline()
+        for number in range(60):
+            big = {**service(f"s{number}", 200 + number), "data": "x" * 200_000}
+            await server.push("insert", f"default/service/s{number}", big)
+        async with asyncio.timeout(20):
+            while not server.hub.synced:  # its watch has ended
+                await asyncio.sleep(0.01)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 class Pods:

@@ -28,6 +28,8 @@ BODY_LIMIT = 3 << 20
 HEAD_LIMIT = 64 << 10
 IDLE = 90.0
 """Seconds after which a connection without a request is closed."""
+WRITE = 30.0
+"""Seconds that a client may take to read what it asked for; then its connection is closed."""
 CONNECTIONS = 256
 """Connections at a time; one more is closed at once."""
 
@@ -117,9 +119,11 @@ class HttpServer:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
         try:
-            with contextlib.suppress(OSError, TimeoutError):
+            with contextlib.suppress(OSError):
                 while await self._one(connection, reader, writer):
                     connection.start_next_cycle()
+        except TimeoutError:
+            writer.transport.abort()  # what it has not read yet would keep the connection
         finally:
             self._count -= 1
             writer.close()
@@ -211,7 +215,12 @@ async def _respond(
     else:
         await _pour(connection, reader, writer, response.stream)
     writer.write(connection.send(h11.EndOfMessage()) or b"")
-    await writer.drain()
+    await _drain(writer)
+
+
+async def _drain(writer: asyncio.StreamWriter) -> None:
+    async with asyncio.timeout(WRITE):
+        await writer.drain()
 
 
 async def _pour(
@@ -232,7 +241,7 @@ async def _pour(
             if not chunk:
                 return
             writer.write(connection.send(h11.Data(data=chunk)) or b"")
-            await writer.drain()
+            await _drain(writer)
             more = asyncio.ensure_future(anext(stream, b""))
     finally:
         left.cancel()

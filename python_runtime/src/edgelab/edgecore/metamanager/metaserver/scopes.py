@@ -64,7 +64,8 @@ class Scope:
     selection: Selection
     application: Application
     users: int = 0
-    opened: asyncio.Task[None] | None = None
+    opened: asyncio.Task[ApiError | None] | None = None
+    """Done once it is fed, or the cloud is away; gives the error with which CloudCore refused."""
     refusals: set[asyncio.Queue[Any]] = field(default_factory=set)
     """Where to put the ApiError with which CloudCore ends it."""
 
@@ -81,6 +82,7 @@ class Scopes:
         self._scopes: dict[str, Scope] = {}
         self._tasks = Supervisor(self.name)
         self._kick = asyncio.Event()
+        self._complaint = ""
 
     def connection_changed(self, connected: bool) -> None:
         """The cloud came or went (`Hub.on_connection`)."""
@@ -110,10 +112,13 @@ class Scopes:
         scope.users += 1
         assert scope.opened is not None
         try:
-            await asyncio.shield(scope.opened)
+            refused = await asyncio.shield(scope.opened)
         except BaseException:
             self.close(scope)
             raise
+        if refused is not None:
+            scope.users -= 1
+            raise refused
         return scope
 
     def close(self, scope: Scope) -> None:
@@ -131,14 +136,23 @@ class Scopes:
         except Unavailable as error:
             log.debug("CloudCore was not told of the end of a watch: %s", error)
 
-    async def _establish(self, scope: Scope) -> None:
+    async def _establish(self, scope: Scope) -> ApiError | None:
         try:
             await self._remote.ask(scope.application)
             await self._reconcile(scope)
+        except ApiError as error:
+            self._scopes.pop(scope.application.id, None)
+            return error
         except Unavailable as error:
-            log.info("watch of %s shows what is stored: %s", scope.key, error)
+            self._complain(str(error))
             if self._remote.connected:
                 self._kick.set()
+        return None
+
+    def _complain(self, why: str) -> None:
+        level = logging.DEBUG if why == self._complaint else logging.WARNING
+        log.log(level, "watches show what is stored on this node: %s", why)
+        self._complaint = why
 
     async def _renew(self) -> None:
         """Say again what is watched, and list all of it, until that is done or the cloud has gone."""
@@ -151,9 +165,10 @@ class Scopes:
                 for scope in list(self._scopes.values()):
                     await self._list_again(scope)
             except Unavailable as error:
-                log.info("watches cannot be brought up to date yet: %s", error)
+                self._complain(str(error))
                 await self._clock.sleep(next(waits))
             else:
+                self._complaint = ""
                 return
 
     async def _list_again(self, scope: Scope) -> None:
