@@ -1,4 +1,4 @@
-"""CloudCore: killed and started again under 1,000 nodes, with changes made while it was away."""
+"""CloudCore: killed and started again under its nodes, with changes made while it was away."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 import time
 from typing import Any
 
-from benchmarks.cloudcore import Cloud, cloud
+from benchmarks.cloudcore import BIG, Cloud, cloud
 from benchmarks.edgesite import NAMESPACE, namespace, pod
 from benchmarks.measure import Result, goal
 from benchmarks.processes import Usage
 from benchmarks.simulator.fleet import Fleet
 from benchmarks.wire import Connection, load
 
-NODES, CLIENTS = 1000, 16
+NODES, CLIENTS = 1000 if BIG else 200, 16
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 MERGE = "application/merge-patch+json"
 BUSY = 90.0

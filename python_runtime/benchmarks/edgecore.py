@@ -1,0 +1,168 @@
+"""A whole node for benchmarks: EdgeCore as a process on a private containerd, joined to a CloudCore.
+
+containerd, its images and its namespaces are those of the component tests; Mosquitto stands by for devices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import shutil
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from benchmarks.cloudcore import Cloud, cloud
+from benchmarks.processes import Usage
+from benchmarks.wire import Connection
+from tests.component.edged import containerd as private
+from tests.edgecore.processes import mosquitto
+
+NODE = "bench-edge"
+LABEL = "node-role.kubernetes.io/edge"
+CGROUPS = f"/edgelab-bench-{os.getpid()}"
+LOOK = 0.003
+"""Seconds between two looks at the API or the store: how exact a time is."""
+PATIENCE = 120.0
+
+
+class Node:
+    """The node, and the ways to look at it from both sides."""
+
+    def __init__(self, made: Cloud, connection: Connection, base: Path, endpoint: str, broker: int) -> None:
+        self.cloud = made
+        self.api = connection
+        self.broker = broker
+        self._base = base
+        self._endpoint = endpoint
+        self._process: asyncio.subprocess.Process | None = None
+
+    def usage(self) -> Usage:
+        """Memory and CPU of EdgeCore."""
+        assert self._process is not None
+        return Usage(self._process.pid)
+
+    async def start(self) -> float:
+        """Start EdgeCore; seconds until the API shows a lease, or at first a Ready, that is newer."""
+        lease = f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{NODE}"
+        before = (await self.find(lease) or {}).get("spec", {}).get("renewTime", "")
+        config = await self._settings()
+        began = time.perf_counter()
+        environment = {**os.environ, "CHECK_EDGECORE_ENVIRONMENT": "false"}
+        with (self._base / "edgecore.log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "edgelab.edgecore", "--config", config),
+                env=environment,
+                stderr=log,
+            )
+
+        async def ready() -> bool:
+            node = await self.find(f"/api/v1/nodes/{NODE}") or {}
+            conditions = (node.get("status") or {}).get("conditions") or []
+            is_ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+            renewed = (await self.find(lease) or {}).get("spec", {}).get("renewTime", "")
+            return is_ready and renewed > before
+
+        await self.until(ready)
+        return time.perf_counter() - began
+
+    async def stop(self) -> None:
+        """End EdgeCore; containers go on."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+            await self._process.wait()
+
+    async def find(self, path: str) -> dict[str, Any] | None:
+        """An object, or None when it is not there."""
+        try:
+            found: dict[str, Any] = await self.api.call("GET", path)
+        except RuntimeError:
+            return None
+        return found
+
+    def stored(self, key: str) -> str:
+        """What EdgeCore's database has under `namespace/kind/name`."""
+        uri = f"file:{self._base}/edgecore.db?mode=ro"
+        with sqlite3.connect(uri, uri=True) as connection:
+            row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return str(row[0]) if row else ""
+
+    async def until(self, check: Callable[[], Any]) -> None:
+        """Look until it is true; `check` may be a coroutine function."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                found = check()
+                if await found if asyncio.iscoroutine(found) else found:
+                    return
+                await asyncio.sleep(LOOK)
+
+    async def _settings(self) -> str:
+        secret = await self.api.call("GET", "/api/v1/namespaces/kubeedge/secrets/tokensecret")
+        token = self._base / "token"
+        token.write_bytes(base64.b64decode(secret["data"]["tokendata"]))
+        token.chmod(0o600)
+        kubelet = {
+            "containerRuntimeEndpoint": self._endpoint,
+            "imageServiceEndpoint": self._endpoint,
+            "cgroupRoot": CGROUPS,
+            "podLogsDir": str(self._base / "logs"),
+            "readOnlyPort": 0,
+        }
+        edged = {
+            "hostnameOverride": NODE,
+            "nodeIP": "127.0.0.1",
+            "rootDirectory": str(self._base / "kubelet"),
+        }
+        hub = {
+            "httpServer": f"https://127.0.0.1:{self.cloud.https}",
+            "websocket": {"server": self.cloud.address},
+            "tlsCaFile": str(self._base / "pki" / "ca.crt"),
+            "tlsCertFile": str(self._base / "pki" / "edge.crt"),
+            "tlsPrivateKeyFile": str(self._base / "pki" / "edge.key"),
+        }
+        bus = {"enable": True, "mqttMode": 2, "mqttServerExternal": f"tcp://127.0.0.1:{self.broker}"}
+        document = {
+            "database": {"dataSource": str(self._base / "edgecore.db")},
+            "edgelab": {"bootstrapFile": str(token)},
+            "modules": {
+                "edged": {**edged, "tailoredKubeletConfig": kubelet},
+                "edgeHub": hub,
+                "eventBus": bus,
+            },
+        }
+        path = self._base / "edgecore.yaml"
+        path.write_text(yaml.safe_dump(document))
+        return str(path)
+
+
+@asynccontextmanager
+async def node() -> AsyncIterator[Node]:
+    """All of it, in namespaces of its own. Raises RuntimeError when containerd cannot be run here."""
+    if missing := private.available():
+        raise RuntimeError(missing)
+    archives = private.images()
+    base = Path(tempfile.mkdtemp(prefix="edgelab-bench-", dir="/var/tmp"))
+    with private.own_namespaces():
+        daemon = private.Containerd(base)
+        daemon.start()
+        try:
+            daemon.load(archives)
+            async with cloud() as made, mosquitto(base) as broker:
+                connection = await Connection.open(made.site.target)
+                found = Node(made, connection, base, daemon.endpoint, broker)
+                try:
+                    yield found
+                finally:
+                    await found.stop()
+                    connection.close()
+        finally:
+            daemon.stop()
+    private.remove_cgroups(CGROUPS)
+    shutil.rmtree(base, ignore_errors=True)
