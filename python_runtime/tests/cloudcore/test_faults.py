@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 import pytest
 from cryptography import x509
 from tests.cloudcore.cloud import PROJECT, Cloud, eventually, running
+from tests.cloudcore.test_complaints import HandClock
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from edgelab.cloudcore.cloudhub.rivals import KNOWN, MANY, WITHIN_SECONDS, Rivals
 from edgelab.cloudcore.cloudhub.websocket import MESSAGE_LIMIT, PATIENCE
 from edgelab.daemon.errors import Fatal
 from edgelab.identity import enrol
@@ -376,3 +378,25 @@ async def test_a_revoked_certificate_is_not_renewed_but_its_node_may_join_again(
         await asyncio.to_thread(enrol.renew, cloud.request())
     cloud.request().cert_file.unlink()
     await (await cloud.join()).close()
+
+
+async def test_two_machines_with_one_certificate_are_told_of(
+    cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    edges = [await cloud.join()]
+    for _ in range(MANY + 1):
+        edges.append(await cloud.dial())
+        await edges[-2].closed()
+    await eventually(lambda: said(cloud, "ConnectionsReplaced") is not None)
+    assert len([record for record in caplog.records if "two machines" in record.getMessage()]) == 1
+    await edges[-1].close()
+
+
+def test_a_node_that_moves_now_and_then_is_no_two_machines() -> None:
+    clock = HandClock()
+    rivals = Rivals(clock)
+    for _ in range(3 * MANY):
+        assert not rivals.replaced("edge1")
+        clock.seconds += WITHIN_SECONDS / (MANY - 1) + 1
+    for number in range(2 * KNOWN):
+        assert not rivals.replaced(f"edge{number}")

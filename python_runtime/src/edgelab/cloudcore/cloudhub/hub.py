@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 
+from edgelab.cloudcore.cloudhub import rivals
 from edgelab.cloudcore.cloudhub.authorization import Authorizer
 from edgelab.cloudcore.cloudhub.complaints import Complaints
 from edgelab.cloudcore.cloudhub.peer import REFUSALS, REVOKED, Peer
@@ -92,6 +93,7 @@ class CloudHub:
         self._kube_ca = kube_ca
         self._clock = clock
         self._sessions: dict[str, Session] = {}
+        self._rivals = rivals.Rivals(clock)
         self._known: set[str] = set()
         tracker.ready = self._offer
         tracker.mine = self.connected
@@ -124,6 +126,7 @@ class CloudHub:
         self._known.add(session.node)
         if older is not None:
             older.end("another connection of the same node took over")
+            self._replaced(session.node)
         self.counts["connections"] += 1
         self.complaints.over(session.node, REFUSALS)
         log.info("node %s connected%s", session.node, ", having lost its store" if resend else "")
@@ -167,7 +170,12 @@ class CloudHub:
         session = self._sessions.get(node)
         if session is not None:
             self.counts["yielded"] += 1
+            self._replaced(node)
             session.end(f"CloudCore {replica} has taken the node over", GOING_AWAY)
+
+    def _replaced(self, node: str) -> None:
+        if self._rivals.replaced(node):
+            self.complaints.tell(node, rivals.REASON, rivals.TEXT)
 
     def send(self, node: str, message: Message) -> None:
         """Send once, without acknowledgement; lost when the node is not connected."""
