@@ -8,6 +8,7 @@ import datetime as dt
 import logging
 import ssl
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ from tests.cloudcore.test_complaints import HandClock
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from edgelab.cloudcore import app
+from edgelab.cloudcore.cloudhub.peer import Door, Peer, Refusal
 from edgelab.cloudcore.cloudhub.rivals import KNOWN, MANY, WITHIN_SECONDS, Rivals
 from edgelab.cloudcore.cloudhub.websocket import MESSAGE_LIMIT, PATIENCE
 from edgelab.daemon.errors import Fatal
@@ -400,3 +403,29 @@ def test_a_node_that_moves_now_and_then_is_no_two_machines() -> None:
         clock.seconds += WITHIN_SECONDS / (MANY - 1) + 1
     for number in range(2 * KNOWN):
         assert not rivals.replaced(f"edge{number}")
+
+
+class TurningDoor(Door):
+    """Lets a connection's handshake pass, and has something against it a moment later."""
+
+    looked = 0
+
+    def refusal(self, claimed: list[str], peer: Peer) -> Refusal | None:
+        self.looked += 1
+        turned = self.looked == 2
+        return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "NodeLimitReached", "full by now") if turned else None
+
+
+async def test_what_changes_during_a_handshake_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "Door", TurningDoor)
+    async with running(tmp_path) as cloud:
+        await cloud.node()
+        edge = await cloud.join()
+        await edge.closed()
+        assert edge.connection is not None
+        assert (edge.connection.close_code, edge.connection.close_reason) == (1013, "full by now")
+        await eventually(lambda: said(cloud, "NodeLimitReached") is not None)
+        assert not edge.received
+        await (await cloud.dial()).close()

@@ -25,7 +25,7 @@ from edgelab.cloudcore.cloudhub.complaints import Complaints
 from edgelab.cloudcore.cloudhub.handshakes import FAILED, watch_handshakes
 from edgelab.cloudcore.cloudhub.hub import LATER, NO_MESSAGE, CloudHub, Session
 from edgelab.cloudcore.cloudhub.lanes import Lanes
-from edgelab.cloudcore.cloudhub.peer import CHECK_NO_TIME, FULL, Door, Peer, peer_of
+from edgelab.cloudcore.cloudhub.peer import CHECK_NO_TIME, Door, Peer, Refusal, peer_of
 from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.protocol import message as wire
 from edgelab.protocol.message import Message
@@ -105,22 +105,24 @@ class NodeListener:
             await server.wait_closed()
 
     async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        peer = _peer(connection)
-        refusal = self._door.refusal(request.headers.get_all("node_id"), peer)
-        if refusal is None:
-            return None
-        # The complaint is of the node in the certificate: what the header claims is proven by nothing.
-        self._hub.complaints.tell(peer.node, refusal.reason, f"a connection was refused: {refusal.text}")
-        return connection.respond(refusal.status, refusal.text + "\n")
+        refusal = self._refusal(request.headers.get_all("node_id"), _peer(connection))
+        return refusal and connection.respond(refusal.status, refusal.text + "\n")
+
+    def _refusal(self, claimed: list[str], peer: Peer) -> Refusal | None:
+        refusal = self._door.refusal(claimed, peer)
+        if refusal is not None:
+            # The complaint is of the node in the certificate: what the header claims is proven by nothing.
+            self._hub.complaints.tell(peer.node, refusal.reason, f"a connection was refused: {refusal.text}")
+        return refusal
 
     async def _converse(self, connection: ServerConnection) -> None:
         assert connection.request is not None
         headers = connection.request.headers
         window = self._window_of(headers.get_all(WINDOW_HEADER))
         session = Session(headers["node_id"], window, _peer(connection))
-        if full := self._hub.full(session.node):  # others may have come since this one was admitted
-            self._hub.complaints.tell(session.node, FULL, f"a connection was refused: {full}")
-            await connection.close(LATER, full)
+        # Others may have come, and certificates been revoked, since this one was admitted.
+        if refusal := self._refusal([session.node], session.peer):
+            await connection.close(LATER, refusal.text[:100])
             return
         lanes = Lanes(
             f"node/{session.node}",
