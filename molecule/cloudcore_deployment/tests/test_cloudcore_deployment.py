@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ testinfra_hosts = ["ansible://edge1"]
 Kubectl = Callable[..., str]
 Machine = Callable[[str], Host]
 Eventually = Callable[..., Any]
+SERVICE = Path(__file__).resolve().parents[1] / "service.yml"
+DEPLOYMENT = Path(__file__).resolve().parents[3] / "playbooks" / "cloud_deployment.yml"
 NAMESPACE = ("-n", "kubeedge")
 LABELS = ("-l", "kubeedge=cloudcore")
 ACCOUNT = "system:serviceaccount:kubeedge:cloudcore"
@@ -26,8 +29,9 @@ def address(machine: Machine) -> str:
 
 
 def pod(kubectl: Kubectl) -> dict[str, Any]:
-    """CloudCore's one pod."""
-    [found] = json.loads(kubectl(*NAMESPACE, "get", "pods", *LABELS, "-o", "json"))["items"]
+    """CloudCore's one pod, beside one that is ending."""
+    items = json.loads(kubectl(*NAMESPACE, "get", "pods", *LABELS, "-o", "json"))["items"]
+    [found] = [item for item in items if "deletionTimestamp" not in item["metadata"]]
     return dict(found)
 
 
@@ -132,3 +136,34 @@ def test_a_pod_that_is_deleted_comes_back_and_edge1_with_it(
     kubectl("apply", "-f", "-", stdin=json.dumps(probe))
     kubectl("wait", "--for=condition=Ready", "pod/after", "--timeout=60s")
     kubectl("delete", "pod/after", "configmap/after", "--wait=true", "--timeout=60s")
+
+
+def test_another_configuration_rolls_the_deployment(
+    play: Callable[..., tuple[int, str]], kubectl: Kubectl, host: Host, address: str, eventually: Eventually
+) -> None:
+    before = pod(kubectl)["metadata"]
+    variables = {"cloudcore_mode": "deployment", "cloudcore_settings": {"edgelab": {"window": 16}}}
+    status, text = play(DEPLOYMENT, variables, "--limit", "cloud")
+    assert status == 0, text
+    assert "changed=2" in text, text
+    after = pod(kubectl)["metadata"]
+    assert after["uid"] != before["uid"]
+    assert after["annotations"] != before["annotations"]
+    status, text = play(DEPLOYMENT, variables, "--limit", "cloud")
+    assert (status, "changed=0" in text) == (0, True), text
+    eventually(lambda: peers(host, 30000) == {f"{address}:30000"}, "edge1's connection", 60)
+
+
+def test_a_service_alone_takes_the_deployment_away(
+    play: Callable[..., tuple[int, str]], kubectl: Kubectl, machine: Machine
+) -> None:
+    status, text = play(SERVICE, {"cloudcore_mode": "service"})
+    assert status == 0, text
+    left = kubectl(*NAMESPACE, "get", "deployments,services,configmaps,serviceaccounts", "-o", "name")
+    assert "cloudcore" not in left
+    assert "clusterrole.rbac.authorization.k8s.io/cloudcore" not in kubectl(
+        "get", "clusterroles", "-o", "name"
+    )
+    assert machine("cloud").service("cloudcore").is_running
+    status, text = play(SERVICE, {"cloudcore_mode": "service"})
+    assert (status, "changed=0" in text) == (0, True), text
