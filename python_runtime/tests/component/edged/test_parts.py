@@ -204,3 +204,25 @@ async def test_program_that_is_not_root_reads_its_token_and_cannot_change_its_co
     assert "Read-only file system" in (directory / "refused").read_text()
     assert (directory / "mode").read_text().strip() == "2777"
     assert "size=65536k" in (directory / "mount").read_text()
+
+
+async def test_limits_change_in_the_running_container(bench: Bench) -> None:
+    await bench.start()
+    limits = {"memory": "64Mi", "cpu": "500m"}
+    pod = make_pod(
+        "resized", busybox("sleep", "1000", resources={"limits": limits}), terminationGracePeriodSeconds=1
+    )
+    bench.apply(pod)
+    await bench.phase(pod, "Running")
+    [before] = [container.id for container in await bench.containers(pod)]
+    changed = copy.deepcopy(pod)
+    changed["spec"]["containers"][0]["resources"]["limits"] = {"memory": "96Mi", "cpu": "500m"}
+    bench.apply(changed)
+
+    def written() -> set[str]:
+        root = Path("/sys/fs/cgroup")
+        files = [*root.rglob("memory.limit_in_bytes"), *root.rglob("memory.max")]
+        return {file.read_text().strip() for file in files if before in str(file)}
+
+    await bench.until(lambda: written() == {str(96 << 20)}, "the new limit in the control group", 15)
+    assert [container.id for container in await bench.containers(pod)] == [before]

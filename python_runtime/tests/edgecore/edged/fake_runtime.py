@@ -27,6 +27,7 @@ class FakeRuntime(Runtime):
         self.stops: dict[str, float] = {}
         self.commands: dict[str, ExecResult | CriError] = {}
         self.refuse_start: dict[str, str] = {}
+        self.refuse_update: dict[str, str] = {}
         self.sandboxes: dict[str, pb.PodSandboxStatus] = {}
         self.found: dict[str, pb.ContainerStatus] = {}
         self.configs: dict[str, pb.ContainerConfig] = {}
@@ -134,6 +135,12 @@ class FakeRuntime(Runtime):
         await self.clock.sleep(min(wanted, grace))
         self._finish(status, 0 if wanted <= grace else 137)
         self.calls.append(f"ended {name}")
+
+    async def update_resources(self, container: str, resources: pb.LinuxContainerResources) -> None:
+        name = self.found[container].metadata.name
+        self.calls.append(f"update {name} {resources.cpu_quota} {resources.memory_limit_in_bytes}")
+        if name in self.refuse_update:
+            raise CriError("UNKNOWN", self.refuse_update[name])
 
     async def remove_container(self, container: str) -> None:
         self.found.pop(container, None)

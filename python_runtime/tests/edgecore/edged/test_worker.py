@@ -295,3 +295,46 @@ async def test_held_pod_starts_when_its_annotation_goes_and_ends_when_it_is_dele
         desk.delete()
         await desk.until(lambda: desk.meta.deleted)
         assert desk.runtime.calls == []
+
+
+def limited(cpu: str, memory: str, **more: Any) -> Obj:
+    return main(resources={"limits": {"cpu": cpu, "memory": memory}}, **more)
+
+
+@driven
+async def test_limits_change_in_place_once_and_without_a_restart(tmp_path: Path) -> None:
+    async with working(tmp_path, pod(limited("1", "64Mi"))) as desk:
+        await desk.until(lambda: desk.phase == "Running")
+        await desk.passes(30)
+        assert not [call for call in desk.runtime.calls if call.startswith("update")]
+        desk.change(containers=[limited("500m", "128Mi")])
+        await desk.passes(60)
+        updates = [call for call in desk.runtime.calls if call.startswith("update")]
+        assert updates == [f"update main 50000 {128 << 20}"]
+        assert desk.entry()["restartCount"] == 0
+
+
+@driven
+async def test_limits_whose_policy_asks_for_it_come_with_a_restart(tmp_path: Path) -> None:
+    policy = {"resizePolicy": [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]}
+    async with working(tmp_path, pod(limited("1", "64Mi", **policy))) as desk:
+        await desk.until(lambda: desk.phase == "Running")
+        desk.change(containers=[limited("500m", "64Mi", **policy)])
+        await desk.passes(15)
+        assert desk.entry()["restartCount"] == 0
+        desk.change(containers=[limited("500m", "128Mi", **policy)])
+        await desk.until(lambda: desk.entry().get("restartCount") == 1)
+        await desk.passes(60)
+        assert desk.entry()["restartCount"] == 1
+        assert desk.events("Killing") == ["Container main resize requires restart"]
+
+
+@driven
+async def test_limits_that_the_runtime_refuses_are_told_once(tmp_path: Path) -> None:
+    async with working(tmp_path, pod(limited("1", "64Mi"))) as desk:
+        await desk.until(lambda: desk.phase == "Running")
+        desk.runtime.refuse_update["main"] = "memory is in use"
+        desk.change(containers=[limited("1", "1Mi")])
+        await desk.passes(120)
+        assert desk.events("ResizeError") == ["Error resizing container main: memory is in use"]
+        assert desk.phase == "Running"

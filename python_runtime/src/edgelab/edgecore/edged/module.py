@@ -308,8 +308,8 @@ class Edged:
 
     async def run(self) -> None:
         """Adopt what runs, then work until cancelled. Containers are left as they are. Raises Fatal."""
-        await self._greet_runtime()
         try:
+            await self._greet_runtime()
             async with asyncio.TaskGroup() as group:
                 if self._serves:
                     group.create_task(self.server.run(), name="edged/server")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+
+from edgelab.edgecore.edged import podspec
 
 POD_NAME = "io.kubernetes.pod.name"
 POD_NAMESPACE = "io.kubernetes.pod.namespace"
@@ -19,6 +22,11 @@ PRE_STOP = "io.kubernetes.container.preStopHandler"
 CONFIG_SOURCE = "kubernetes.io/config.source"
 CONFIG_HASH, CONFIG_SEEN = "kubernetes.io/config.hash", "kubernetes.io/config.seen"
 MIRROR = "kubernetes.io/config.mirror"
+
+RESOURCES = "edgelab.io/container.resources"
+"""Annotation with what a container was started with."""
+
+RESIZABLE = ("cpu", "memory")
 
 Obj = dict[str, Any]
 
@@ -37,6 +45,15 @@ def container_hash(container: Obj) -> str:
     Other fields of a running pod cannot change, or (resources, defaults) must not end its containers.
     """
     return f"{fnv32a(repr((container['name'], container.get('image', ''))).encode()):x}"
+
+
+def resources_mark(container: Obj) -> str:
+    """CPU and memory of a container in short: another mark means other limits."""
+    found = {
+        kind: {name: podspec.amount(container, kind, name) for name in RESIZABLE}
+        for kind in ("requests", "limits")
+    }
+    return json.dumps(found, sort_keys=True, separators=(",", ":"))
 
 
 def key(pod: Obj) -> str:
@@ -86,6 +103,7 @@ def container_annotations(pod: Obj, container: Obj, restarts: int) -> dict[str, 
     """Annotations of one container."""
     return {
         HASH: container_hash(container),
+        RESOURCES: resources_mark(container),
         RESTART_COUNT: str(restarts),
         MESSAGE_PATH: container.get("terminationMessagePath") or "/dev/termination-log",
         MESSAGE_POLICY: container.get("terminationMessagePolicy") or "File",

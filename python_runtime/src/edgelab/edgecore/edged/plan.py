@@ -173,6 +173,15 @@ def _changed(container: Obj, found: Container) -> bool:
     return bool(found.hash) and found.hash != names.container_hash(container)
 
 
+def restart(plan: Plan, outdated: list[tuple[Container, Obj]]) -> None:
+    """Add containers that have to start again for new limits, unless the pod ends or they do anyhow."""
+    killed = {container.id for container, _ in plan.kill}
+    for container, spec in outdated:
+        if not plan.stop_pod and container.id not in killed:
+            plan.kill.append((container, f"Container {container.name} resize requires restart"))
+            plan.start.append(spec)
+
+
 def should_restart(pod: Obj, found: Container | None) -> bool:
     """Whether a container that does not run shall be started (again)."""
     if found is None or found.state != EXITED:

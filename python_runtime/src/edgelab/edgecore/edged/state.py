@@ -30,6 +30,7 @@ class Container:
     """One container as the runtime reports it; times in nanoseconds since 1970, 0 when not yet.
 
     `grace`: the seconds that its pod gives it to end, kept with it for the time when the pod is gone.
+    `resources`: the mark of the limits that it was started with (`names.resources_mark`).
     """
 
     id: str
@@ -50,6 +51,7 @@ class Container:
     log_path: str
     log_fallback: bool = False
     grace: int = 30
+    resources: str = ""
 
     @property
     def running(self) -> bool:
@@ -169,5 +171,6 @@ def _container(status: pb.ContainerStatus, sandbox: str) -> Container:
         message_path=message_path,
         log_path=status.log_path,
         grace=int(grace) if grace.isdigit() else 30,
+        resources=notes.get(names.RESOURCES, ""),
         log_fallback=notes.get(names.MESSAGE_POLICY) == "FallbackToLogsOnError",
     )

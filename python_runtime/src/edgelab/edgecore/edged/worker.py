@@ -25,6 +25,7 @@ from edgelab.edgecore.edged.fields import PodFacts
 from edgelab.edgecore.edged.hooks import Hand
 from edgelab.edgecore.edged.kit import Kit
 from edgelab.edgecore.edged.problems import ContainerProblem, VolumeProblem
+from edgelab.edgecore.edged.resizing import Resizer
 from edgelab.edgecore.edged.starting import start_container
 from edgelab.edgecore.edged.state import Container, PodState
 from edgelab.edgecore.edged.verdicts import Verdict, Verdicts, condition
@@ -56,6 +57,7 @@ class PodWorker:
         self._wake = asyncio.Event()
         self._wake.set()
         self._syncing: asyncio.Task[None] | None = None
+        self._resizer = Resizer(kit.runtime, kit.events)
         self._attempts = Attempts(kit.clock, kit.crashes, kit.events)
         self._verdicts = Verdicts(kit.node.root / "pods")
         self._verdict = self._verdicts.read(self.uid)
@@ -190,6 +192,7 @@ class PodWorker:
             self.stopped.set()
             return
         steps = plan.make(pod, found, self._health())
+        plan.restart(steps, self._resizer.restarts(pod, found))
         await self._kill(steps.kill, found)
         if steps.kill:
             found = await state.read_pod(kit.runtime, self.uid)  # with the time at which they ended
@@ -205,6 +208,7 @@ class PodWorker:
             config = builder.sandbox_config(pod, found.sandbox.attempt, kit.node)
             for spec in steps.start:
                 await self._start(spec, found, config, paths)
+        await self._resizer.adjust(pod, found, kit.node)
         if steps.kill or steps.stop_pod or steps.new_sandbox or steps.start:
             found = await state.read_pod(kit.runtime, self.uid)
             await cleaning.collect(kit.runtime, found)
