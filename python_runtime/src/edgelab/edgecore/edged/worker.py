@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,18 @@ from edgelab.cri.api import runtime_pb2 as pb
 from edgelab.cri.errors import CriError, RuntimeUnreachable
 from edgelab.daemon.backoff import delays
 from edgelab.daemon.clock import parse_rfc3339
-from edgelab.edgecore.edged import builder, cgroups, cleaning, holding, names, plan, podspec, state, status
+from edgelab.edgecore.edged import (
+    builder,
+    cgroups,
+    cleaning,
+    holding,
+    names,
+    plan,
+    podspec,
+    sandboxes,
+    state,
+    status,
+)
 from edgelab.edgecore.edged.attempts import Attempts
 from edgelab.edgecore.edged.ending import end_containers
 from edgelab.edgecore.edged.fields import PodFacts
@@ -37,10 +47,6 @@ Obj = dict[str, Any]
 
 DELIVERY = 2.0
 """Seconds that the last status may take to reach the cloud before the pod is deleted there."""
-
-
-IDENTITY = re.compile(r"[0-9a-f]{64}")
-"""Ids of sandboxes and containers: they differ from one attempt to the next, the problem does not."""
 
 
 class PodWorker:
@@ -166,7 +172,7 @@ class PodWorker:
             error = error.exceptions[0]
         self._next = next(self._retries)
         self._retry_at = self._kit.clock.monotonic() + self._next
-        text = IDENTITY.sub("...", str(error))
+        text = sandboxes.IDENTITY.sub("...", str(error))
         if text != self._problem:
             log.warning("pod %s: %s", names.key(self.pod), error)
         self._problem = text
@@ -200,7 +206,7 @@ class PodWorker:
             await self._stop(found)
         paths = await self._volumes(found, needed=bool(steps.start))
         if steps.new_sandbox:
-            await self._new_sandbox(steps.attempt, found)
+            await sandboxes.renew(kit, pod, found, steps.attempt)
             found = await state.read_pod(kit.runtime, self.uid)
         if steps.start and found.sandbox is not None:
             if steps.new_sandbox and podspec.init_containers(pod) == []:
@@ -251,25 +257,6 @@ class PodWorker:
                 grace = podspec.grace_seconds(pod) if grace is None else max(1, grace)
                 ending = end_containers(self._hand(found), pod, [container], grace, why=why)
                 group.create_task(ending, name=f"pod/{names.key(pod)}/kill/{container.name}")
-
-    async def _new_sandbox(self, attempt: int, found: PodState) -> None:
-        kit, pod = self._kit, self.pod
-        builder.log_directory(pod, kit.node).mkdir(parents=True, exist_ok=True, mode=0o755)
-        if attempt:
-            text = "Pod sandbox changed, it will be killed and re-created."
-            kit.events.normal(pod, "SandboxChanged", text)
-            await cleaning.forget_initialization(kit.runtime, pod, found)
-        try:
-            if name := pod["spec"].get("runtimeClassName"):
-                raise CriError("NOT_FOUND", f'runtimeclass.node.k8s.io "{name}" not found')
-            config = builder.sandbox_config(
-                pod, attempt, kit.node, lambda reason, text: kit.events.warning(pod, reason, text)
-            )
-            await kit.runtime.run_sandbox(config)
-        except (CriError, ContainerProblem) as error:
-            text = IDENTITY.sub("...", f"Failed to create pod sandbox: {error.message}")
-            kit.events.warning(pod, "FailedCreatePodSandBox", text)
-            raise
 
     async def _start(
         self, container: Obj, found: PodState, config: pb.PodSandboxConfig, paths: dict[str, Path]
