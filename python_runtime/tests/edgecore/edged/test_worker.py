@@ -6,12 +6,14 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.edgecore.edged.desk import driven, working
 from tests.edgecore.edged.samples import pod
 
 from edgelab.cri.errors import CriError
 from edgelab.cri.runtime import ExecResult
 from edgelab.edgecore.edged import holding
+from edgelab.edgecore.interfaces import Offline
 
 Obj = dict[str, Any]
 SIDE = {"name": "side", "image": "i", "restartPolicy": "Always"}
@@ -338,3 +340,32 @@ async def test_limits_that_the_runtime_refuses_are_told_once(tmp_path: Path) -> 
         await desk.passes(120)
         assert desk.events("ResizeError") == ["Error resizing container main: memory is in use"]
         assert desk.phase == "Running"
+
+
+@driven
+async def test_token_in_a_volume_follows_the_one_that_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = [{"serviceAccountToken": {"path": "token", "expirationSeconds": 600}}]
+    described = pod(main(), volumes=[{"name": "api", "projected": {"sources": sources}}])
+    file = tmp_path / "kubelet/pods/u-1/volumes/kubernetes.io~projected/api/token"
+    async with working(tmp_path, described) as desk:
+        given = "first"
+
+        async def token(namespace: str, name: str, request: Obj) -> Obj:
+            if not desk.meta.online:
+                raise Offline("away")
+            return {**request, "status": {"token": given}}
+
+        monkeypatch.setattr(desk.meta, "service_account_token", token)
+        await desk.until(lambda: desk.phase == "Running")
+        assert file.read_text() == "first"
+        given = "second"
+        assert await desk.until(lambda: file.read_text() == "second", 30) <= desk.kit.resync + 1
+        desk.meta.online = False
+        await desk.passes(60)
+        assert (desk.phase, file.read_text()) == ("Running", "second")
+        desk.meta.online = True
+        desk.kit.events.connected()
+        await desk.passes(1)
+        assert "the cloud is away" in desk.events("FailedMount")[0]
