@@ -11,7 +11,7 @@ import pytest
 from tests.component.edged.conftest import Bench, busybox, make_pod
 from tests.component.edged.containerd import Containerd
 
-from edgelab.edgecore.edged import module
+from edgelab.edgecore.edged import logs, module
 
 
 def free_port() -> int:
@@ -409,9 +409,10 @@ async def test_long_logs_are_put_aside_and_only_a_few_are_kept(bench: Bench) -> 
     first = aside()
     await bench.until(lambda: aside() != first, "the oldest goes", 10)
     assert len(list(directory.iterdir())) <= 3
-    before = (directory / "0.log").stat().st_size
-    await asyncio.sleep(0.3)
-    assert (directory / "0.log").stat().st_size != before, "the container writes to the new file"
+    newest = directory / "0.log"  # not there for the moment between renaming and opening it again
+    await bench.until(newest.exists, "a new log", 5)
+    before = logs.size(newest)
+    await bench.until(lambda: logs.size(newest) not in (0, before), "the container writes to the new file", 5)
 
 
 async def test_pods_come_back_after_a_power_cut(runtime_daemon: Containerd, bench: Bench) -> None:
