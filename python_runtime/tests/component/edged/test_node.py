@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from pathlib import Path
 
-from tests.component.edged.conftest import Bench, busybox, make_pod
+from tests.component.edged.conftest import Bench, busybox, cgroup_root, make_pod
 
 from edgelab.cri.api import runtime_pb2 as pb
 
@@ -65,3 +66,22 @@ async def test_a_pod_of_an_older_copy_of_the_store_ends_when_the_cloud_does_not_
         await asyncio.sleep(0.1)
     assert await bench.sandboxes(gone) == []
     assert len(await bench.containers(kept)) == 1
+
+
+async def test_a_pods_group_has_the_limits_of_the_whole_pod(bench: Bench) -> None:
+    edged = await bench.start()
+    limits = {"cpu": "250m", "memory": "64Mi"}
+    container = busybox("sleep", "1000", resources={"requests": limits, "limits": limits})
+    pod = make_pod("limited", container, terminationGracePeriodSeconds=1)
+    bench.apply(pod)
+    await bench.phase(pod, "Running")
+    group = f"{cgroup_root().lstrip('/')}/kubepods/pod{pod['metadata']['uid']}"
+    mount = Path("/sys/fs/cgroup")
+    names = ("memory.max", "memory.limit_in_bytes")
+    found = [
+        path for path in (mount / group / names[0], mount / "memory" / group / names[1]) if path.exists()
+    ]
+    assert [path.read_text().strip() for path in found] == [str(64 * 1024 * 1024)]
+    await edged._duties.limit_groups()
+    whole = [path.parents[1] / path.name for path in found]
+    assert int(whole[0].read_text()) <= edged._view.machine.memory

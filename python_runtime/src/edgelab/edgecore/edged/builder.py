@@ -43,6 +43,7 @@ class NodeSettings:
     cfs_quota: bool = True
     cfs_period: int = cgroups.PERIOD
     seccomp_default: bool = False
+    pids_limit: int = -1
     api_server: tuple[str, str] | None = None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,13 @@ MOUNT = Path("/sys/fs/cgroup")
 def parent(pod: Obj, driver: str, root: str = "") -> str:
     """The pod's group, in the form the runtime's cgroup driver expects."""
     qos = podspec.qos_class(pod)
-    levels = [part for part in root.split("/") if part] + ["kubepods"]
-    if qos != podspec.GUARANTEED:
-        levels.append(qos.lower())
-    levels.append("pod" + pod["metadata"]["uid"])
+    name = "pod" + pod["metadata"]["uid"]
+    return group((name,) if qos == podspec.GUARANTEED else (qos.lower(), name), driver, root)
+
+
+def group(below: Sequence[str], driver: str, root: str = "") -> str:
+    """A group below that of all pods, in the form the runtime's cgroup driver expects."""
+    levels = [*(part for part in root.split("/") if part), "kubepods", *below]
     if driver == "systemd":
         return "-".join(level.replace("-", "_") for level in levels) + ".slice"
     return "/" + "/".join(levels)
@@ -76,7 +80,7 @@ def resources(
     request, limit = (podspec.amount(container, kind, "cpu") for kind in ("requests", "limits"))
     memory = podspec.amount(container, "limits", "memory")
     result = pb.LinuxContainerResources(
-        cpu_shares=_shares(quantity.milli(request or "0")),
+        cpu_shares=shares(quantity.milli(request or "0")),
         memory_limit_in_bytes=quantity.whole(memory) if memory else 0,
         oom_score_adj=oom_score(pod, container, node_memory),
     )
@@ -98,5 +102,6 @@ def oom_score(pod: Obj, container: Obj, node_memory: int) -> int:
     return min(999, max(3, 1000 - share))
 
 
-def _shares(milli: int) -> int:
+def shares(milli: int) -> int:
+    """CPU shares of cgroup v1 for thousandths of a CPU."""
     return max(2, milli * 1024 // 1000)

@@ -15,13 +15,14 @@ from edgelab.cri.errors import CriError, RuntimeUnreachable
 from edgelab.cri.runtime import Runtime
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.errors import Fatal
-from edgelab.edgecore.edged import shutdown
+from edgelab.edgecore.edged import podgroups, shutdown
 from edgelab.edgecore.edged.builder import NodeSettings
 from edgelab.edgecore.edged.events import Recorder
 from edgelab.edgecore.edged.imagegc import ImageGC
 from edgelab.edgecore.edged.imagegc import Policy as ImagePolicy
 from edgelab.edgecore.edged.leftovers import Leftovers
 from edgelab.edgecore.edged.leftovers import Policy as ContainerPolicy
+from edgelab.edgecore.edged.node import NodeView
 from edgelab.edgecore.edged.population import Population
 from edgelab.edgecore.edged.pressure.manager import Evictions, Hands
 from edgelab.edgecore.edged.pressure.thresholds import Judge, Level, parse
@@ -33,6 +34,9 @@ from edgelab.settings.edgecore import Edged as Settings
 
 log = logging.getLogger(__name__)
 Obj = dict[str, Any]
+
+GROUPS_PERIOD = 60.0
+"""Seconds between two settings of the limits of whole classes of pods (kubelet: 1 min)."""
 
 LEFTOVERS_PERIOD = 60.0
 """Seconds between two looks for dead containers and logs of pods that are gone (kubelet: 1 min)."""
@@ -50,6 +54,7 @@ class Duties:
         clock: Clock,
         node: NodeSettings,
         events: Recorder,
+        view: NodeView,
         online: Callable[[], bool],
         changed: Callable[[], None],
     ) -> None:
@@ -57,7 +62,10 @@ class Duties:
         self._clock = clock
         self._pods = pods
         self._node = node
+        self._allocatable, self._reserved_memory = view.allocatable(), view.reserved("memory")
         self._events = events
+        self._config = config
+        self._limited: dict[str, podgroups.Limits] = {}
         self._max_images = config.nodeStatusMaxImages
         self._usage = Usage(runtime, node)
         self._images_at: Path | None = None
@@ -119,6 +127,7 @@ class Duties:
             group.create_task(self.images.run(), name="edged/images")
             group.create_task(self.shutdown.run(), name="edged/shutdown")
             group.create_task(self._leftovers(), name="edged/leftovers")
+            group.create_task(self._groups(), name="edged/cgroups")
 
     def refusal(self, pod: Obj) -> Verdict | None:
         """Why a pod that is new to this node may not run on it now."""
@@ -153,6 +162,29 @@ class Duties:
                 await self.leftovers.remove_logs(self._pods.known())
             except (RuntimeUnreachable, CriError, OSError) as error:
                 log.debug("what is left behind was not looked at: %s", error)
+
+    async def _groups(self) -> NoReturn:
+        unmet = [name for name in self._config.enforceNodeAllocatable if name not in ("pods", "none")]
+        if unmet:
+            log.warning("enforceNodeAllocatable: %s is not enforced here; pods are", ", ".join(unmet))
+        while True:
+            await self.limit_groups()
+            await self._clock.sleep(GROUPS_PERIOD)
+
+    async def limit_groups(self) -> None:
+        """Give the groups of all pods and of the classes their limits."""
+        wanted = {
+            "burstable": podgroups.of_burstable(self._pods.active()),
+            "besteffort": podgroups.Limits(podgroups.LEAST_SHARES),
+        }
+        if "pods" in self._config.enforceNodeAllocatable:
+            wanted["all"] = podgroups.of_all(self._allocatable, self._reserved_memory, self._node)
+        for name, group in podgroups.class_groups(self._node).items():
+            limits = wanted.get(name)
+            if limits is None or (group.endswith(".slice") and self._limited.get(group) == limits):
+                continue  # systemd remembers; files are written again, as the runtime may have made new ones
+            await podgroups.apply(group, limits)
+            self._limited[group] = limits
 
     def _image_level(self) -> Level | None:
         if self._images_at is None:

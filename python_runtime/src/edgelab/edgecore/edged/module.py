@@ -118,6 +118,7 @@ class Edged:
             clock=clock,
             node=self._kit.node,
             events=self._events,
+            view=self._view,
             online=lambda: self._online,
             changed=self._reporter.changed,
         )
@@ -165,6 +166,7 @@ class Edged:
                 cfs_quota=config.cpuCFSQuota,
                 cfs_period=int(seconds(config.cpuCFSQuotaPeriod) * 1_000_000),
                 seccomp_default=settings.seccompDefault or config.seccompDefault,
+                pids_limit=config.podPidsLimit,
                 api_server=self._api_server,
             ),
             volumes=Volumes(root, meta),

@@ -106,10 +106,10 @@ class NodeView:
     def allocatable(self) -> dict[str, str]:
         """What pods may have: capacity without reservations and hard eviction thresholds."""
         config, given = self._settings.tailoredKubeletConfig, self.capacity()
-        cpu = self.machine.cpus * 1000 - self._reserved("cpu", milli=True)
-        memory = self.machine.memory - self._reserved("memory")
+        cpu = self.machine.cpus * 1000 - self.reserved("cpu", milli=True)
+        memory = self.machine.memory - self.reserved("memory")
         memory -= _size(config.evictionHard.get("memory.available", "0"), self.machine.memory)
-        disk = self.machine.disk - self._reserved("ephemeral-storage")
+        disk = self.machine.disk - self.reserved("ephemeral-storage")
         disk -= _size(config.evictionHard.get("nodefs.available", "0"), self.machine.disk)
         return {
             **given,
@@ -145,7 +145,8 @@ class NodeView:
             pids="PIDPressure" in pressing,
         )
 
-    def _reserved(self, resource: str, *, milli: bool = False) -> int:
+    def reserved(self, resource: str, *, milli: bool = False) -> int:
+        """What systemReserved and kubeReserved keep from pods, in base units or thousandths."""
         config = self._settings.tailoredKubeletConfig
         convert = quantity.milli if milli else quantity.whole
         amounts = (reserved.get(resource) for reserved in (config.systemReserved, config.kubeReserved))

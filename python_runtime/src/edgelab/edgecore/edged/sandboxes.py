@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from edgelab.cri.errors import CriError
-from edgelab.edgecore.edged import builder, cleaning
+from edgelab.edgecore.edged import builder, cleaning, podgroups
 from edgelab.edgecore.edged.kit import Kit
 from edgelab.edgecore.edged.problems import ContainerProblem
 from edgelab.edgecore.edged.state import PodState
@@ -33,6 +33,7 @@ async def renew(kit: Kit, pod: Obj, found: PodState, attempt: int) -> None:
             pod, attempt, kit.node, lambda reason, text: kit.events.warning(pod, reason, text)
         )
         await kit.runtime.run_sandbox(config)
+        await podgroups.limit_pod(pod, kit.node)
     except (CriError, ContainerProblem) as error:
         text = IDENTITY.sub("...", f"Failed to create pod sandbox: {error.message}")
         kit.events.warning(pod, "FailedCreatePodSandBox", text)
