@@ -6,6 +6,7 @@ nobody answers on the socket and `CriError` when the runtime refuses.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -68,6 +69,27 @@ class Runtime:
             bool(kind in found and found[kind].status) for kind in (RUNTIME_READY, NETWORK_READY)
         )
         return Readiness(runtime, network, "; ".join(problems))
+
+    async def cgroup_driver(self) -> str:
+        """`cgroupfs` or `systemd`, as the runtime says itself; empty when it does not.
+
+        Runtimes that do not serve RuntimeConfig (containerd before 2.0) are asked for their configuration.
+        """
+        try:
+            answer = await self._client.call(
+                "RuntimeService/RuntimeConfig", pb.RuntimeConfigRequest(), pb.RuntimeConfigResponse, 10.0
+            )
+            if answer.HasField("linux"):
+                return "systemd" if answer.linux.cgroup_driver == pb.SYSTEMD else "cgroupfs"
+        except CriError:
+            pass
+        try:
+            status = await self._client.call(
+                "RuntimeService/Status", pb.StatusRequest(verbose=True), pb.StatusResponse, 10.0
+            )
+        except CriError:
+            return ""
+        return _driver_of_containerd(status.info.get("config", ""))
 
     # -- sandboxes
 
@@ -254,3 +276,13 @@ class Runtime:
         except CriError as error:
             if not (error.not_found and name.startswith(("Stop", "Remove"))):
                 raise
+
+
+def _driver_of_containerd(text: str) -> str:
+    """The driver in containerd's configuration, as its verbose Status shows it; empty when it does not."""
+    try:
+        found = json.loads(text)["containerd"]
+        options = found["runtimes"][found.get("defaultRuntimeName") or "runc"].get("options") or {}
+        return "systemd" if options.get("SystemdCgroup") else "cgroupfs"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ""

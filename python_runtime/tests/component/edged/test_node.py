@@ -85,3 +85,13 @@ async def test_a_pods_group_has_the_limits_of_the_whole_pod(bench: Bench) -> Non
     await edged._duties.limit_groups()
     whole = [path.parents[1] / path.name for path in found]
     assert int(whole[0].read_text()) <= edged._view.machine.memory
+
+
+async def test_containerd_says_which_cgroup_driver_it_has(bench: Bench) -> None:
+    bench.settings.tailoredKubeletConfig.cgroupDriver = "systemd"
+    edged = await bench.start()
+    await bench.until(edged.begun.is_set, "begun")
+    assert await bench.runtime.cgroup_driver() == "cgroupfs"
+    pod = make_pod("driven", busybox("sleep", "1000"), terminationGracePeriodSeconds=1)
+    bench.apply(pod)
+    await bench.phase(pod, "Running")

@@ -49,7 +49,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def reporter(made: Settings, meta: FakeMeta, problem: str = "") -> NodeReporter:
     view = NodeView(made, "edge1", SYSTEM)
-    view.runtime = "containerd://1.6.20"
+    view.runtime = lambda: "containerd://1.6.20"
     return NodeReporter(made, view, meta, SYSTEM, lambda: problem)
 
 

@@ -13,6 +13,8 @@ from edgelab.edgecore.edged import cgroups, env, names, podspec, resolver, secur
 from edgelab.edgecore.edged.fields import PodFacts
 from edgelab.edgecore.edged.problems import ContainerProblem, config_error
 from edgelab.edgecore.interfaces import Meta
+from edgelab.settings.durations import seconds
+from edgelab.settings.edgecore import Edged as Settings
 
 Obj = dict[str, Any]
 
@@ -23,11 +25,12 @@ PROPAGATION = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NodeSettings:
     """What building needs to know of the node; `memory` in bytes, `cfs_period` in microseconds.
 
-    `api_server`: host and port at which pods find MetaServer, if it runs.
+    `api_server`: host and port at which pods find MetaServer, if it runs. `cgroup_driver` is the runtime's
+    own as soon as it has said which.
     """
 
     name: str
@@ -45,6 +48,30 @@ class NodeSettings:
     seccomp_default: bool = False
     pids_limit: int = -1
     api_server: tuple[str, str] | None = None
+
+
+def node_settings(
+    settings: Settings, name: str, *, memory: int, api_server: tuple[str, str] | None
+) -> NodeSettings:
+    """The part of the settings that building needs; `memory` in bytes."""
+    config = settings.tailoredKubeletConfig
+    return NodeSettings(
+        name=name,
+        root=Path(settings.rootDirectory),
+        log_root=Path(config.podLogsDir),
+        cgroup_driver=config.cgroupDriver,
+        cgroup_root=config.cgroupRoot,
+        cgroups_per_qos=config.cgroupsPerQOS,
+        cluster_dns=config.clusterDNS,
+        cluster_domain=config.clusterDomain,
+        resolv_conf=config.resolvConf,
+        memory=memory,
+        cfs_quota=config.cpuCFSQuota,
+        cfs_period=int(seconds(config.cpuCFSQuotaPeriod) * 1_000_000),
+        seccomp_default=settings.seccompDefault or config.seccompDefault,
+        pids_limit=config.podPidsLimit,
+        api_server=api_server,
+    )
 
 
 def log_directory(pod: Obj, node: NodeSettings) -> Path:

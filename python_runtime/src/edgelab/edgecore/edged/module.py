@@ -19,11 +19,9 @@ from typing import Any, NoReturn
 from edgelab.cri.choice import connect
 from edgelab.cri.errors import CriError, RuntimeUnreachable
 from edgelab.daemon.clock import Clock
-from edgelab.daemon.errors import Fatal
 from edgelab.daemon.tasks import Supervisor
-from edgelab.edgecore.edged import admission, cleaning, holding, names, podspec, state
+from edgelab.edgecore.edged import admission, builder, cleaning, holding, names, podspec, state
 from edgelab.edgecore.edged.admission import NodeFacts, Refusal
-from edgelab.edgecore.edged.builder import NodeSettings
 from edgelab.edgecore.edged.duties import Duties
 from edgelab.edgecore.edged.ending import end_containers
 from edgelab.edgecore.edged.events import Recorder
@@ -40,6 +38,7 @@ from edgelab.edgecore.edged.probes import Prober
 from edgelab.edgecore.edged.registration import NodeReporter
 from edgelab.edgecore.edged.reports import Reports
 from edgelab.edgecore.edged.restarts import Backoff
+from edgelab.edgecore.edged.runtimewatch import RuntimeWatch
 from edgelab.edgecore.edged.server import ReadOnlyServer
 from edgelab.edgecore.edged.staticpods import is_static
 from edgelab.edgecore.edged.volumes import Volumes
@@ -54,9 +53,6 @@ Obj = dict[str, Any]
 
 STALE = 180.0
 """Seconds without a listing of the runtime after which edged calls itself unhealthy (kubelet: 3 min)."""
-
-RUNTIME_WAIT = 10.0
-"""Seconds that the container runtime may take to answer when EdgeCore starts."""
 
 ORPHANS_FIRST, ORPHANS_PERIOD = 10.0, 60.0
 """Seconds until what belongs to no pod is looked for, first and from then on."""
@@ -104,9 +100,9 @@ class Edged:
         self.begun = asyncio.Event()
         self._pleg = Pleg(self._runtime, clock, self._notice)
         self._view = NodeView(settings, node_name, clock)
-        self._not_ready = "container runtime was not asked yet"
-        self._runtime_name = "containerd"
         self._reporter = NodeReporter(settings, self._view, meta, clock, self._problem)
+        self._watch = RuntimeWatch(self._runtime, clock, self._reporter.changed)
+        self._view.runtime = lambda: self._watch.version
         self._events = Recorder(meta, clock, node_name, enabled=settings.reportEvent)
         self._kit = self._make_kit(settings)
         self._population = Population(self._kit.reports)
@@ -152,22 +148,8 @@ class Edged:
             runtime=self._runtime,
             meta=meta,
             clock=clock,
-            node=NodeSettings(
-                name=self._node,
-                root=root,
-                log_root=Path(config.podLogsDir),
-                cgroup_driver=config.cgroupDriver,
-                cgroup_root=config.cgroupRoot,
-                cgroups_per_qos=config.cgroupsPerQOS,
-                cluster_dns=config.clusterDNS,
-                cluster_domain=config.clusterDomain,
-                resolv_conf=config.resolvConf,
-                memory=self._view.machine.memory,
-                cfs_quota=config.cpuCFSQuota,
-                cfs_period=int(seconds(config.cpuCFSQuotaPeriod) * 1_000_000),
-                seccomp_default=settings.seccompDefault or config.seccompDefault,
-                pids_limit=config.podPidsLimit,
-                api_server=self._api_server,
+            node=builder.node_settings(
+                settings, self._node, memory=self._view.machine.memory, api_server=self._api_server
             ),
             volumes=Volumes(root, meta),
             images=Images(
@@ -185,7 +167,7 @@ class Edged:
             host_ip=self._view.address,
             allocatable=self._view.allocatable(),
             resync=max(1.0, seconds(config.syncFrequency)),
-            runtime_name=lambda: self._runtime_name,
+            runtime_name=lambda: self._watch.name,
             admit=self._admit,
         )
 
@@ -311,7 +293,8 @@ class Edged:
     async def run(self) -> None:
         """Adopt what runs, then work until cancelled. Containers are left as they are. Raises Fatal."""
         try:
-            await self._greet_runtime()
+            await self._watch.greet()
+            self._kit.node.cgroup_driver = await self._watch.driver(self._kit.node.cgroup_driver)
             async with asyncio.TaskGroup() as group:
                 if self._serves:
                     group.create_task(self.server.run(), name="edged/server")
@@ -327,7 +310,7 @@ class Edged:
                 group.create_task(self._kit.reports.run(), name="edged/pod-statuses")
                 group.create_task(self._events.run(), name="edged/events")
                 group.create_task(self._reporter.run(), name="edged/node")
-                group.create_task(self._watch_runtime(), name="edged/runtime")
+                group.create_task(self._watch.run(), name="edged/runtime")
                 group.create_task(self._clean_up(), name="edged/orphans")
                 group.create_task(self._logs.run(), name="edged/logs")
                 group.create_task(self._duties.run(), name="edged/duties")
@@ -384,51 +367,12 @@ class Edged:
         return admission.check(pod, others, facts)
 
     def _problem(self) -> str:
-        return self._duties.shutdown.problem or self._not_ready
+        return self._duties.shutdown.problem or self._watch.problem
 
     def _notice(self, uid: str) -> None:
         worker = self._workers.get(uid)
         if worker is not None:
             worker.notice()
-
-    # Runtime
-
-    async def _greet_runtime(self) -> None:
-        """Wait a moment for the runtime, which may be starting too. Raises Fatal when none comes."""
-        deadline = self._clock.monotonic() + RUNTIME_WAIT
-        await self._ask_runtime()
-        while not self._view.runtime:
-            if self._clock.monotonic() >= deadline:
-                raise Fatal(self._not_ready)
-            await self._clock.sleep(0.5)
-            await self._ask_runtime()
-        if self._not_ready:
-            log.error("%s", self._not_ready)
-        else:
-            log.info("container runtime %s is ready", self._view.runtime)
-
-    async def _watch_runtime(self) -> NoReturn:
-        while True:
-            await self._clock.sleep(5.0)
-            before = self._not_ready
-            await self._ask_runtime()
-            if self._not_ready != before:
-                log.warning("%s", self._not_ready or "the container runtime is ready again")
-                self._reporter.changed()
-
-    async def _ask_runtime(self) -> None:
-        try:
-            if not self._view.runtime:
-                version = await self._runtime.version()
-                self._runtime_name = version.runtime_name
-                self._view.runtime = f"{version.runtime_name}://{version.runtime_version}"
-            self._not_ready = (await self._runtime.readiness()).problem
-        except RuntimeUnreachable as error:
-            self._not_ready, self._view.runtime = f"container runtime is down: {error}", ""
-        except CriError as error:
-            unserved = error.code == "UNIMPLEMENTED"
-            text = "it does not serve CRI v1 (is the cri plugin disabled in containerd's config?)"
-            self._not_ready = f"the container runtime refuses: {text if unserved else error.message}"
 
     # Orphans
 

@@ -42,7 +42,7 @@ class NodeView:
         self._settings = settings
         self._clock = clock
         self.name = name
-        self.runtime = ""
+        self.runtime: Callable[[], str] = str
         self.machine = machine.measure(Path(settings.rootDirectory))
         self.pressing: Callable[[], list[str]] = list
         self.images: Callable[[], list[Obj]] = list
@@ -131,7 +131,7 @@ class NodeView:
             "daemonEndpoints": {
                 "kubeletEndpoint": {"Port": self._settings.tailoredKubeletConfig.readOnlyPort}
             },
-            "nodeInfo": machine.node_info(KUBELET_VERSION, self.runtime),
+            "nodeInfo": machine.node_info(KUBELET_VERSION, self.runtime()),
             **({"images": images} if (images := self.images()) else {}),
         }
 
