@@ -129,7 +129,6 @@ class Edged:
             changed=self.pod_changed,
             removed=self._remove_static,
         )
-        self._mirrors = self._files.mirrors
         self._serves = config.readOnlyPort != 0
         self._logs = LogRotation(
             self._runtime,
@@ -176,7 +175,7 @@ class Edged:
     def pod_changed(self, pod: Obj) -> None:
         """A pod was stored or changed."""
         if is_mirror(pod):
-            self._mirrors.seen(pod)
+            self._files.mirrors.seen(pod)
             return
         if not self._started:
             return  # run() reads all pods from the store
@@ -196,7 +195,7 @@ class Edged:
 
     def pod_removed(self, namespace: str, name: str, uid: str) -> None:
         """A pod is gone from the API; an empty uid means whatever carries the name."""
-        if self._mirrors.gone(namespace, name, uid):
+        if self._files.mirrors.gone(namespace, name, uid):
             return
         for worker in self._workers.values():
             metadata = worker.pod["metadata"]
@@ -248,7 +247,7 @@ class Edged:
         self._online = connected
         if connected:
             self._reporter.connected()
-            self._mirrors.look()
+            self._files.mirrors.look()
             self._kit.reports.connected()
             self._events.connected()
             for worker in self._workers.values():
