@@ -28,6 +28,8 @@ EDGE = (
     *(EDGE_CONFIG, "/etc/kubeedge/ca", "/etc/kubeedge/certs", "/etc/kubeedge/manifests"),
     *("/etc/kubeedge/bootstrap-edgecore.conf", "/etc/kubeedge/dmi.sock", "/etc/kubeedge/backup"),
     *(DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", "/var/lib/edged", f"{KUBELET}/pods"),
+    *(f"{DATABASE}.copy", f"{DATABASE}.reserve", "/etc/systemd/logind.conf.d/99-edgecore.conf"),
+    *(f"{DATABASE}.damaged", f"{DATABASE}.damaged-wal", f"{DATABASE}.damaged-shm"),
 )
 CLOUD = (CLOUD_CONFIG, "/etc/kubeedge/cloudcore.kubeconfig", "/var/lib/kubeedge/kubeedge.sock")
 
