@@ -218,6 +218,36 @@ def test_the_cgroup_driver_is_the_runtime_s(
     assert kubelet["cgroupDriver"] == own
 
 
+def test_docker_is_chosen_with_its_socket_and_its_cgroup_driver(
+    keadm: Keadm, edge: Host, cloud: CloudPort
+) -> None:
+    path = edge.path("/var/run/docker.sock")
+    path.parent.mkdir(parents=True)
+    daemon = edge.path("/etc/docker/daemon.json")
+    daemon.parent.mkdir(parents=True)
+    daemon.write_text('{"exec-opts": ["native.cgroupdriver=systemd"]}')
+    call = words(cloud, "unix:///run/containerd/containerd.sock", "--runtimetype", "docker")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
+        status, answer = keadm(*call, "--cgroupdriver", "cgroupfs", stdin=TOKEN)
+        assert (status, "the container runtime uses systemd" in answer["error"]) == (1, True)
+        assert keadm(*call, stdin=TOKEN)[0] == 0
+    written = yaml.safe_load(edge.path(CONFIG).read_text())
+    assert written["edgelab"]["runtimeType"] == "docker"
+    kubelet = written["modules"]["edged"]["tailoredKubeletConfig"]
+    assert kubelet["containerRuntimeEndpoint"] == "unix:///var/run/docker.sock"
+    assert kubelet["cgroupDriver"] == "systemd"
+
+
+def test_docker_s_own_choice_of_cgroups_is_known(tmp_path: Path) -> None:
+    from edgelab.keadm.runtime_config import docker_cgroup_driver
+
+    there = tmp_path / "cgroup.controllers"
+    assert docker_cgroup_driver(tmp_path / "none", there) == "cgroupfs"
+    there.touch()
+    assert docker_cgroup_driver(tmp_path / "none", there) == "systemd"
+
+
 @pytest.mark.parametrize(
     "case",
     [
@@ -237,7 +267,7 @@ def test_the_cgroup_driver_is_the_runtime_s(
         ({"--set": "modules.edgeHub.hartbeat=1"}, "did you mean heartbeat?"),
         ({"--set": "heartbeat"}, "expected key.of.the.setting=value"),
         ({"--hub-protocol": "quic"}, "only websocket"),
-        ({"--runtimetype": "docker"}, "install containerd"),
+        ({"--runtimetype": "lxc"}, "expected remote (containerd, CRI-O) or docker"),
     ],
 )
 def test_what_stands_in_the_way_is_named_before_anything_is_written(

@@ -114,6 +114,17 @@ def test_without_a_kubeconfig_the_namespace_is_said_to_stay(keadm: Keadm, host: 
     assert host.files() == {}
 
 
+def test_the_runtime_is_the_configured_one(keadm: Keadm, edge: Host) -> None:
+    socket = edge.path("/run/own.sock")
+    socket.parent.mkdir()
+    edge.path("/" + EDGE[0]).write_text(
+        "modules: {edged: {tailoredKubeletConfig: {containerRuntimeEndpoint: 'unix:///run/own.sock'}}}"
+    )
+    with serve(socket) as runtime:
+        assert keadm("reset", "edge", "--force")[0] == 0
+        assert list(runtime.there) == ["hand"]
+
+
 def test_a_runtime_that_is_not_there_is_no_reason_to_stop(keadm: Keadm, edge: Host) -> None:
     assert keadm("reset", "edge", "--force", "-p", "unix:///run/none.sock")[0] == 0
     assert set(edge.files()) == set(OTHERS)

@@ -168,13 +168,18 @@ def certificate(machine: Machine, config: Path) -> str:
 
 def runtime_state(settings: Any) -> str:
     """Version, sandboxes, containers and images, as the runtime tells."""
+    from edgelab.cri.choice import connect
     from edgelab.cri.errors import CriError, RuntimeUnreachable
-    from edgelab.cri.runtime import Runtime
 
     kubelet = settings.modules.edged.tailoredKubeletConfig
 
     async def ask() -> str:
-        runtime = Runtime(kubelet.containerRuntimeEndpoint, kubelet.image_endpoint, deadline=10)
+        runtime = connect(
+            kubelet.containerRuntimeEndpoint,
+            kubelet.image_endpoint,
+            kind=settings.edgelab.runtimeType,
+            deadline=10,
+        )
         try:
             told = [await runtime.version(), await runtime.readiness()]
             told += [

@@ -95,9 +95,9 @@ def needed(part: Part | None, repository: str, config: Path) -> list[str]:
 
 async def fetch(endpoint: str, wanted: list[str]) -> list[str]:
     """Pull what is missing; what was pulled."""
-    from edgelab.cri.runtime import Runtime
+    from edgelab.cri.choice import connect
 
-    runtime = Runtime(endpoint)
+    runtime = connect(endpoint)
     try:
         missing = [image for image in wanted if await runtime.image(image) is None]
         for image in missing:

@@ -15,6 +15,7 @@ from edgelab.keadm.report import Answer, Failure, Format, Output, progress, repo
 
 STDIN = "-"
 DEFAULT_RUNTIME = "unix:///run/containerd/containerd.sock"
+DOCKER, DOCKER_SOCKET = "docker", "unix:///var/run/docker.sock"
 DEFAULT_CONFIG = Path("/etc/kubeedge/config/edgecore.yaml")
 DEFAULT_CERTIFICATES = "/etc/kubeedge/certs"
 ON_ARGV = (
@@ -49,7 +50,9 @@ def join(
     remote_runtime_endpoint: Annotated[
         str, typer.Option("--remote-runtime-endpoint", "-p", help="socket of the container runtime")
     ] = DEFAULT_RUNTIME,
-    runtimetype: Annotated[str, typer.Option("--runtimetype", "-r", hidden=True)] = "remote",
+    runtimetype: Annotated[
+        str, typer.Option("--runtimetype", "-r", help="remote: CRI; docker: the Docker Engine API")
+    ] = "remote",
     cgroupdriver: Annotated[
         str, typer.Option("--cgroupdriver", help="cgroupfs or systemd; default: the container runtime's")
     ] = "",
@@ -89,6 +92,7 @@ def join(
     from edgelab.keadm.checks import address
     from edgelab.keadm.joining import Request, run, version_note
     from edgelab.keadm.setting import parse
+    from edgelab.settings.document import merge
 
     def work() -> Answer:
         host, port = split_address(cloudcore_ipport)
@@ -96,7 +100,8 @@ def join(
         notes += [ON_ARGV] if token else []
         notes += ["--tarballpath has no effect: nothing is downloaded"] if tarballpath else []
         notes += ["--with-mqtt has no effect: install mosquitto on the node"] if with_mqtt else []
-        check_old_words(runtimetype, hub_protocol)
+        check_words(runtimetype, hub_protocol)
+        own = {"edgelab": {"runtimeType": DOCKER}} if runtimetype == DOCKER else {}
         request = Request(
             host=host,
             port=port,
@@ -104,13 +109,13 @@ def join(
             node_name=chosen_name(edgenode_name),
             node_ip=address(node_ip, "--node-ip") if node_ip else "",
             token=lambda: checked_token(token, "--token") if token else read_token(token_file),
-            runtime=remote_runtime_endpoint,
+            runtime=endpoint_of(runtimetype, remote_runtime_endpoint),
             cgroup_driver=cgroupdriver,
             labels=[part for text in label for part in text.split(",")],
             config=config_file,
             start=start,
             timeout=timeout,
-            settings=parse(settings),
+            settings=merge(own, parse(settings)),
             image_repository=image_repository,
             certificates="" if cert_path == DEFAULT_CERTIFICATES else cert_path.rstrip("/"),
             pre_run=pre_run,
@@ -141,15 +146,17 @@ def chosen_name(wanted: str) -> str:
         ) from None
 
 
-def check_old_words(runtime: str, protocol: str) -> None:
+def check_words(runtime: str, protocol: str) -> None:
     """Refuse what cannot be had here. Raises Failure."""
-    if runtime != "remote":
-        raise Failure(
-            f"--runtimetype {runtime}: EdgeCore talks CRI: install containerd, which docker brings along, and"
-            " leave --runtimetype out"
-        )
+    if runtime not in ("remote", DOCKER):
+        raise Failure(f"--runtimetype {runtime}: expected remote (containerd, CRI-O) or docker")
     if protocol != "websocket":
         raise Failure(f"--hub-protocol {protocol}: only websocket is offered; leave it out")
+
+
+def endpoint_of(runtime: str, endpoint: str) -> str:
+    """The runtime's socket: Docker's own when Docker is asked for and no socket is named."""
+    return DOCKER_SOCKET if runtime == DOCKER and endpoint == DEFAULT_RUNTIME else endpoint
 
 
 def read_token(source: str) -> str:

@@ -21,7 +21,12 @@ from edgelab.keadm.files import write_private
 from edgelab.keadm.machine import Machine, run_script
 from edgelab.keadm.nodes import parse_labels
 from edgelab.keadm.report import Answer, Failure
-from edgelab.keadm.runtime_config import CONTAINERD_CONFIG, cgroup_driver
+from edgelab.keadm.runtime_config import (
+    CONTAINERD_CONFIG,
+    DOCKER_CONFIG,
+    cgroup_driver,
+    docker_cgroup_driver,
+)
 from edgelab.keadm.steps import Report, Step, Tell, needed
 from edgelab.settings.document import merge
 
@@ -70,7 +75,7 @@ def run(request: Request, machine: Machine, tell: Tell) -> Answer:
     examine(request, machine, secret, joined)
     if request.pre_run and not request.dry_run:
         run_script(request.pre_run, "pre")
-    driver = request.cgroup_driver or cgroup_driver(machine.path(CONTAINERD_CONFIG)) or "cgroupfs"
+    driver = request.cgroup_driver or runtime_driver(request, machine)[0] or "cgroupfs"
     wanted = overrides(request, driver)
     report.run([configure(config, wanted)])
     data = {"config": str(config), "node": request.node_name, "started": request.start}
@@ -99,7 +104,7 @@ def examine(request: Request, machine: Machine, secret: str, joined: str) -> Non
         raise Failure(f"this host is node {joined!r} already: join as {joined}, or `keadm reset edge` first")
     if not request.preflight:
         return
-    containerd = machine.path(CONTAINERD_CONFIG)
+    found, source = runtime_driver(request, machine)
     socket_path = machine.path(request.runtime.removeprefix("unix://"))
     preflight.gather(
         [
@@ -107,11 +112,23 @@ def examine(request: Request, machine: Machine, secret: str, joined: str) -> Non
             lambda: check_token(secret, request.node_name, time.time),
             lambda: preflight.own_address(request.node_ip),
             lambda: preflight.runtime(socket_path),
-            lambda: preflight.cgroups(request.cgroup_driver, cgroup_driver(containerd), containerd),
+            lambda: preflight.cgroups(request.cgroup_driver, found, source),
             lambda: preflight.port(request.host, request.port, "CloudCore's port"),
             lambda: examine_cloud(request, machine, secret, joined),
         ]
     )
+
+
+def runtime_driver(request: Request, machine: Machine) -> tuple[str, Path]:
+    """The cgroup driver of the container runtime, empty when it is not known, and the file that says so."""
+    from edgelab.cri.choice import is_docker
+
+    kind = (request.settings.get("edgelab") or {}).get("runtimeType", "")
+    if is_docker(kind, request.runtime):
+        source = machine.path(DOCKER_CONFIG)
+        return docker_cgroup_driver(source), source
+    source = machine.path(CONTAINERD_CONFIG)
+    return cgroup_driver(source), source
 
 
 def examine_cloud(request: Request, machine: Machine, secret: str, joined: str) -> None:

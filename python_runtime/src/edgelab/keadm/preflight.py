@@ -80,7 +80,7 @@ def cgroups(wanted: str, found: str, config: Path) -> None:
         raise Failure(f"--cgroupdriver {wanted}: expected cgroupfs or systemd")
     if wanted and found and wanted != found:
         raise Failure(
-            f"--cgroupdriver {wanted}, but the container runtime uses {found} (SystemdCgroup in {config}):"
+            f"--cgroupdriver {wanted}, but the container runtime uses {found} ({config}):"
             " leave"
             " --cgroupdriver out, or change that file and restart containerd"
         )

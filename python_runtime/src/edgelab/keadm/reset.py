@@ -15,7 +15,7 @@ app = typer.Typer(help="Take the edge node or CloudCore off this host.")
 
 ENDPOINT = "unix:///run/containerd/containerd.sock"
 Runtime = Annotated[
-    str, typer.Option("--remote-runtime-endpoint", "-p", help="the container runtime's socket")
+    str, typer.Option("--remote-runtime-endpoint", "-p", help="the runtime's socket; default: as configured")
 ]
 Force = Annotated[bool, typer.Option("--force", help="do not ask")]
 
@@ -24,7 +24,7 @@ Force = Annotated[bool, typer.Option("--force", help="do not ask")]
 def reset(
     context: typer.Context,
     *,
-    remote_runtime_endpoint: Runtime = ENDPOINT,
+    remote_runtime_endpoint: Runtime = "",
     kube_config: KubeConfig = DEFAULT_KUBE_CONFIG,
     force: Force = False,
     pre_run: PreRun = "",
@@ -40,7 +40,7 @@ def reset(
 @app.command()
 def edge(
     *,
-    remote_runtime_endpoint: Runtime = ENDPOINT,
+    remote_runtime_endpoint: Runtime = "",
     force: Force = False,
     pre_run: PreRun = "",
     post_run: PostRun = "",

@@ -82,7 +82,7 @@ def edge(request: Request, machine: Machine, report: Report) -> None:
     """EdgeCore, its pods and its files."""
     report.run([units.stop(machine, "edgecore")])
     try:
-        report.run([take_pods(request.endpoint, machine)])
+        report.run([take_pods(request.endpoint or configured_runtime(machine), machine)])
     except Failure as failure:
         report.warn(f"{failure}; pods that are left: `crictl pods`")
     root = machine.path(f"{KUBELET}/pods")
@@ -98,6 +98,19 @@ def cloud(request: Request, machine: Machine, report: Report) -> None:
         where = f"there is no {request.kube_config} (--kube-config)"
         report.warn(f"{where}: the namespace {NAMESPACE} was left alone")
     report.run([remove(machine, "cloud files", CLOUD), unit_away(machine, "cloudcore")])
+
+
+def configured_runtime(machine: Machine) -> str:
+    """The runtime's socket by edgecore.yaml; containerd's when that says nothing or cannot be read."""
+    from edgelab.settings.document import ConfigError, load
+    from edgelab.settings.edgecore import PROGRAM
+
+    defaults = PROGRAM.defaults()
+    try:
+        settings = load(machine.path(EDGE_CONFIG), defaults, PROGRAM.migrate).settings
+    except ConfigError:
+        settings = defaults
+    return str(settings.modules.edged.tailoredKubeletConfig.containerRuntimeEndpoint)
 
 
 def take_pods(endpoint: str, machine: Machine) -> Step:

@@ -1,13 +1,17 @@
-"""What containerd's own configuration says about cgroups, for which EdgeCore must use the same driver."""
+"""What the runtime's own configuration says about cgroups, for which EdgeCore must use the same driver."""
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
 
 CONTAINERD_CONFIG = "/etc/containerd/config.toml"
+DOCKER_CONFIG = "/etc/docker/daemon.json"
 KEY = "SystemdCgroup"
+OPTION = "native.cgroupdriver="
+UNIFIED = Path("/sys/fs/cgroup/cgroup.controllers")
 
 
 def cgroup_driver(config: Path) -> str:
@@ -20,6 +24,19 @@ def cgroup_driver(config: Path) -> str:
     except (OSError, ValueError):
         return ""
     return "systemd" if any(_values(found)) else "cgroupfs"
+
+
+def docker_cgroup_driver(config: Path, unified: Path = UNIFIED) -> str:
+    """`systemd` or `cgroupfs`: as daemon.json says, else Docker's own choice by the version of cgroups.
+
+    Docker takes systemd where there is one hierarchy (moby `daemon/daemon_unix.go`, since 20.10).
+    """
+    try:
+        options = json.loads(config.read_text(encoding="utf-8")).get("exec-opts") or []
+    except (OSError, ValueError, AttributeError):
+        options = []
+    named = [str(one).removeprefix(OPTION) for one in options if str(one).startswith(OPTION)]
+    return named[-1] if named else "systemd" if unified.exists() else "cgroupfs"
 
 
 def _values(value: Any) -> list[bool]:
