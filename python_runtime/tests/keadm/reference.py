@@ -23,6 +23,8 @@ def commands(command: Any, name: str = "keadm") -> Iterator[tuple[str, Any]]:
     if not below or getattr(command, "invoke_without_command", False):
         yield name, command
     for word, one in below.items():
+        if getattr(one, "hidden", False):
+            continue
         yield from commands(one, f"{name} {word}")
 
 

@@ -59,6 +59,15 @@ def test_manifests_are_yaml_that_kubectl_takes() -> None:
     assert [one["kind"] for one in yaml.safe_load_all(done.stdout)] == ["Namespace"]
 
 
+def test_certs_is_another_name_of_cert() -> None:
+    pages = [
+        CliRunner().invoke(app, [word, "--help"]).stdout.partition("Commands")[2]
+        for word in ("cert", "certs")
+    ]
+    assert "rotate" in pages[0]
+    assert pages[0] == pages[1]
+
+
 @pytest.mark.parametrize("words", [["--short"], ["-o", "short"]])
 def test_the_short_version_is_kubeedge_s(words: list[str]) -> None:
     assert CliRunner().invoke(app, ["version", *words]).stdout == f"{KUBEEDGE_VERSION}\n"

@@ -48,6 +48,7 @@ app.command()(export.export)
 app.add_typer(reset.app, name="reset")
 app.command()(rollout.rollout)
 app.add_typer(cert.app, name="cert")
+app.add_typer(cert.app, name="certs", hidden=True)  # the name in older instructions
 app.add_typer(config.app, name="config")
 app.add_typer(debug.app, name="debug")
 app.add_typer(diagnose.app, name="diagnose")
