@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,3 +79,14 @@ def test_the_version_in_json_and_yaml_says_the_same() -> None:
     as_json = json.loads(CliRunner().invoke(app, ["version", "-o", "json"]).stdout)
     as_yaml = yaml.safe_load(CliRunner().invoke(app, ["version", "-o", "yaml"]).stdout)
     assert as_json["kubeedge"] == as_yaml["kubeedge"] == KUBEEDGE_VERSION
+
+
+def test_what_an_edge_host_runs_of_keadm_takes_no_package_that_its_lock_lacks() -> None:
+    names = "joining resetting upgrading updating collecting debug_get host_checks preflight migrating images"
+    code = (
+        "import importlib, sys\n"
+        f"for name in {names.split()}: importlib.import_module('edgelab.keadm.' + name)\n"
+        "assert 'aiohttp' not in sys.modules"
+    )
+    assert "aiohttp==" not in (Path(__file__).parents[2] / "locks" / "edge.lock").read_text()
+    subprocess.run([sys.executable, "-c", code], check=True)
