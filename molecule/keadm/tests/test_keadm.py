@@ -94,9 +94,9 @@ def test_what_is_collected_holds_no_key(host: Host) -> None:
 
 
 def test_settings_change_and_the_pod_is_left_alone(host: Host) -> None:
-    before = host.check_output("pgrep -f 'busybox sleep 9999'")
+    before = host.check_output("pgrep -f '[b]usybox sleep 9999'")
     assert keadm(host, "config-update --set modules.edgeHub.heartbeat=20")["changed"] is True
-    assert host.check_output("pgrep -f 'busybox sleep 9999'") == before
+    assert host.check_output("pgrep -f '[b]usybox sleep 9999'") == before
     answer = keadm(host, "config-update --set modules.edgeHub.hartbeat=20", status=1)
     assert "did you mean heartbeat?" in answer["error"]
 
