@@ -127,10 +127,11 @@ async def test_who_chooses_docker(tmp_path: Path) -> None:
 
 
 async def test_version_and_readiness(docker: FakeDocker, runtime: DockerRuntime) -> None:
-    docker.answers["GET /info"] = (200, {"DockerRootDir": "/var/lib/docker"})
+    docker.answers["GET /info"] = (200, {"DockerRootDir": "/var/lib/docker", "CgroupDriver": "systemd"})
     version = await runtime.version()
     assert (version.runtime_name, version.runtime_version) == ("docker", "20.10.24+dfsg1")
     assert (await runtime.readiness()).problem == ""
+    assert await runtime.cgroup_driver() == "systemd"
 
 
 async def test_a_sandbox_is_a_pause_container_with_the_pods_network(

@@ -60,6 +60,11 @@ class DockerRuntime(Runtime):
         await self._engine.call("GET", "/info", deadline=QUICK)
         return Readiness(True, True, "")
 
+    async def cgroup_driver(self) -> str:
+        """Docker's own."""
+        found = await self._engine.call("GET", "/info", deadline=QUICK)
+        return str(found.get("CgroupDriver", ""))
+
     # -- sandboxes
 
     async def run_sandbox(self, config: pb.PodSandboxConfig, handler: str = "") -> str:
