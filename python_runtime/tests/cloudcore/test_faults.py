@@ -429,3 +429,17 @@ async def test_what_changes_during_a_handshake_counts(
         await eventually(lambda: said(cloud, "NodeLimitReached") is not None)
         assert not edge.received
         await (await cloud.dial()).close()
+
+
+async def test_a_defect_in_a_handshake_keeps_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class BrokenDoor(Door):
+        def refusal(self, claimed: list[str], peer: Peer) -> Refusal | None:
+            raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(app, "Door", BrokenDoor)
+    async with running(tmp_path) as cloud:
+        certify(cloud)
+        assert (await attempt(cloud, [("node_id", "edge1")]))[0] == 500
+    assert any(r.exc_info and r.exc_info[0] is ZeroDivisionError for r in caplog.records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import json
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.edgecore.processes import edgecore
 from edgelab.edgecore.metamanager import rows
 from edgelab.edgecore.store import META_TABLES, Store
 from edgelab.identity.ca import CertificateAuthority
+from edgelab.kube.resources import CONFIG_MAPS
 
 
 async def joined_before(directory: Path) -> None:
@@ -50,6 +52,28 @@ async def test_a_certificate_of_another_cluster_is_replaced_with_the_token(tmp_p
         async with edgecore(settings(pki, cloud)) as process:
             await process.wait_for_line("joined anew as edge1")
             await process.wait_for_line("connected to CloudCore")
+
+
+async def test_a_revoked_certificate_is_replaced_with_the_token(tmp_path: Path) -> None:
+    async with running(tmp_path) as cloud:
+        pki = Pki.create(tmp_path / "edge")
+        pki.ca = CertificateAuthority.load(cloud.pki.ca.cert_pem, cloud.pki.ca.key_pem)
+        pki.issue_node("edge1", days=365)
+        (pki.directory / "rootCA.crt").write_bytes(cloud.pki.ca.cert_pem)
+        await joined_before(pki.directory)
+        await cloud.node()
+        async with edgecore(settings(pki, cloud)) as process:
+            await process.wait_for_line("connected to CloudCore")
+            moment = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)
+            (pki.directory / "bootstrap.conf").write_text(await cloud.token())
+            revoked = {"metadata": {"name": "edgelab-revoked"}, "data": {"node.edge1": moment.isoformat()}}
+            await cloud.api.create(CONFIG_MAPS, revoked, "kubeedge")
+            await process.wait_for_line("certificates of node edge1 made before")
+            await process.wait_for_line("joined anew as edge1")
+            await cloud.api.delete(CONFIG_MAPS, "edgelab-revoked", "kubeedge")
+            async with asyncio.timeout(60):
+                while process.output().count("connected to CloudCore at") < 2:
+                    await asyncio.sleep(0.02)
 
 
 async def test_a_refused_certificate_without_a_token_names_the_fix_once(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from contextlib import suppress
 
 import msgspec
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.http11 import Request, Response
 
 from edgelab.cloudcore.cloudhub.complaints import Complaints
@@ -38,6 +38,8 @@ MESSAGE_LIMIT = 64 << 20
 OPEN_SECONDS = 15.0
 CLOSE_SECONDS = 2.0
 WINDOW_HEADER, RESEND_HEADER = "edgelab-window", "edgelab-resend"
+REFUSED_HEADER = "edgelab-refused"
+"""Of an answer that lets nobody in: the reason, a word of docs/reference/protocol.md."""
 PATIENCE = 16
 BAD, TOO_BIG = 1002, 1009
 """Close codes of RFC 6455 that the library sends."""
@@ -106,7 +108,11 @@ class NodeListener:
 
     async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         refusal = self._refusal(request.headers.get_all("node_id"), _peer(connection))
-        return refusal and connection.respond(refusal.status, refusal.text + "\n")
+        if refusal is None:
+            return None
+        response = connection.respond(refusal.status, refusal.text + "\n")
+        response.headers[REFUSED_HEADER] = refusal.reason
+        return response
 
     def _refusal(self, claimed: list[str], peer: Peer) -> Refusal | None:
         refusal = self._door.refusal(claimed, peer)
@@ -232,8 +238,8 @@ class _OneLine(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record goes on as it is."""
         error = record.exc_info[1] if record.exc_info else None
-        if not isinstance(error, Exception):
-            return True
+        if not isinstance(error, WebSocketException | OSError | EOFError):
+            return True  # what is no fault of the other side keeps its traceback
         self._complaints.tell("", FAILED, f"{record.getMessage()}: {error.__cause__ or error}")
         return False
 

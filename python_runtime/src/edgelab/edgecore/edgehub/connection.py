@@ -32,6 +32,9 @@ NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST")
 WINDOW = "16"
 """How many unacknowledged messages our CloudCore may have under way to us; the Go one ignores it."""
 
+REFUSED = "edgelab-refused"
+OF_THE_CERTIFICATE = frozenset({"CertificateExpired", "CertificateRevoked", "NodeNameMismatch"})
+"""Reasons in that header of our CloudCore's answer that another certificate would end."""
 
 _LAST_ACK_RECEIVED = struct.Struct("=I")
 _LAST_ACK_AT = 56
@@ -172,6 +175,8 @@ async def open_connection(endpoint: Endpoint) -> AsyncIterator[Connection]:
         raise distrusted(error, endpoint) from error
     except InvalidStatus as error:
         sock.close()
+        if error.response.headers.get(REFUSED) in OF_THE_CERTIFICATE:
+            raise Distrusted(f"{_refused(error)}; join again") from error
         raise Unreachable(_refused(error)) from error
     except (OSError, TimeoutError, InvalidHandshake) as error:
         sock.close()
