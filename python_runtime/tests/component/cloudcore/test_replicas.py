@@ -94,7 +94,9 @@ async def test_a_node_moves_between_two_cloudcores_and_loses_nothing(site: Place
                 await api.delete(PODS, f"p{turn - 1}", "default", options={"gracePeriodSeconds": 0})
                 await edge.pushed(f"default/pod/p{turn - 1}", "delete")
         await becomes(lambda: only(api, "p3"))
-        assert not [m for m in edges[-1].received if m.route.resource == "default/pod/p1"]
+        # A deletion may be told twice, when its record is just going as the node moves; nothing comes back.
+        old = [m for m in edges[-1].received if m.route.resource == "default/pod/p1"]
+        assert {m.route.operation for m in old} <= {"delete"}
         assert "has taken the node over" in log_of(site.directory, "a")
         assert "node edge1 is taken over from CloudCore b" in log_of(site.directory, "a")
         await edges[-1].close()
