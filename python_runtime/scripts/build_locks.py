@@ -19,7 +19,7 @@ OLDEST_PYTHON = "3.11"
 COMMON = ["cryptography", "msgspec", "PyYAML", "typer<0.21", "websockets"]
 """typer before 0.21 neither wants pydantic nor, without its rich output, rich."""
 EDGE = ["grpclib", "h11", "paho-mqtt", "protobuf"]
-CLOUD = ["aiohttp", "uvloop"]
+CLOUD = ["aiohttp", "h11", "uvloop"]
 PROFILES = {
     "edge": COMMON + EDGE,
     "cloud": COMMON + CLOUD,
@@ -52,6 +52,7 @@ CLOUD_IMPORTS = [
     "edgelab.keadm.__main__",
     "edgelab.cloudcore.app",
     "edgelab.edgesite.app",
+    "edgelab.edgesite.apiserver.relay.connections",
     "edgelab.twinexporter.app",
 ]
 IMPORTS = {
