@@ -107,6 +107,7 @@ def test_the_v1alpha1_file_of_the_tutorial_keeps_its_meaning_and_warns_key_by_ke
         ("{runtimeType: docker}", "docker", "unix:///var/run/docker.sock"),
         ("{containerRuntime: docker, remoteRuntimeEndpoint: unix:///d.sock}", "docker", "unix:///d.sock"),
         ("{runtimeType: docker, dockerAddress: unix:///e.sock}", "docker", "unix:///e.sock"),
+        ("{dockerAddress: unix:///e.sock}", "docker", "unix:///e.sock"),
         ("{runtimeType: remote, dockerAddress: unix:///e.sock}", "remote", CONTAINERD),
         ("{remoteRuntimeEndpoint: unix:///crio.sock}", "remote", "unix:///crio.sock"),
     ],

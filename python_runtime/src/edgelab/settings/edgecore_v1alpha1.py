@@ -119,7 +119,7 @@ class _Runtime(NamedTuple):
 
 def _runtime(document: dict[str, Any], edged: dict[str, Any]) -> _Runtime:
     warnings = []
-    kind = ""
+    kind = "docker" if "dockerAddress" in edged else ""  # without a type it was Docker then
     for key in [key for key in RUNTIME_KEYS if key in edged]:
         kind = str(edged.pop(key) or "")
         warnings.append(Problem(f"modules.edged.{key}", "moved: now edgelab.runtimeType"))
