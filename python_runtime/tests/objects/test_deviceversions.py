@@ -12,7 +12,7 @@ import yaml
 from edgelab.objects.deviceversions import devices, models
 from edgelab.objects.deviceversions.fields import REST, LayoutError
 
-DOCUMENTS = Path(__file__).parent / "documents"
+DOCUMENTS = Path(__file__).parent / "vectors"
 BETA = "devices.kubeedge.io/v1beta1"
 DEVICE: dict[str, Any] = {
     "apiVersion": BETA,

@@ -28,7 +28,7 @@ from edgelab.objects.status import ApiError
 
 OLD_DEVICES = Resource("devices.kubeedge.io", "v1alpha2", "devices", "Device")
 OLD_MODELS = Resource("devices.kubeedge.io", "v1alpha2", "devicemodels", "DeviceModel")
-DOCUMENTS = Path(__file__).parents[2] / "objects" / "documents"
+DOCUMENTS = Path(__file__).parents[2] / "objects" / "vectors"
 
 
 class CloudCore:
