@@ -6,12 +6,10 @@ to it through standard input. Its last line on standard error is the message for
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import datetime as dt
 import logging
 import random
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from edgelab.daemon.backoff import delays
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.errors import Fatal, Unreachable
 from edgelab.daemon.notify import notify
+from edgelab.edgecore.children import CUT_OFF, ChildFailed, identity
 from edgelab.edgecore.edgehub import certificate
 
 log = logging.getLogger(__name__)
@@ -156,28 +155,9 @@ class Enrolment:
     async def _child(self, command: str, token: str) -> None:
         arguments = ["--server", self._server, "--node", self._node, "--ca-file", str(self._files.ca)]
         arguments += ["--cert-file", str(self._files.certificate), "--key-file", str(self._files.key)]
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-m",
-            "edgelab.identity",
-            command,
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
         try:
-            async with asyncio.timeout(CHILD_TIMEOUT):
-                _, output = await process.communicate(token.encode())
-        except TimeoutError:
-            raise Unreachable(f"{self._server} did not answer within {CHILD_TIMEOUT:g} s") from None
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if process.returncode == 0:
-            return
-        lines = output.decode(errors="replace").strip().splitlines()
-        message = lines[-1] if lines else f"edgelab.identity ended with status {process.returncode}"
-        raise Unreachable(message) if process.returncode == UNREACHABLE else Fatal(message)
+            await identity(command, *arguments, standard_input=token, seconds=CHILD_TIMEOUT)
+        except ChildFailed as failure:
+            if failure.status == CUT_OFF:
+                raise Unreachable(f"{self._server} did not answer within {CHILD_TIMEOUT:g} s") from None
+            raise failure if failure.status == UNREACHABLE else Fatal(str(failure)) from None

@@ -20,9 +20,9 @@ import msgspec
 
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.errors import Unreachable
+from edgelab.edgecore.children import identity
 from edgelab.edgecore.metamanager import rows
 from edgelab.edgecore.metamanager.metaserver import media, targets
-from edgelab.edgecore.metamanager.metaserver.children import identity
 from edgelab.edgecore.metamanager.metaserver.discovery import is_document
 from edgelab.edgecore.metamanager.metaserver.http import Request, Response
 from edgelab.edgecore.store import Store

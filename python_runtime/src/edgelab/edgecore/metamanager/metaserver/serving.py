@@ -21,10 +21,10 @@ from typing import Any, NoReturn
 from edgelab.daemon.backoff import delays
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.errors import Unreachable
+from edgelab.edgecore.children import identity
 from edgelab.edgecore.edgehub import certificate
 from edgelab.edgecore.interfaces import Hub, NoAnswer, Offline, RemoteError
 from edgelab.edgecore.metamanager import answers
-from edgelab.edgecore.metamanager.metaserver.children import identity
 from edgelab.protocol import message as wire
 from edgelab.protocol import resource
 from edgelab.protocol.message import Message
