@@ -33,11 +33,14 @@ class NodeWrites:
     def __init__(self, api: KubeApi, courier: Courier, present: Informer, address: str) -> None:
         self._api = api
         self._present = present
+        self._courier = courier
         self._reply = Replier(courier)
         self._address = address
 
     async def annotate(self, node: str) -> None:
         """Write down on the Node that it is connected here. Raises ApiError, Unreachable."""
+        if not self._courier.connected(node):  # it went elsewhere while this waited for the API server
+            return
         known = self._present.store.get(("", node))
         if known is None:  # a node that registers now gets it then
             return
