@@ -12,6 +12,7 @@ import typer
 
 from edgelab.keadm import images
 from edgelab.keadm.report import Answer, Failure, Format, Output, report
+from edgelab.keadm.steps import Step
 
 app = typer.Typer(help="Read and change the configuration files of this host.", no_args_is_help=True)
 app.add_typer(images.app, name="images")
@@ -101,6 +102,18 @@ def merge_file(component: Component, path: Path, overrides: dict[str, Any], *, c
         "problems": [],
     }
     return Answer(data, f"{path}: {'changed' if changed else 'unchanged'}")
+
+
+def step(component: Component, path: Path, wanted: dict[str, Any]) -> Step:
+    """The file: what is there stays, what is wanted goes on top. ConfigError names a field."""
+
+    def look() -> str:
+        return f"{path} is written" if merge_file(component, path, wanted, check=True).data["changed"] else ""
+
+    def do() -> None:
+        merge_file(component, path, wanted, check=False)
+
+    return Step("configuration", look, do)
 
 
 def load_program(component: Component) -> Any:

@@ -18,7 +18,7 @@ from edgelab.keadm import preflight, units
 from edgelab.keadm.checks import address as checked_address
 from edgelab.keadm.checks import endpoint
 from edgelab.keadm.cluster import call
-from edgelab.keadm.config import Component, merge_file
+from edgelab.keadm.config import Component, step
 from edgelab.keadm.files import is_private, write_private
 from edgelab.keadm.machine import Machine
 from edgelab.keadm.report import Answer, Failure
@@ -69,7 +69,7 @@ def run(request: Request, machine: Machine, tell: Tell) -> Answer:
     examine(request, machine, config)
     report.run([*cluster(request), certificates(request.kube_config, addresses, request.names)])
     kept = kubeconfig(request, machine)
-    report.run([*kept, configuration(config, wanted)])
+    report.run([*kept, step(Component.cloudcore, config, wanted)])
     data = {"config": str(config), "addresses": addresses, "started": request.start}
     if not request.start:
         return report.answer(f"{config} is written; start cloudcore", **data)
@@ -222,18 +222,6 @@ def flattened(path: Path) -> str:
             if name := entry.pop(key, ""):
                 entry[data] = base64.b64encode((path.absolute().parent / name).read_bytes()).decode()
     return dump(document)
-
-
-def configuration(config: Path, wanted: dict[str, Any]) -> Step:
-    """cloudcore.yaml: what is there stays, what the request says goes on top. ConfigError names a field."""
-
-    def merged(*, check: bool) -> Answer:
-        return merge_file(Component.cloudcore, config, wanted, check=check)
-
-    def look() -> str:
-        return f"{config} is written" if merged(check=True).data["changed"] else ""
-
-    return Step("configuration", look, lambda: _void(merged(check=False)))
 
 
 def load_settings(config: Path, wanted: dict[str, Any]) -> Any:

@@ -16,7 +16,7 @@ from edgelab.daemon.clock import rfc3339
 from edgelab.identity import token
 from edgelab.keadm import preflight, units
 from edgelab.keadm.checks import endpoint
-from edgelab.keadm.config import Component, merge_file
+from edgelab.keadm.config import Component, step
 from edgelab.keadm.files import write_private
 from edgelab.keadm.machine import Machine, run_script
 from edgelab.keadm.nodes import parse_labels
@@ -77,7 +77,7 @@ def run(request: Request, machine: Machine, tell: Tell) -> Answer:
         run_script(request.pre_run, "pre")
     driver = request.cgroup_driver or runtime_driver(request, machine)[0] or "cgroupfs"
     wanted = overrides(request, driver)
-    report.run([configure(config, wanted)])
+    report.run([step(Component.edgecore, config, wanted)])
     data = {"config": str(config), "node": request.node_name, "started": request.start}
     unwritten = request.dry_run and not config.exists()
     settings = planned(wanted) if unwritten else load_settings(config)
@@ -202,18 +202,6 @@ def overrides(request: Request, driver: str) -> dict[str, Any]:
     return dict(merge(wanted, request.settings))
 
 
-def configure(config: Path, wanted: dict[str, Any]) -> Step:
-    """edgecore.yaml: what is there stays, what the request says goes on top. ConfigError names a field."""
-
-    def merged(*, check: bool) -> Answer:
-        return merge_file(Component.edgecore, config, wanted, check=check)
-
-    def look() -> str:
-        return f"{config} is written" if merged(check=True).data["changed"] else ""
-
-    return Step("configuration", look, lambda: void(merged(check=False)))
-
-
 def planned(wanted: dict[str, Any]) -> Any:
     """The settings that a configuration would have which a dry run does not write."""
     from edgelab.settings.document import dump, parse
@@ -283,7 +271,3 @@ def version_note(wanted: str) -> list[str]:
         f"--kubeedge-version {wanted} has no effect: this keadm sets up what it is installed with, which is"
         f" compatible with KubeEdge {KUBEEDGE_VERSION}"
     ]
-
-
-def void(_: object) -> None:
-    """Throw a result away."""
