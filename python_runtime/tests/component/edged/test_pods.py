@@ -11,7 +11,7 @@ import pytest
 from tests.component.edged.conftest import Bench, busybox, make_pod
 from tests.component.edged.containerd import Containerd
 
-from edgelab.edgecore.edged import logs, module
+from edgelab.edgecore.edged import logs, orphans
 
 
 def free_port() -> int:
@@ -306,7 +306,7 @@ async def test_limits_and_identity_reach_the_container(bench: Bench) -> None:
 
 
 async def test_orphans_of_an_earlier_life_are_removed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ORPHANS_FIRST", 0.5)
+    monkeypatch.setattr(orphans, "FIRST", 0.5)
     await bench.start()
     pod = make_pod("orphan", busybox("sleep", "1000"), terminationGracePeriodSeconds=1)
     bench.apply(pod)
@@ -323,7 +323,7 @@ async def test_orphans_of_an_earlier_life_are_removed(bench: Bench, monkeypatch:
 async def test_pods_are_not_taken_for_orphans_when_the_store_was_lost(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ORPHANS_FIRST", 0.3)
+    monkeypatch.setattr(orphans, "FIRST", 0.3)
     await bench.start()
     pod = make_pod("kept", busybox("sleep", "1000"), terminationGracePeriodSeconds=1)
     bench.apply(pod)

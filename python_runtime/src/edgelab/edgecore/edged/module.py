@@ -14,13 +14,12 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from edgelab.cri.choice import connect
-from edgelab.cri.errors import CriError, RuntimeUnreachable
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.tasks import Supervisor
-from edgelab.edgecore.edged import admission, builder, cleaning, holding, names, podspec, state
+from edgelab.edgecore.edged import admission, builder, holding, names, podspec, state
 from edgelab.edgecore.edged.admission import NodeFacts, Refusal
 from edgelab.edgecore.edged.duties import Duties
 from edgelab.edgecore.edged.ending import end_containers
@@ -32,6 +31,7 @@ from edgelab.edgecore.edged.kit import Kit
 from edgelab.edgecore.edged.logs import LogRotation
 from edgelab.edgecore.edged.mirrors import is_mirror
 from edgelab.edgecore.edged.node import NodeView
+from edgelab.edgecore.edged.orphans import Orphans
 from edgelab.edgecore.edged.pleg import Pleg
 from edgelab.edgecore.edged.population import Population
 from edgelab.edgecore.edged.probes import Prober
@@ -53,9 +53,6 @@ Obj = dict[str, Any]
 
 STALE = 180.0
 """Seconds without a listing of the runtime after which edged calls itself unhealthy (kubelet: 3 min)."""
-
-ORPHANS_FIRST, ORPHANS_PERIOD = 10.0, 60.0
-"""Seconds until what belongs to no pod is looked for, first and from then on."""
 
 
 class Edged:
@@ -107,6 +104,9 @@ class Edged:
         self._kit = self._make_kit(settings)
         self._population = Population(self._kit.reports)
         self._workers = self._population.workers
+        self._orphans = Orphans(
+            self._kit, self._pleg, self._workers, lambda: meta.node(node_name) is not None
+        )
         self._duties = Duties(
             settings,
             self._population,
@@ -310,7 +310,7 @@ class Edged:
                 group.create_task(self._events.run(), name="edged/events")
                 group.create_task(self._reporter.run(), name="edged/node")
                 group.create_task(self._watch.run(), name="edged/runtime")
-                group.create_task(self._clean_up(), name="edged/orphans")
+                group.create_task(self._orphans.run(), name="edged/orphans")
                 group.create_task(self._logs.run(), name="edged/logs")
                 group.create_task(self._duties.run(), name="edged/duties")
                 group.create_task(self._files.run(), name="edged/files")
@@ -372,37 +372,6 @@ class Edged:
         worker = self._workers.get(uid)
         if worker is not None:
             worker.notice()
-
-    # Orphans
-
-    async def _clean_up(self) -> NoReturn:
-        await self._clock.sleep(ORPHANS_FIRST)
-        # Without its Node the store is new: what runs may well be ours, and the cloud will say so.
-        new_store = self._meta.node(self._node) is None
-        while self._meta.node(self._node) is None:
-            await self._clock.sleep(ORPHANS_FIRST)
-        if new_store:
-            await self._clock.sleep(ORPHANS_PERIOD)
-        while True:
-            for uid in (self._pleg.uids | self._kit.volumes.known()) - set(self._workers):
-                try:
-                    await self._remove_orphan(uid)
-                except (RuntimeUnreachable, CriError, OSError, ExceptionGroup) as error:
-                    log.warning("what is left of pod %s could not be removed yet: %s", uid, error)
-            await self._clock.sleep(ORPHANS_PERIOD)
-
-    async def _remove_orphan(self, uid: str) -> None:
-        found = await state.read_pod(self._runtime, uid)
-        if uid in self._workers:
-            return  # it came while we looked
-        if found.sandboxes or found.containers:
-            log.info("pod %s/%s (%s) is no pod of this node: removed", found.namespace, found.name, uid)
-            nobody = {"metadata": {"name": found.name, "namespace": found.namespace, "uid": uid}, "spec": {}}
-            grace = max((container.grace for container in found.running()), default=1)
-            hand = Hand(self._runtime, self._clock, self._events)
-            await end_containers(hand, nobody, found.running(), max(1, grace))
-            await cleaning.erase(self._runtime, found)
-        await self._kit.volumes.remove(uid)
 
     # Read-only server
 
