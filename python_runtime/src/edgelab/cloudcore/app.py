@@ -17,6 +17,7 @@ from edgelab.cloudcore.cloudhub.nodeevents import NodeEvents
 from edgelab.cloudcore.cloudhub.ownership import Ownership
 from edgelab.cloudcore.cloudhub.peer import Door
 from edgelab.cloudcore.cloudhub.pki import Pki, SecretStore, TokenKeeper, prepare
+from edgelab.cloudcore.cloudhub.reception import Reception
 from edgelab.cloudcore.cloudhub.replicas import LABEL, Replicas
 from edgelab.cloudcore.cloudhub.revocation import Revocations
 from edgelab.cloudcore.cloudhub.tls import bind, server_context
@@ -134,7 +135,9 @@ def build(
     if sockets.webhooks is not None:
         running += _webhooks(settings, api, pki, sockets.webhooks, clock)
     door = Door(revoked.why, hub.full, clock)
-    listener = _node_listener(settings, hub, pki, sockets.nodes, door=door, clock=clock)
+    reception = _reception(settings, hub, door, clock)
+    tls = server_context(pki, client_certificate=ssl.CERT_REQUIRED)
+    listener = NodeListener(reception, sockets.nodes, tls)
     starter.serve([listener])
     if sockets.bootstrap is not None:
         bootstrap = BootstrapServer(
@@ -285,14 +288,10 @@ def _webhooks(settings: CloudCore, api: KubeApi, pki: Pki, sock: socket.socket, 
     return modules(settings, api, pki, sock, clock)
 
 
-def _node_listener(
-    settings: CloudCore, hub: CloudHub, pki: Pki, sock: socket.socket, *, door: Door, clock: Clock
-) -> NodeListener:
+def _reception(settings: CloudCore, hub: CloudHub, door: Door, clock: Clock) -> Reception:
     own = settings.modules.cloudHub
-    return NodeListener(
+    return Reception(
         hub,
-        sock,
-        server_context(pki, client_certificate=ssl.CERT_REQUIRED),
         door,
         keepalive_seconds=own.keepaliveInterval,
         write_seconds=own.writeTimeout,
