@@ -1,0 +1,20 @@
+"""Packages that only some settings need."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+from edgelab.daemon.errors import Fatal
+
+REQUIREMENTS = {"aioquic": "aioquic>=1.7,<2"}
+"""Packages of pyproject's optional dependencies, and what pip is to be told."""
+
+
+def require(package: str, field: str) -> None:
+    """See, without importing it, that `package` is installed. Raises Fatal that names `field` and the fix."""
+    if importlib.util.find_spec(package) is None:
+        raise Fatal(
+            f"{field} is true, but the Python package {package} is not installed:"
+            f" {sys.executable} -m pip install '{REQUIREMENTS[package]}'"
+        )
