@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -16,8 +17,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from edgelab.cloudcore import app
+from edgelab.cloudcore.cloudhub.hub import CloudHub
 from edgelab.cloudcore.cloudhub.pki import Pki, SecretStore, TokenKeeper, prepare
+from edgelab.cloudcore.cloudhub.reception import Reception
 from edgelab.cloudcore.cloudhub.tls import bind
+from edgelab.cloudcore.startup import Starter
 from edgelab.daemon.clock import SYSTEM
 from edgelab.daemon.errors import Unreachable
 from edgelab.daemon.tasks import run_modules
@@ -95,6 +99,7 @@ class Cloud:
     pki: Pki
     sockets: app.Sockets
     directory: Path
+    reception: Reception
     tasks: asyncio.Task[None] | None = None
 
     @property
@@ -105,6 +110,15 @@ class Cloud:
     @property
     def port(self) -> int:
         return int(self.sockets.nodes.getsockname()[1])
+
+    @property
+    def hub(self) -> CloudHub:
+        return self.reception._hub
+
+    @property
+    def quic_port(self) -> int:
+        assert self.sockets.quic is not None
+        return int(self.sockets.quic.getsockname()[1])
 
     async def token(self) -> str:
         secret = await SecretStore(self.api, "kubeedge").read("tokensecret")
@@ -274,15 +288,18 @@ async def running(
     keeper = TokenKeeper(secrets, pki.ca, hub.tokenRefreshDuration)
     await keeper.renew()
     sockets = app.Sockets(*(bind("127.0.0.1", 0, "test") for _ in range(3)))
+    if hub.quic.enable:
+        sockets.quic = bind("127.0.0.1", hub.quic.port, "test", socket.SOCK_DGRAM)
     modules = [keeper, *app.build(settings, api, pki, sockets, kube_ca=b"kube ca", clock=SYSTEM)]
     task = asyncio.create_task(run_modules(modules), name="cloudcore")
-    cloud = Cloud(api, settings, pki, sockets, directory, task)
+    starter = next(module for module in modules if isinstance(module, Starter))
+    cloud = Cloud(api, settings, pki, sockets, directory, starter._listeners[0]._reception, task)
     try:
         yield cloud
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-        for sock in (sockets.nodes, sockets.bootstrap, sockets.monitor):
+        for sock in (sockets.nodes, sockets.bootstrap, sockets.monitor, sockets.quic):
             if sock is not None:
                 sock.close()

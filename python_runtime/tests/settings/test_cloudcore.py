@@ -59,7 +59,11 @@ def test_the_chart_s_api_version_and_misspelt_worker_names_are_accepted() -> Non
     [
         ("modules: {cloudHub: {advertiseAddress: [cloud.example]}}", "modules.cloudHub.advertiseAddress[0]"),
         ("modules: {cloudHub: {dnsNames: ['-bad']}}", "modules.cloudHub.dnsNames[0]"),
-        ("modules: {cloudHub: {quic: {enable: true}}}", "modules.cloudHub.quic.enable"),
+        ("modules: {cloudHub: {websocket: {enable: false}}}", "modules.cloudHub.websocket.enable"),
+        (
+            "modules: {cloudHub: {quic: {enable: true, maxIncomingStreams: 0}}}",
+            "modules.cloudHub.quic.maxIncomingStreams",
+        ),
         ("modules: {cloudHub: {https: {port: 10000}}}", "modules.cloudHub.https.port"),
         ("modules: {cloudHub: {websocket: {port: 70000}}}", "modules.cloudHub.websocket.port"),
         ("modules: {cloudHub: {nodeLimit: 0}}", "modules.cloudHub.nodeLimit"),

@@ -30,6 +30,7 @@ from edgelab.cloudcore.state import State
 from edgelab.cloudcore.workqueue import WorkQueue
 from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.daemon.errors import Fatal
+from edgelab.daemon.extras import require
 from edgelab.daemon.tasks import Module, run_modules
 from edgelab.kube import kubeconfig
 from edgelab.kube.client import HttpClient
@@ -40,6 +41,7 @@ from edgelab.objects.status import ApiError
 from edgelab.settings.cloudcore import CloudCore
 
 if TYPE_CHECKING:
+    from edgelab.cloudcore.cloudhub.quic import QuicListener
     from edgelab.cloudcore.dynamiccontroller.controller import DynamicController
     from edgelab.cloudcore.edgecontroller.permissions import Permissions
 
@@ -57,10 +59,11 @@ NOT_BUILT = {
 class Sockets:
     """Where CloudCore listens; port numbers are real ones even where the settings say 0."""
 
-    nodes: socket.socket
+    nodes: socket.socket | None
     bootstrap: socket.socket | None
     monitor: socket.socket
     webhooks: socket.socket | None = None
+    quic: socket.socket | None = None
 
 
 async def main(settings: CloudCore, clock: Clock = SYSTEM) -> None:
@@ -135,10 +138,8 @@ def build(
     if sockets.webhooks is not None:
         running += _webhooks(settings, api, pki, sockets.webhooks, clock)
     door = Door(revoked.why, hub.full, clock)
-    reception = _reception(settings, hub, door, clock)
-    tls = server_context(pki, client_certificate=ssl.CERT_REQUIRED)
-    listener = NodeListener(reception, sockets.nodes, tls)
-    starter.serve([listener])
+    listeners = _node_listeners(settings, hub, pki, sockets, door=door, clock=clock)
+    starter.serve(listeners)
     if sockets.bootstrap is not None:
         bootstrap = BootstrapServer(
             api,
@@ -153,7 +154,12 @@ def build(
         )
         starter.serve([bootstrap])
     state = State(
-        hub, tracker, replicas, ownership, informers=[*cluster, leases], serving=listener.listening.is_set
+        hub,
+        tracker,
+        replicas,
+        ownership,
+        informers=[*cluster, leases],
+        serving=lambda: all(listener.listening.is_set() for listener in listeners),
     )
     running.append(Monitor(sockets.monitor, state.checks, state.families))
     return running
@@ -288,9 +294,11 @@ def _webhooks(settings: CloudCore, api: KubeApi, pki: Pki, sock: socket.socket, 
     return modules(settings, api, pki, sock, clock)
 
 
-def _reception(settings: CloudCore, hub: CloudHub, door: Door, clock: Clock) -> Reception:
+def _node_listeners(
+    settings: CloudCore, hub: CloudHub, pki: Pki, sockets: Sockets, *, door: Door, clock: Clock
+) -> list[NodeListener | QuicListener]:
     own = settings.modules.cloudHub
-    return Reception(
+    reception = Reception(
         hub,
         door,
         keepalive_seconds=own.keepaliveInterval,
@@ -298,6 +306,15 @@ def _reception(settings: CloudCore, hub: CloudHub, door: Door, clock: Clock) -> 
         window=settings.edgelab.window,
         clock=clock,
     )
+    listeners: list[NodeListener | QuicListener] = []
+    if sockets.nodes is not None:
+        tls = server_context(pki, client_certificate=ssl.CERT_REQUIRED)
+        listeners.append(NodeListener(reception, sockets.nodes, tls))
+    if sockets.quic is not None:
+        from edgelab.cloudcore.cloudhub.quic import QuicListener  # noqa: PLC0415 - only when enabled
+
+        listeners.append(QuicListener(reception, sockets.quic, pki, most=own.quic.maxIncomingStreams))
+    return listeners
 
 
 def api_configuration(settings: CloudCore) -> kubeconfig.Kubeconfig:
@@ -315,13 +332,16 @@ def bind_all(settings: CloudCore) -> Sockets:
     hub = settings.modules.cloudHub
     if not hub.enable:
         raise Fatal("modules.cloudHub.enable is false: without CloudHub there is nothing to do")
+    if hub.quic.enable:
+        require("aioquic", "modules.cloudHub.quic.enable")
     host, _, port = settings.commonConfig.monitorServer.bindAddress.rpartition(":")
-    https, webhooks = hub.https, settings.edgelab.webhooks
+    nodes, quic, https, webhooks = hub.websocket, hub.quic, hub.https, settings.edgelab.webhooks
     return Sockets(
-        bind(hub.websocket.address, hub.websocket.port, "modules.cloudHub.websocket"),
+        bind(nodes.address, nodes.port, "modules.cloudHub.websocket") if nodes.enable else None,
         bind(https.address, https.port, "modules.cloudHub.https") if https.enable else None,
         bind(host.strip("[]"), int(port), "commonConfig.monitorServer"),
         bind(webhooks.address, webhooks.port, "edgelab.webhooks") if webhooks.enable else None,
+        bind(quic.address, quic.port, "modules.cloudHub.quic", socket.SOCK_DGRAM) if quic.enable else None,
     )
 
 

@@ -72,10 +72,13 @@ class CloudHubHTTPS(msgspec.Struct):
 
 
 class CloudHubQUIC(msgspec.Struct):
-    """Google QUIC in the original; not offered here."""
+    """QUIC for edges of ours, which needs the extra `quic`; the original's is Google QUIC.
+
+    A connection has one stream, so `maxIncomingStreams` is the number of connections at a time.
+    """
 
     enable: bool = False
-    address: str = "0.0.0.0"  # noqa: S104 - the original's default
+    address: str = "0.0.0.0"  # noqa: S104 - edge nodes come from outside
     port: int = 10001
     maxIncomingStreams: int = 10000
 
@@ -382,12 +385,11 @@ def _webhook_problems(webhooks: Webhooks) -> list[Problem]:
 def _hub_problems(hub: CloudHub) -> list[Problem]:
     where = "modules.cloudHub"
     problems: list[Problem] = []
-    if hub.quic.enable:
-        problems.append(Problem(f"{where}.quic.enable", "QUIC is not offered; edges use the WebSocket"))
-    if hub.enable and not hub.websocket.enable:
-        problems.append(
-            Problem(f"{where}.websocket.enable", "must be true: there is no other way to the edge")
-        )
+    if hub.enable and not hub.websocket.enable and not hub.quic.enable:
+        text = "must be true when quic.enable is not: there is no other way to the edge"
+        problems.append(Problem(f"{where}.websocket.enable", text))
+    if hub.quic.enable and hub.quic.maxIncomingStreams < 1:
+        problems.append(Problem(f"{where}.quic.maxIncomingStreams", "must be at least 1"))
     for name in ("keepaliveInterval", "nodeLimit", "edgeCertSigningDuration", "tokenRefreshDuration"):
         if getattr(hub, name) < 1:
             problems.append(Problem(f"{where}.{name}", "must be at least 1"))

@@ -6,6 +6,10 @@ from typing import Protocol
 
 from edgelab.cloudcore.cloudhub.peer import Peer
 
+MESSAGE_LIMIT = 64 << 20
+"""Bytes of one message of a node, at most."""
+OVERSIZE, BAD_FRAME = "MessageTooLarge", "MalformedFrame"
+
 
 class Gone(Exception):
     """The connection is closed, by the other side or by the network."""

@@ -44,21 +44,24 @@ def server_context(
     return context
 
 
-def bind(address: str, port: int, module: str) -> socket.socket:
-    """A bound TCP socket. Raises Fatal that names port and module."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def bind(address: str, port: int, module: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
+    """A bound socket, TCP or (SOCK_DGRAM) UDP. Raises Fatal that names port and module."""
+    stream = kind == socket.SOCK_STREAM
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
+    if stream:  # of UDP, two programs would share the port
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.setblocking(False)
     try:
         sock.bind((address, port))
-        # Listening shows a port that is taken at once; connections wait in the backlog until we serve.
-        sock.listen(512)
+        if stream:
+            # Listening shows a port that is taken at once; connections wait in the backlog until we serve.
+            sock.listen(512)
     except OSError as error:
         sock.close()
         why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+        show = f"ss -l{'t' if stream else 'u'}np sport = :{port}"
         raise Fatal(
-            f"port {port} on {address} {why}: {module} cannot listen; stop the other program or change"
-            f" the port (`ss -ltnp sport = :{port}` shows who has it)"
+            f"port {port}{'' if stream else '/udp'} on {address} {why}: {module} cannot listen;"
+            f" stop the other program or change the port (`{show}` shows who has it)"
         ) from None
     return sock

@@ -21,21 +21,19 @@ from websockets.http11 import Request, Response
 
 from edgelab.cloudcore.cloudhub.complaints import Complaints
 from edgelab.cloudcore.cloudhub.handshakes import FAILED, watch_handshakes
-from edgelab.cloudcore.cloudhub.link import Broken, Gone
+from edgelab.cloudcore.cloudhub.link import BAD_FRAME, MESSAGE_LIMIT, OVERSIZE, Broken, Gone
 from edgelab.cloudcore.cloudhub.peer import CHECK_NO_TIME, Peer, peer_of
 from edgelab.cloudcore.cloudhub.reception import NODE_HEADER, Reception
 
 library_log = logging.getLogger("edgelab.cloudcore.websockets")
 library_log.setLevel(logging.WARNING)  # it tells of every connection, and so does the hub
 
-MESSAGE_LIMIT = 64 << 20
 OPEN_SECONDS = 15.0
 CLOSE_SECONDS = 2.0
 REFUSED_HEADER = "edgelab-refused"
 """Of an answer that lets nobody in: the reason, a word of docs/reference/protocol.md."""
 BAD, TOO_BIG = 1002, 1009
 """Close codes of RFC 6455 that the library sends."""
-OVERSIZE, BAD_FRAME = "MessageTooLarge", "MalformedFrame"
 
 
 class NodeListener:
