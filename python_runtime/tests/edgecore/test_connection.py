@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from edgelab.edgecore.edgehub.connection import Connection, Disconnected
+from edgelab.edgecore.edgehub.connection import WebSocketConnection
+from edgelab.edgecore.edgehub.link import Disconnected
 
 
 @pytest.fixture
@@ -30,8 +31,8 @@ class ShortTold:
         return cast("bytes", self._sock.getsockopt(*words))[:4]
 
 
-def connection(sock: Any) -> Connection:
-    return Connection(cast("Any", None), sock, 1.0)
+def connection(sock: Any) -> WebSocketConnection:
+    return WebSocketConnection(cast("Any", None), sock, 1.0)
 
 
 def test_a_peer_that_acknowledged_just_now_is_not_silent(sock: socket.socket) -> None:

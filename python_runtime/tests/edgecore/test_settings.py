@@ -58,10 +58,7 @@ def test_keys_in_the_file_override_and_the_rest_keeps_its_default() -> None:
         ({"modules": {"edged": {"hostnameOverride": "Edge_1"}}}, "modules.edged.hostnameOverride"),
         ({"modules": {"eventBus": {"mqttMode": 3}}}, "modules.eventBus.mqttMode"),
         ({"modules": {"edgeHub": {"quic": {"enable": True}}}}, "modules.edgeHub"),
-        (
-            {"modules": {"edgeHub": {"quic": {"enable": True}, "websocket": {"enable": False}}}},
-            "modules.edgeHub.quic.enable",
-        ),
+        ({"modules": {"edgeHub": {"websocket": {"enable": False}}}}, "modules.edgeHub"),
         ({"modules": {"edgeHub": {"websocket": {"server": "cloud"}}}}, "modules.edgeHub.websocket.server"),
         ({"modules": {"edgeHub": {"messageQPS": -1}}}, "modules.edgeHub.messageQPS"),
         (

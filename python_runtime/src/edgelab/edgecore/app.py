@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.daemon.errors import Fatal
+from edgelab.daemon.extras import require
 from edgelab.daemon.notify import ready
 from edgelab.daemon.tasks import Module, run_modules
 from edgelab.edgecore import environment
@@ -31,6 +32,7 @@ from edgelab.settings.edgecore import EdgeCore
 if TYPE_CHECKING:
     from edgelab.edgecore.devicetwin.module import DeviceTwin
     from edgelab.edgecore.edgehub.hub import EdgeHub
+    from edgelab.edgecore.edgehub.link import Connect
     from edgelab.edgecore.eventbus.bus import EventBus
     from edgelab.edgecore.metamanager.metaserver.server import MetaServer
 
@@ -168,9 +170,9 @@ def _authorizes(settings: EdgeCore) -> bool:
 
 
 def _edge_hub(settings: EdgeCore, store: Store, clock: Clock) -> EdgeHub:
-    from edgelab.edgecore.edgehub.connection import Endpoint  # noqa: PLC0415 - only when enabled
-    from edgelab.edgecore.edgehub.enrolment import Enrolment, Files  # noqa: PLC0415
+    from edgelab.edgecore.edgehub.enrolment import Enrolment, Files  # noqa: PLC0415 - only when enabled
     from edgelab.edgecore.edgehub.hub import EdgeHub  # noqa: PLC0415
+    from edgelab.edgecore.edgehub.link import Endpoint  # noqa: PLC0415
 
     hub, node = settings.modules.edgeHub, settings.modules.edged.hostnameOverride
     files = Files(
@@ -179,15 +181,16 @@ def _edge_hub(settings: EdgeCore, store: Store, clock: Clock) -> EdgeHub:
         key=Path(hub.tlsPrivateKeyFile),
         bootstrap=Path(settings.edgelab.bootstrapFile),
     )
+    carrier = hub.quic if hub.quic.enable else hub.websocket
     endpoint = Endpoint(
-        server=hub.websocket.server,
+        server=carrier.server,
         node=node,
         project=hub.projectID,
         ca_file=files.ca,
         cert_file=files.certificate,
         key_file=files.key,
-        handshake_timeout=hub.websocket.handshakeTimeout,
-        write_timeout=hub.websocket.writeDeadline,
+        handshake_timeout=carrier.handshakeTimeout,
+        write_timeout=carrier.writeDeadline,
         dead_peer=seconds(settings.edgelab.deadPeerTimeout),
         resend=store.rescue is not None,
     )
@@ -196,6 +199,7 @@ def _edge_hub(settings: EdgeCore, store: Store, clock: Clock) -> EdgeHub:
         endpoint,
         Enrolment(hub.httpServer, node, files, hub.token, clock),
         clock,
+        connect=_connect(hub.quic.enable),
         heartbeat=hub.heartbeat,
         qps=hub.messageQPS,
         burst=hub.messageBurst,
@@ -203,6 +207,17 @@ def _edge_hub(settings: EdgeCore, store: Store, clock: Clock) -> EdgeHub:
         reconnect_cap=seconds(settings.edgelab.reconnectCap),
         joined_before=lambda: rows.value(store, own_row) is not None,
     )
+
+
+def _connect(quic: bool) -> Connect:
+    if not quic:
+        from edgelab.edgecore.edgehub import connection  # noqa: PLC0415 - only when enabled
+
+        return connection.open_connection
+    require("aioquic", "modules.edgeHub.quic.enable")
+    from edgelab.edgecore.edgehub import quic as quic_connection  # noqa: PLC0415 - only when enabled
+
+    return quic_connection.open_connection
 
 
 @runtime_checkable

@@ -10,80 +10,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import os
 import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from edgelab.daemon.errors import Unreachable
+from edgelab.edgecore.edgehub.link import (
+    OF_THE_CERTIFICATE,
+    Disconnected,
+    Distrusted,
+    Endpoint,
+    addresses,
+)
 
 TCP_TIMEOUT = 5.0
 NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST")
 """OpenSSL's reasons when the other side speaks something else."""
 
-WINDOW = "16"
-"""How many unacknowledged messages our CloudCore may have under way to us; the Go one ignores it."""
-
 REFUSED = "edgelab-refused"
-OF_THE_CERTIFICATE = frozenset({"CertificateExpired", "CertificateRevoked", "NodeNameMismatch"})
-"""Reasons in that header of our CloudCore's answer that another certificate would end."""
+"""A header of our CloudCore's answer: why it lets us not in."""
 
 _LAST_ACK_RECEIVED = struct.Struct("=I")
 _LAST_ACK_AT = 56
 """tcpi_last_ack_recv, the 13th word after eight bytes of struct tcp_info (linux/tcp.h); milliseconds."""
 _TOLD_UP_TO = _LAST_ACK_AT + _LAST_ACK_RECEIVED.size
 """A kernel tells all of it; what stands in for one (QEMU's user-mode emulator) has only its first word."""
-
-
-class Disconnected(Exception):
-    """The connection is gone; `str()` says why."""
-
-
-class Distrusted(Exception):
-    """TLS failed: one side does not accept the other's certificate. `str()` names cause and fix."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where CloudCore listens, who we are, and how long things may take (seconds).
-
-    `resend` asks our CloudCore to bring everything anew, because this node lost what it had acknowledged.
-    The Go CloudCore does not know the question: it brings what changes from then on.
-    """
-
-    server: str
-    node: str
-    project: str
-    ca_file: Path
-    cert_file: Path
-    key_file: Path
-    handshake_timeout: float
-    write_timeout: float
-    dead_peer: float
-    resend: bool = False
-
-    @property
-    def host(self) -> str:
-        """The host part of `server`, brackets of an IPv6 address removed."""
-        return self.server.rpartition(":")[0].strip("[]")
-
-    @property
-    def port(self) -> int:
-        """The port part of `server`."""
-        return int(self.server.rpartition(":")[2])
-
-    @property
-    def url(self) -> str:
-        """The URL as the original forms it; the server does not read its path."""
-        return f"wss://{self.server}/{self.project}/{self.node}/events"
 
 
 class _Link(ClientConnection):
@@ -98,7 +55,7 @@ class _Link(ClientConnection):
         super().connection_lost(exc)
 
 
-class Connection:
+class WebSocketConnection:
     """An open connection: whole messages in both directions."""
 
     def __init__(self, websocket: ClientConnection, sock: socket.socket, write_timeout: float) -> None:
@@ -135,7 +92,7 @@ class Connection:
 
 
 @contextlib.asynccontextmanager
-async def open_connection(endpoint: Endpoint) -> AsyncIterator[Connection]:
+async def open_connection(endpoint: Endpoint) -> AsyncIterator[WebSocketConnection]:
     """Connect; leaving the block closes. Raises Unreachable or Distrusted."""
     context = tls_context(endpoint)
     sock = await _dial(endpoint)
@@ -152,13 +109,7 @@ async def open_connection(endpoint: Endpoint) -> AsyncIterator[Connection]:
             sock=sock,
             ssl=context,
             server_hostname=endpoint.host,
-            additional_headers={
-                "Node_id": endpoint.node,
-                "Project_id": endpoint.project,
-                "Connectionuse": "msg",
-                "Edgelab-window": WINDOW,
-                **({"Edgelab-resend": "1"} if endpoint.resend else {}),
-            },
+            additional_headers=endpoint.headers,
             compression=None,
             ping_interval=None,
             open_timeout=endpoint.handshake_timeout,
@@ -184,7 +135,7 @@ async def open_connection(endpoint: Endpoint) -> AsyncIterator[Connection]:
             raise distrusted(links[0].alert, endpoint) from error
         raise Unreachable(f"{endpoint.server}: {_unanswered(error, endpoint)}") from error
     try:
-        yield Connection(websocket, sock, endpoint.write_timeout)
+        yield WebSocketConnection(websocket, sock, endpoint.write_timeout)
     finally:
         await _close(websocket)
 
@@ -224,7 +175,7 @@ async def _dial(endpoint: Endpoint) -> socket.socket:
     loop = asyncio.get_running_loop()
     last = "no address"
     try:
-        for family, address in await _addresses(endpoint):
+        for family, address in await addresses(endpoint, socket.SOCK_STREAM):
             sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
             try:
                 _watch_peer(sock, endpoint.dead_peer)
@@ -245,17 +196,6 @@ async def _dial(endpoint: Endpoint) -> socket.socket:
     except OSError as error:
         last = error.strerror or str(error)
     raise Unreachable(f"{endpoint.server}: {last}")
-
-
-async def _addresses(endpoint: Endpoint) -> list[tuple[int, tuple[str, int]]]:
-    with contextlib.suppress(ValueError):  # an address needs no resolver, hence no thread
-        version = ipaddress.ip_address(endpoint.host).version
-        family = socket.AF_INET if version == 4 else socket.AF_INET6
-        return [(family, (endpoint.host, endpoint.port))]
-    found = await asyncio.get_running_loop().getaddrinfo(
-        endpoint.host, endpoint.port, type=socket.SOCK_STREAM
-    )
-    return [(family, (str(address[0]), endpoint.port)) for family, _, _, _, address in found]
 
 
 def _watch_peer(sock: socket.socket, seconds: float) -> None:

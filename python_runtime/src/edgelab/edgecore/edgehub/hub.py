@@ -20,14 +20,8 @@ from edgelab.daemon.backoff import delays
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.errors import Fatal, Unreachable
 from edgelab.daemon.notify import notify
-from edgelab.edgecore.edgehub.connection import (
-    Connection,
-    Disconnected,
-    Distrusted,
-    Endpoint,
-    open_connection,
-)
 from edgelab.edgecore.edgehub.enrolment import Enrolment
+from edgelab.edgecore.edgehub.link import Connect, Connection, Disconnected, Distrusted, Endpoint
 from edgelab.edgecore.edgehub.outbox import Outbox
 from edgelab.edgecore.interfaces import NoAnswer, Offline
 from edgelab.protocol import message as wire
@@ -55,6 +49,7 @@ class EdgeHub:
         enrolment: Enrolment,
         clock: Clock,
         *,
+        connect: Connect,
         heartbeat: float,
         qps: float,
         burst: int,
@@ -63,6 +58,7 @@ class EdgeHub:
         joined_before: Callable[[], bool],
     ) -> None:
         self._endpoint = endpoint
+        self._connect = connect
         self._enrolment = enrolment
         self._clock = clock
         self._heartbeat = heartbeat
@@ -139,7 +135,7 @@ class EdgeHub:
         while True:
             began = self._clock.monotonic()
             try:
-                async with open_connection(self._endpoint) as connection:
+                async with self._connect(self._endpoint) as connection:
                     began = self._clock.monotonic()
                     # A group of its own: before Python 3.13 a TaskGroup that ends for an error forgets a
                     # cancellation that arrives meanwhile, and SIGTERM would be lost.
