@@ -8,6 +8,8 @@ the house does not use.
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,6 +111,31 @@ def test_the_wire_and_the_objects_do_no_io(room: str) -> None:
             continue
         tops = {name.split(".")[0] for name in imported(path, package_of(path))}
         assert not tops & NO_IO, f"{path.relative_to(PACKAGE)} does I/O"
+
+
+EXTRAS = {"aioquic": {"cloudcore/cloudhub", "edgecore/edgehub"}}
+"""Optional packages, and the folders whose files `quic*.py` import them."""
+
+
+@pytest.mark.parametrize("package", EXTRAS)
+def test_what_a_setting_needs_is_imported_by_its_own_files_alone(package: str) -> None:
+    users = {
+        path.relative_to(PACKAGE)
+        for path in SOURCES
+        if package in {name.split(".")[0] for name in imported(path, package_of(path))}
+    }
+    assert {str(path.parent) for path in users} == EXTRAS[package]
+    assert all(path.name.startswith("quic") for path in users)
+
+
+@pytest.mark.parametrize("package", EXTRAS)
+def test_what_a_setting_needs_is_not_loaded_without_it(package: str) -> None:
+    code = (
+        "import sys, edgelab.cloudcore.app, edgelab.edgecore.app, edgelab.edgecore.edgehub.hub,"
+        "edgelab.edgecore.edgehub.connection, edgelab.keadm.__main__\n"
+        f"sys.exit({package!r} in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_plugins_never_import_the_runtime() -> None:

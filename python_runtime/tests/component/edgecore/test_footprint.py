@@ -46,12 +46,15 @@ async def test_the_process_without_edged_stays_small(tmp_path: Path) -> None:
             assert size < CEILING_MIB
 
 
-@pytest.mark.parametrize("name", ["cryptography", "aiohttp", "kubernetes", "typer", "rich", "edgelab.kube"])
+@pytest.mark.parametrize(
+    "name", ["cryptography", "aioquic", "aiohttp", "kubernetes", "typer", "rich", "edgelab.kube"]
+)
 async def test_no_enabled_module_imports_what_is_too_heavy_for_a_node(name: str) -> None:
     import sys
 
     code = (
-        "import sys, edgelab.edgecore.app, edgelab.edgecore.edgehub.hub, edgelab.edgecore.devicetwin.module,"
+        "import sys, edgelab.edgecore.app, edgelab.edgecore.edgehub.hub, edgelab.edgecore.edgehub.connection,"
+        "edgelab.edgecore.devicetwin.module,"
         "edgelab.edgecore.eventbus.bus, edgelab.edgecore.metamanager.metaserver.access,"
         "edgelab.edgecore.metamanager.metaserver.server, edgelab.edgecore.metamanager.metaserver.serving\n"
         f"sys.exit(any(m == {name!r} or m.startswith({name!r} + '.') for m in sys.modules))"
