@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import datetime as dt
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
+from aioquic.buffer import Buffer
+from aioquic.quic.packet import encode_quic_version_negotiation, pull_quic_header
 from tests.cloudcore.cloud import PROJECT, Cloud, about, eventually, running
 from tests.cloudcore.test_faults import certify, said
+from tests.component.edgecore.relay import relaying
 
 from edgelab.cloudcore.cloudhub.link import MESSAGE_LIMIT
 from edgelab.cloudcore.cloudhub.pki import Pki
@@ -30,6 +34,8 @@ from edgelab.kube.resources import CONFIG_MAPS
 from edgelab.protocol import message as wire
 from edgelab.protocol.message import Message
 from edgelab.settings.cloudcore import CloudHubQUIC
+
+GOOGLE = "does not speak our QUIC (a Go CloudCore speaks another); use modules.edgeHub.websocket"
 
 
 def listening(port: int = 0, most: int = 100) -> CloudHubQUIC:
@@ -315,3 +321,47 @@ async def test_a_port_that_is_silent_is_given_up_in_time(cloud: Cloud) -> None:
             quic.open_connection(endpoint(cloud, server=server, handshake_timeout=0.5)), Unreachable
         )
     assert "no answer by UDP within 0.5 s" in text
+
+
+class OtherVersions(asyncio.DatagramProtocol):
+    """A server of Google QUIC, as far as RFC 9000 peers get to know it: it names its versions."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        header = pull_quic_header(Buffer(data=data), host_cid_length=8)
+        answer = encode_quic_version_negotiation(
+            source_cid=header.destination_cid,
+            destination_cid=header.source_cid,
+            supported_versions=[int.from_bytes(version, "big") for version in (b"Q044", b"Q043", b"Q039")],
+        )
+        self._transport.sendto(answer, addr)
+
+
+async def test_a_server_of_google_quic_is_named_as_what_it_is(cloud: Cloud) -> None:
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(OtherVersions, local_addr=("127.0.0.1", 0))
+    with contextlib.closing(transport):
+        server = f"127.0.0.1:{transport.get_extra_info('sockname')[1]}"
+        text = await refused(quic.open_connection(endpoint(cloud, server=server)), Unreachable)
+    assert text == f"{server} {GOOGLE}"
+
+
+async def test_a_server_of_another_protocol_is_named_as_what_it_is(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quic, "ALPN", "h3")
+    assert (await refused(quic.open_connection(endpoint(cloud)), Unreachable)).endswith(GOOGLE)
+
+
+async def test_a_node_whose_address_changes_keeps_its_session(cloud: Cloud) -> None:
+    """As behind a router that forgets: the same connection from another port."""
+    async with AsyncExitStack() as stack:
+        relay = await stack.enter_async_context(relaying(cloud.quic_port))
+        server = f"127.0.0.1:{relay.port}"
+        link = await stack.enter_async_context(quic.open_connection(endpoint(cloud, server=server)))
+        await reply_to(link, question())
+        await relay.move()
+        assert (await reply_to(link, question())).value() == "kube ca"
+    assert cloud.hub.counts["connections"] == 1

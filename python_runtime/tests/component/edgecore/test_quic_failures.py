@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.cloudcore.cloud import Cloud, eventually, running
 from tests.cloudcore.test_faults import certify
+from tests.component.edgecore.relay import relaying
 from tests.component.edgecore.test_quic import listening
 from tests.edgecore.cloud_peer import configuration
 from tests.edgecore.processes import edgecore
@@ -38,37 +37,6 @@ def by_quic(cloud: Cloud, port: int, *, dead_peer: str = "15s", quic: bool = Tru
     cap = "reconnectCap: 2s"
     path.write_text(path.read_text().replace(cap, f"{cap}\n  deadPeerTimeout: {dead_peer}"))
     return path
-
-
-class Relay(asyncio.DatagramProtocol):
-    """Carries datagrams between one edge and the cloud, until it is told to lose them."""
-
-    def __init__(self, cloud: int) -> None:
-        self._cloud = ("127.0.0.1", cloud)
-        self._edge: Any = None
-        self._transport: Any = None
-        self.losing = False
-
-    @property
-    def port(self) -> int:
-        return int(self._transport.get_extra_info("sockname")[1])
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        if addr != self._cloud:
-            self._edge = addr
-        if not self.losing:
-            self._transport.sendto(data, self._edge if addr == self._cloud else self._cloud)
-
-
-@asynccontextmanager
-async def relaying(cloud: int) -> AsyncIterator[Relay]:
-    loop = asyncio.get_running_loop()
-    transport, relay = await loop.create_datagram_endpoint(lambda: Relay(cloud), local_addr=("127.0.0.1", 0))
-    with closing(transport):
-        yield relay
 
 
 async def stored(cloud: Cloud) -> None:
