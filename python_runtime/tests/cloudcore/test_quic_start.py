@@ -47,7 +47,7 @@ def test_without_its_package_it_says_what_to_install(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert bound(settings) == [True, False]
     settings.modules.cloudHub.quic.enable = True
-    with pytest.raises(Fatal, match=r"modules\.cloudHub\.quic\.enable is true.* pip install 'aioquic"):
+    with pytest.raises(Fatal, match=r"modules\.cloudHub\.quic\.enable needs .* pip install 'aioquic"):
         app.bind_all(settings)
 
 

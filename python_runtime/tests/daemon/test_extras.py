@@ -25,7 +25,7 @@ def test_a_missing_package_is_named_with_field_and_command(monkeypatch: pytest.M
     with pytest.raises(Fatal) as caught:
         require("aioquic", "modules.edgeHub.quic.enable")
     assert str(caught.value) == (
-        "modules.edgeHub.quic.enable is true, but the Python package aioquic is not installed:"
+        "modules.edgeHub.quic.enable needs the Python package aioquic, which is not installed:"
         f" {sys.executable} -m pip install 'aioquic>=1.7,<2'"
     )
 

@@ -170,6 +170,18 @@ def test_cloudcore_s_ports_are_those_of_the_configuration(keadm: Keadm, host: Ho
     assert (status, found) == (1, {f"127.0.0.1:{port}": "ok", "127.0.0.1:1": "failed", "": "ok"})
 
 
+def test_the_udp_port_of_quic_is_not_tried_by_tcp(keadm: Keadm, host: Host) -> None:
+    hub = {
+        "websocket": {"enable": False},
+        "quic": {"enable": True, "server": "127.0.0.1:1"},
+        "httpServer": "https://127.0.0.1:2",
+    }
+    host.path(CONFIG).parent.mkdir(parents=True)
+    host.path(CONFIG).write_text(yaml.safe_dump({"modules": {"edgeHub": hub}}))
+    _, answer = keadm("debug", "check", "network")
+    assert [one["subject"] for one in answer["checks"]] == ["127.0.0.1:2"]
+
+
 @pytest.fixture
 def dns_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
     """A DNS server that knows one name; what it was asked."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import importlib.util
 import json
 import socket
 import stat
@@ -21,6 +22,7 @@ from typer.testing import CliRunner
 from edgelab.identity import token
 from edgelab.identity.ca import CertificateAuthority
 from edgelab.keadm.__main__ import app
+from edgelab.keadm.joining import load_settings
 
 CA = CertificateAuthority.create("KubeEdge")
 OTHER = CertificateAuthority.create("Another")
@@ -103,6 +105,28 @@ def test_join_writes_settings_hands_the_token_over_and_starts_edgecore(
     assert not edge.path(BOOTSTRAP).exists()
     assert TOKEN not in json.dumps(answer)
     assert TOKEN not in edge.path(CONFIG).read_text()
+
+
+def test_a_node_that_is_to_use_quic_gets_no_websocket_and_a_second_run_changes_nothing(
+    keadm: Keadm, edge: Host, cloud: CloudPort, runtime: str
+) -> None:
+    call = words(cloud, runtime, "--hub-protocol", "quic")
+    call[call.index("-e") + 1] = "127.0.0.1:1"  # where nobody listens by TCP
+    assert keadm(*call, stdin=TOKEN)[0] == 0
+    hub = load_settings(edge.path(CONFIG)).modules.edgeHub
+    assert (hub.quic.enable, hub.quic.server, hub.websocket.enable) == (True, "127.0.0.1:1", False)
+    cloud.nodes.add("edge7")
+    assert keadm(*call)[1]["changed"] is False
+
+
+def test_quic_without_its_package_is_refused_with_the_way_to_get_it(
+    keadm: Keadm, edge: Host, cloud: CloudPort, runtime: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    status, answer = keadm(*words(cloud, runtime, "--hub-protocol", "quic"), stdin=TOKEN)
+    assert status == 1
+    assert "-m pip install 'aioquic" in json.dumps(answer)
+    assert not edge.path(CONFIG).exists()
 
 
 def test_a_second_run_changes_nothing_and_needs_no_token(
@@ -266,7 +290,7 @@ def test_docker_s_own_choice_of_cgroups_is_known(tmp_path: Path) -> None:
         ({"--node-ip": "192.0.2.77"}, "--node-ip 192.0.2.77: this host has no such address"),
         ({"--set": "modules.edgeHub.hartbeat=1"}, "did you mean heartbeat?"),
         ({"--set": "heartbeat"}, "expected key.of.the.setting=value"),
-        ({"--hub-protocol": "quic"}, "only websocket"),
+        ({"--hub-protocol": "gquic"}, "expected websocket or quic"),
         ({"--runtimetype": "lxc"}, "expected remote (containerd, CRI-O) or docker"),
     ],
 )

@@ -11,10 +11,10 @@ REQUIREMENTS = {"aioquic": "aioquic>=1.7,<2"}
 """Packages of pyproject's optional dependencies, and what pip is to be told."""
 
 
-def require(package: str, field: str) -> None:
-    """See, without importing it, that `package` is installed. Raises Fatal that names `field` and the fix."""
+def require(package: str, what: str) -> None:
+    """See, without importing it, that `package` is installed. Raises Fatal that says `what` needs it."""
     if importlib.util.find_spec(package) is None:
         raise Fatal(
-            f"{field} is true, but the Python package {package} is not installed:"
+            f"{what} needs the Python package {package}, which is not installed:"
             f" {sys.executable} -m pip install '{REQUIREMENTS[package]}'"
         )

@@ -97,10 +97,13 @@ def aim(config: Path, server: str, domain: str, runtime: str) -> host_checks.Tar
     settings = load(config, PROGRAM.defaults(), PROGRAM.migrate).settings
     hub = settings.modules.edgeHub
     https = hub.httpServer.removeprefix("https://").rstrip("/")
-    name = hub.websocket.server.rpartition(":")[0].strip("[]")
+    carrier = hub.quic if hub.quic.enable else hub.websocket
+    name = carrier.server.rpartition(":")[0].strip("[]")
+    # QUIC's port is UDP, where only a connection shows whether it is open.
+    servers = [*([] if hub.quic.enable else [carrier.server]), https if ":" in https else f"{https}:443"]
     return host_checks.Targets(
         domain or ("" if is_ip(name) else name),
-        servers=[server] if server else [hub.websocket.server, https if ":" in https else f"{https}:443"],
+        servers=[server] if server else servers,
         runtime=runtime or settings.modules.edged.tailoredKubeletConfig.containerRuntimeEndpoint,
         disk=Path(settings.database.dataSource).parent,
     )

@@ -16,6 +16,7 @@ from edgelab.keadm.report import Answer, Failure, Format, Output, progress, repo
 STDIN = "-"
 DEFAULT_RUNTIME = "unix:///run/containerd/containerd.sock"
 DOCKER, DOCKER_SOCKET = "docker", "unix:///var/run/docker.sock"
+QUIC = "quic"
 DEFAULT_CONFIG = Path("/etc/kubeedge/config/edgecore.yaml")
 DEFAULT_CERTIFICATES = "/etc/kubeedge/certs"
 ON_ARGV = (
@@ -65,7 +66,9 @@ def join(
     image_repository: Annotated[
         str, typer.Option("--image-repository", help="where pods' sandbox image comes from")
     ] = "",
-    hub_protocol: Annotated[str, typer.Option("--hub-protocol", help="websocket")] = "websocket",
+    hub_protocol: Annotated[
+        str, typer.Option("--hub-protocol", help="websocket, or quic to a CloudCore of ours")
+    ] = "websocket",
     settings: Settings = [],  # noqa: B006
     tarballpath: Annotated[str, typer.Option("--tarballpath", help="no effect: nothing is downloaded")] = "",
     with_mqtt: Annotated[bool, typer.Option("--with-mqtt", hidden=True)] = False,
@@ -105,6 +108,7 @@ def join(
         request = Request(
             host=host,
             port=port,
+            quic=hub_protocol == QUIC,
             certport=certport,
             node_name=chosen_name(edgenode_name),
             node_ip=address(node_ip, "--node-ip") if node_ip else "",
@@ -150,8 +154,8 @@ def check_words(runtime: str, protocol: str) -> None:
     """Refuse what cannot be had here. Raises Failure."""
     if runtime not in ("remote", DOCKER):
         raise Failure(f"--runtimetype {runtime}: expected remote (containerd, CRI-O) or docker")
-    if protocol != "websocket":
-        raise Failure(f"--hub-protocol {protocol}: only websocket is offered; leave it out")
+    if protocol not in ("websocket", QUIC):
+        raise Failure(f"--hub-protocol {protocol}: expected websocket or quic")
 
 
 def endpoint_of(runtime: str, endpoint: str) -> str:

@@ -35,7 +35,7 @@ DAEMON = "edgecore"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the user asked for; `port` is the hub's, `certport` the HTTPS one.
+    """What the user asked for; `port` is the hub's (UDP with `quic`), `certport` the HTTPS one.
 
     `token` reads the token, and is called only by a host that has not joined; `notes` are words that
     have no effect here, each with the reason.
@@ -53,6 +53,7 @@ class Request:
     config: Path
     start: bool
     timeout: float
+    quic: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
     image_repository: str = ""
     certificates: str = ""
@@ -113,7 +114,10 @@ def examine(request: Request, machine: Machine, secret: str, joined: str) -> Non
             lambda: preflight.own_address(request.node_ip),
             lambda: preflight.runtime(socket_path),
             lambda: preflight.cgroups(request.cgroup_driver, found, source),
-            lambda: preflight.port(request.host, request.port, "CloudCore's port"),
+            # Of UDP nothing tells whether a port is open but the connection itself.
+            preflight.quic
+            if request.quic
+            else lambda: preflight.port(request.host, request.port, "CloudCore's port"),
             lambda: examine_cloud(request, machine, secret, joined),
         ]
     )
@@ -192,8 +196,13 @@ def overrides(request: Request, driver: str) -> dict[str, Any]:
         edged["podSandboxImage"] = f"{request.image_repository.rstrip('/')}/pause:3.6"
     hub: dict[str, Any] = {
         "httpServer": f"https://{endpoint(request.host, request.certport)}",
-        "websocket": {"enable": True, "server": endpoint(request.host, request.port)},
+        "quic" if request.quic else "websocket": {
+            "enable": True,
+            "server": endpoint(request.host, request.port),
+        },
     }
+    if request.quic:
+        hub["websocket"] = {"enable": False}
     if request.certificates:
         hub["tlsCertFile"] = f"{request.certificates}/server.crt"
         hub["tlsPrivateKeyFile"] = f"{request.certificates}/server.key"

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgelab.daemon.errors import Fatal
+from edgelab.daemon.extras import require
 from edgelab.keadm.checks import endpoint
 from edgelab.keadm.report import Failure
 
@@ -96,6 +98,14 @@ def port(host: str, number: int, what: str) -> None:
             " status"
             " cloudcore), does a firewall let the port through, is the address right?"
         ) from None
+
+
+def quic() -> None:
+    """Refuse QUIC without its package. Raises Failure."""
+    try:
+        require("aioquic", "--hub-protocol quic")
+    except Fatal as error:
+        raise Failure(str(error)) from None
 
 
 def ask(host: str, certport: int, node: str) -> Cloud:
