@@ -323,6 +323,30 @@ async def test_a_port_that_is_silent_is_given_up_in_time(cloud: Cloud) -> None:
     assert "no answer by UDP within 0.5 s" in text
 
 
+async def test_what_strangers_write_stays_on_its_line(cloud: Cloud, caplog: pytest.LogCaptureFixture) -> None:
+    monkey = "W edgelab: forged"
+    close = Wire.close
+
+    def closing(self: Wire, error_code: int = 0, reason_phrase: str = "") -> None:
+        close(self, error_code, f"bye\n{monkey}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Wire, "close", closing)
+        for _ in range(2):
+            async with quic.open_connection(endpoint(cloud)):
+                pass
+        patch.setattr(quic, "_introduce", leave)
+        for _ in range(3):
+            await refused(quic.open_connection(endpoint(cloud)), Unreachable)
+        await eventually(lambda: any("left before" in line for line in caplog.messages))
+    assert not any(monkey in line for text in caplog.messages for line in text.split("\n")[1:])
+    assert len([line for line in caplog.messages if "left before" in line]) == 1
+
+
+async def leave(*_: Any) -> None:
+    raise Unreachable("changed its mind")
+
+
 class OtherVersions(asyncio.DatagramProtocol):
     """A server of Google QUIC, as far as RFC 9000 peers get to know it: it names its versions."""
 

@@ -111,7 +111,7 @@ class QuicListener:
     def _ended(self, wire: Wire, failure: str) -> None:
         self._wires.discard(wire)
         if failure:
-            self._reception.complaints.tell("", FAILED, f"QUIC: {failure}", failure)
+            self._reception.complaints.tell("", FAILED, f"QUIC: no handshake: {failure}", "QUIC")
 
     async def _receive(self, wire: Wire) -> None:
         complaints = self._reception.complaints

@@ -49,7 +49,8 @@ class Wire(QuicConnectionProtocol):
             case events.StreamReset() | events.StopSendingReceived():
                 self.finish(lambda: Gone("the node gave its stream up"))
             case events.ConnectionTerminated():
-                why = event.reason_phrase or f"code {event.error_code:#x}"
+                # Anybody may have written the reason: it goes into the log as a quotation.
+                why = f"code {event.error_code:#x} {event.reason_phrase[:REASON_LIMIT]!r}"
                 self.finish(lambda: Gone(why))
                 self._ended(self, "" if self._greeted else why)
 

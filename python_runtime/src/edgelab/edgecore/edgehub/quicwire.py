@@ -16,6 +16,7 @@ from edgelab.protocol.session.stream import MessageStream, StreamError
 
 CLOSED, BAD = 1000, 1002
 """Codes as a WebSocket has them."""
+REASON_LIMIT = 300
 
 
 class Closed(NamedTuple):
@@ -24,6 +25,11 @@ class Closed(NamedTuple):
     code: int
     ours: bool
     reason: str
+
+
+def _one_line(text: str) -> str:
+    """What the other side wrote, fit for a log."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:REASON_LIMIT])
 
 
 class _Connected(asyncio.DatagramTransport):
@@ -73,9 +79,9 @@ class Wire(QuicConnectionProtocol):
             case events.StreamReset() | events.StopSendingReceived():
                 self._finish("CloudCore gave the stream up")
             case events.ConnectionTerminated():
-                ours = event.frame_type is None
-                self.closed = self.closed or Closed(event.error_code, ours, event.reason_phrase)
-                self._finish(event.reason_phrase or f"closed with code {event.error_code}")
+                reason = _one_line(event.reason_phrase)
+                self.closed = self.closed or Closed(event.error_code, event.frame_type is None, reason)
+                self._finish(reason or f"closed with code {event.error_code}")
 
     def error_received(self, exc: Exception) -> None:
         """Called by the transport: nobody listens there. Anything else may pass by itself."""
