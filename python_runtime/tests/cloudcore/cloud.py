@@ -288,6 +288,9 @@ async def running(
     keeper = TokenKeeper(secrets, pki.ca, hub.tokenRefreshDuration)
     await keeper.renew()
     sockets = app.Sockets(*(bind("127.0.0.1", 0, "test") for _ in range(3)))
+    if not hub.websocket.enable:
+        sockets.nodes.close()
+        sockets.nodes = None
     if hub.quic.enable:
         sockets.quic = bind("127.0.0.1", hub.quic.port, "test", socket.SOCK_DGRAM)
     modules = [keeper, *app.build(settings, api, pki, sockets, kube_ca=b"kube ca", clock=SYSTEM)]

@@ -20,6 +20,7 @@ from tests.cloudcore.cloud import PROJECT, Cloud, about, eventually, running
 from tests.cloudcore.test_faults import certify, said
 from tests.component.edgecore.relay import relaying
 
+from edgelab.cloudcore.cloudhub import quic as listener_module
 from edgelab.cloudcore.cloudhub.link import MESSAGE_LIMIT
 from edgelab.cloudcore.cloudhub.pki import Pki
 from edgelab.cloudcore.cloudhub.quic import QuicListener
@@ -33,7 +34,7 @@ from edgelab.identity.proof import Prover
 from edgelab.kube.resources import CONFIG_MAPS
 from edgelab.protocol import message as wire
 from edgelab.protocol.message import Message
-from edgelab.settings.cloudcore import CloudHubQUIC
+from edgelab.settings.cloudcore import CloudHubQUIC, CloudHubWebSocket
 
 GOOGLE = "does not speak our QUIC (a Go CloudCore speaks another); use modules.edgeHub.websocket"
 
@@ -132,6 +133,28 @@ def test_both_ends_work_on_the_other_event_loop(tmp_path: Path) -> None:
     server = f"127.0.0.1:{unused_port()}"
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(joined())
+
+
+async def test_a_cloud_may_have_quic_alone(tmp_path: Path) -> None:
+    async with running(tmp_path, quic=listening(), websocket=CloudHubWebSocket(enable=False)) as cloud:
+        await cloud.node()
+        certify(cloud)
+        async with quic.open_connection(endpoint(cloud)) as link:
+            assert (await reply_to(link, question())).value() == "kube ca"
+
+
+async def test_who_does_not_say_who_it_is_is_sent_away(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(listener_module, "OPEN_SECONDS", 0.2)
+    monkeypatch.setattr(quic, "_introduce", wait)
+    with pytest.raises(Disconnected, match="no proof came"):
+        await quic.open_connection(endpoint(cloud)).__aenter__()
+    await eventually(lambda: any("did not say who it is for 0.2 s" in line for line in caplog.messages))
+
+
+async def wait(wire: Wire, *_: Any) -> None:
+    await wire.receive()
 
 
 async def test_a_message_of_many_megabytes_arrives_in_both_directions(cloud: Cloud) -> None:
