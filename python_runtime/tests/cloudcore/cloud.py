@@ -16,7 +16,7 @@ from tests.kube.fake_api import FakeApi
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from edgelab.cloudcore import app
+from edgelab.cloudcore import app, environment
 from edgelab.cloudcore.cloudhub.hub import CloudHub
 from edgelab.cloudcore.cloudhub.pki import Pki, SecretStore, TokenKeeper, prepare
 from edgelab.cloudcore.cloudhub.reception import Reception
@@ -97,7 +97,7 @@ class Cloud:
     api: Api
     settings: CloudCore
     pki: Pki
-    sockets: app.Sockets
+    sockets: environment.Sockets
     directory: Path
     reception: Reception
     tasks: asyncio.Task[None] | None = None
@@ -287,7 +287,7 @@ async def running(
     pki = await prepare(secrets, hub)
     keeper = TokenKeeper(secrets, pki.ca, hub.tokenRefreshDuration)
     await keeper.renew()
-    sockets = app.Sockets(*(bind("127.0.0.1", 0, "test") for _ in range(3)))
+    sockets = environment.Sockets(*(bind("127.0.0.1", 0, "test") for _ in range(3)))
     if not hub.websocket.enable:
         sockets.nodes.close()
         sockets.nodes = None

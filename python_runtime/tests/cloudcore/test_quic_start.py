@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from edgelab.cloudcore import app
+from edgelab.cloudcore import environment
 from edgelab.cloudcore.cloudhub.tls import bind
 from edgelab.daemon.errors import Fatal
 from edgelab.settings.cloudcore import CloudCore
@@ -26,7 +26,7 @@ def settings() -> CloudCore:
 
 def bound(settings: CloudCore) -> list[bool]:
     """Whether there is a WebSocket and a QUIC socket."""
-    sockets = app.bind_all(settings)
+    sockets = environment.bind_all(settings)
     found = [sockets.nodes is not None, sockets.quic is not None]
     for sock in (sockets.nodes, sockets.bootstrap, sockets.monitor, sockets.quic):
         if sock is not None:
@@ -48,7 +48,7 @@ def test_without_its_package_it_says_what_to_install(
     assert bound(settings) == [True, False]
     settings.modules.cloudHub.quic.enable = True
     with pytest.raises(Fatal, match=r"modules\.cloudHub\.quic\.enable needs .* pip install 'aioquic"):
-        app.bind_all(settings)
+        environment.bind_all(settings)
 
 
 def test_a_udp_port_that_is_taken_is_named() -> None:

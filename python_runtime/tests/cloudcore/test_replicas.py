@@ -14,10 +14,10 @@ import pytest
 from tests.cloudcore.cloud import Api, Cloud, Edge, eventually, running
 from tests.cloudcore.test_complaints import HandClock
 
-from edgelab.cloudcore.app import replica_id
 from edgelab.cloudcore.cloudhub.complaints import Complaints
 from edgelab.cloudcore.cloudhub.ownership import Ownership, lease_name
 from edgelab.cloudcore.cloudhub.replicas import FORGET_SECONDS, LABEL, LIFE_SECONDS, Replicas
+from edgelab.cloudcore.environment import replica_id
 from edgelab.kube.informer import Informer
 from edgelab.kube.resources import LEASES, NODES, OBJECT_SYNCS, PODS
 from edgelab.settings.cloudcore import CloudCore

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from tests.cloudcore.cloud import Api
 
-from edgelab.cloudcore.app import forget_webhooks
+from edgelab.cloudcore.startup import forget_webhooks
 from edgelab.cloudcore.webhooks import devices, hooks, migration, nodejobs
 from edgelab.cloudcore.webhooks.registration import CONVERTED, MUTATING, VALIDATING, Registration
 from edgelab.cloudcore.webhooks.reviews import Mutator, Validator, converted, mutated, validated

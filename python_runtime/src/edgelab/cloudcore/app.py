@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import re
 import socket
 import ssl
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgelab.cloudcore.cloudhub.authorization import Authorizer
@@ -20,50 +17,34 @@ from edgelab.cloudcore.cloudhub.pki import Pki, SecretStore, TokenKeeper, prepar
 from edgelab.cloudcore.cloudhub.reception import Reception
 from edgelab.cloudcore.cloudhub.replicas import LABEL, Replicas
 from edgelab.cloudcore.cloudhub.revocation import Revocations
-from edgelab.cloudcore.cloudhub.tls import bind, server_context
+from edgelab.cloudcore.cloudhub.tls import server_context
 from edgelab.cloudcore.cloudhub.tracker import SyncTracker
 from edgelab.cloudcore.cloudhub.websocket import NodeListener
 from edgelab.cloudcore.cluster import CORE, SYNCS, Cluster, optional_kinds, policed
+from edgelab.cloudcore.environment import (
+    Sockets,
+    advertise,
+    announce_missing,
+    api_configuration,
+    bind_all,
+    replica_id,
+)
 from edgelab.cloudcore.monitor import Monitor
-from edgelab.cloudcore.startup import Starter, wait_for_kinds, without_errors
+from edgelab.cloudcore.startup import Starter, forget_webhooks, wait_for_kinds, without_errors
 from edgelab.cloudcore.state import State
 from edgelab.cloudcore.workqueue import WorkQueue
 from edgelab.daemon.clock import SYSTEM, Clock
-from edgelab.daemon.errors import Fatal
-from edgelab.daemon.extras import require
 from edgelab.daemon.tasks import Module, run_modules
-from edgelab.kube import kubeconfig
 from edgelab.kube.client import HttpClient
 from edgelab.kube.informer import Informer
 from edgelab.kube.interface import KubeApi, RawApi
-from edgelab.kube.resources import CONFIG_MAPS, LEASES, NODES, PODS, SECRETS, VALIDATING_WEBHOOKS
-from edgelab.objects.status import ApiError
+from edgelab.kube.resources import CONFIG_MAPS, LEASES, NODES, PODS, SECRETS
 from edgelab.settings.cloudcore import CloudCore
 
 if TYPE_CHECKING:
     from edgelab.cloudcore.cloudhub.quic import QuicListener
     from edgelab.cloudcore.dynamiccontroller.controller import DynamicController
     from edgelab.cloudcore.edgecontroller.permissions import Permissions
-
-log = logging.getLogger("edgelab.cloudcore")
-
-NOT_BUILT = {
-    "taskManager": "node jobs are not carried out",
-    "cloudStream": "kubectl logs, exec and top do not reach edge nodes",
-    "router": "rules are not carried out",
-}
-"""Modules that a configuration may enable and that this release does not have, and what that means."""
-
-
-@dataclass(slots=True)
-class Sockets:
-    """Where CloudCore listens; port numbers are real ones even where the settings say 0."""
-
-    nodes: socket.socket | None
-    bootstrap: socket.socket | None
-    monitor: socket.socket
-    webhooks: socket.socket | None = None
-    quic: socket.socket | None = None
 
 
 async def main(settings: CloudCore, clock: Clock = SYSTEM) -> None:
@@ -179,12 +160,6 @@ def _ownership(
     starter.then(lambda: replicas.follow(leases))
     starter.then(lambda: ownership.follow(leases, cluster[NODES]))
     return leases, replicas, ownership
-
-
-def replica_id(settings: CloudCore) -> str:
-    """What this CloudCore calls itself among others: a part of the name of its Lease."""
-    name = settings.edgelab.replica or socket.gethostname()
-    return re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip("-.") or "cloudcore"
 
 
 def _edge(
@@ -315,72 +290,3 @@ def _node_listeners(
 
         listeners.append(QuicListener(reception, sockets.quic, pki, most=own.quic.maxIncomingStreams))
     return listeners
-
-
-def api_configuration(settings: CloudCore) -> kubeconfig.Kubeconfig:
-    """How to reach the API server. Raises Fatal."""
-    api = settings.kubeAPIConfig
-    if api.kubeConfig:
-        return kubeconfig.load(api.kubeConfig)
-    if api.master:
-        return kubeconfig.Kubeconfig(server=api.master.rstrip("/"))
-    return kubeconfig.in_cluster()
-
-
-def bind_all(settings: CloudCore) -> Sockets:
-    """Take all ports first, so that one that is taken is told at once. Raises Fatal."""
-    hub = settings.modules.cloudHub
-    if not hub.enable:
-        raise Fatal("modules.cloudHub.enable is false: without CloudHub there is nothing to do")
-    if hub.quic.enable:
-        require("aioquic", "modules.cloudHub.quic.enable")
-    host, _, port = settings.commonConfig.monitorServer.bindAddress.rpartition(":")
-    nodes, quic, https, webhooks = hub.websocket, hub.quic, hub.https, settings.edgelab.webhooks
-    return Sockets(
-        bind(nodes.address, nodes.port, "modules.cloudHub.websocket") if nodes.enable else None,
-        bind(https.address, https.port, "modules.cloudHub.https") if https.enable else None,
-        bind(host.strip("[]"), int(port), "commonConfig.monitorServer"),
-        bind(webhooks.address, webhooks.port, "edgelab.webhooks") if webhooks.enable else None,
-        bind(quic.address, quic.port, "modules.cloudHub.quic", socket.SOCK_DGRAM) if quic.enable else None,
-    )
-
-
-async def forget_webhooks(api: KubeApi) -> None:
-    """Have webhooks removed that were enabled once. Raises ApiError and Unreachable."""
-    try:
-        found = await api.list(VALIDATING_WEBHOOKS, label_selector="edgelab.io/webhooks=cloudcore")
-    except ApiError as error:
-        if error.code != 403:  # who may not read them cannot have made any
-            raise
-        return
-    if found.items:
-        from edgelab.cloudcore.webhooks.registration import withdraw  # noqa: PLC0415 - only when needed
-
-        await withdraw(api)
-
-
-def advertise(settings: CloudCore) -> None:
-    """Fill in this machine's own address when the settings name none. Raises Fatal."""
-    hub = settings.modules.cloudHub
-    if hub.advertiseAddress:
-        return
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        try:
-            sock.connect(("192.0.2.1", 9))  # chooses a source address; nothing is sent
-            address = sock.getsockname()[0]
-        except OSError:
-            raise Fatal(
-                "modules.cloudHub.advertiseAddress is empty and this machine has no route to tell its"
-                " address by; name the addresses that edges dial"
-            ) from None
-    log.warning("modules.cloudHub.advertiseAddress is empty; edges are expected to dial %s", address)
-    hub.advertiseAddress = [address]
-
-
-def announce_missing(settings: CloudCore) -> None:
-    """Say clearly what is enabled and not there."""
-    for name, consequence in NOT_BUILT.items():
-        if getattr(settings.modules, name).enable:
-            log.warning("modules.%s is enabled, but this release does not have it: %s", name, consequence)
-    if settings.commonConfig.monitorServer.enableProfiling:
-        log.warning("commonConfig.monitorServer.enableProfiling is set: Go's profiles are not offered here")

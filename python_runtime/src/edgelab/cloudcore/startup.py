@@ -15,6 +15,7 @@ from edgelab.daemon.notify import notify, ready
 from edgelab.daemon.tasks import Module, guard
 from edgelab.kube.informer import Informer
 from edgelab.kube.interface import KubeApi, Obj, Resource
+from edgelab.kube.resources import VALIDATING_WEBHOOKS
 from edgelab.objects.status import ApiError
 
 log = logging.getLogger("edgelab.cloudcore")
@@ -116,3 +117,17 @@ async def _not_served(api: KubeApi, resource: Resource) -> str | None:
     except Unreachable as error:
         return str(error)
     return None
+
+
+async def forget_webhooks(api: KubeApi) -> None:
+    """Have webhooks removed that were enabled once. Raises ApiError and Unreachable."""
+    try:
+        found = await api.list(VALIDATING_WEBHOOKS, label_selector="edgelab.io/webhooks=cloudcore")
+    except ApiError as error:
+        if error.code != 403:  # who may not read them cannot have made any
+            raise
+        return
+    if found.items:
+        from edgelab.cloudcore.webhooks.registration import withdraw  # noqa: PLC0415 - only when needed
+
+        await withdraw(api)
