@@ -40,5 +40,5 @@ def place(name: str) -> str:
     head, slash, rest = name.partition("/")
     if not head.endswith(".data") or not slash:
         return f"{SITE}/{name}"
-    folder, _, inner = rest.partition("/")
+    folder, inner = rest.split("/", 1) if "/" in rest else (rest, "")
     return f"{SITE}/{inner}" if folder in LIBRARIES and inner else ""
