@@ -141,12 +141,23 @@ def apply(module):
     if module.check_mode:
         command.append("--check")
     if module.params["initialise"]:
-        return ask(module, [*command, "--cluster-only"])
+        return initialise(module, command)
     if module.params["off_edge"] and module.params["state"] == "present":
         command.append("--off-edge")
     if module.params["src"] is not None:
         return ask(module, [*command, "--filename", module.params["src"]])
     return ask(module, [*command, "--filename", "-"], stdin=as_text(module.params["definition"]))
+
+
+def initialise(module, command):
+    """Prepare the cluster, also with a keadm that an upgrade is to replace or has brought back. Raises KeadmError."""
+    try:
+        return ask(module, [*command, "--cluster-only"])
+    except KeadmError as error:
+        if "No such option" not in str(error):
+            raise
+    # Before there was this option, nothing else was done.
+    return ask(module, command)
 
 
 def main():

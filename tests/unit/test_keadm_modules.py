@@ -156,6 +156,15 @@ def test_initialise_and_src_are_passed_on(keadm: FakeKeadm, cluster: dict[str, s
     assert keadm.calls[1][0][3:6] == ["--check", "--filename", "/x/y.yaml"]
 
 
+def test_an_older_keadm_initialises_by_its_own_words(keadm: FakeKeadm, cluster: dict[str, str]) -> None:
+    """An upgrade meets it, and a rollback brings it back: it does nothing else than the cluster."""
+    keadm.answer(init="error: No such option '--cluster-only'.")
+    run(kube_apply, initialise=True, **cluster)
+    first, second = (words for words, _ in keadm.calls)
+    assert "--cluster-only" in first
+    assert second == [word for word in first if word != "--cluster-only"]
+
+
 @pytest.mark.parametrize("options", [{}, {"src": "/x", "initialise": True}, {"definition": [1]}])
 def test_kube_apply_refuses_what_it_cannot_understand(
     cluster: dict[str, str], options: dict[str, Any]

@@ -82,7 +82,7 @@ def test_the_node_joined_with_a_token_of_its_own_that_is_used_up(host: Host, edg
 
 
 def test_a_join_line_is_refused_for_what_is_in_the_cluster(host: Host, edge: Host) -> None:
-    assert "edge1' is in the cluster already" in keadm(host, "join-command --node edge1")["error"]
+    assert "'edge1' is in the cluster and alive" in keadm(host, "join-command --node edge1")["error"]
     address = edge.ansible.get_variables()["edgelab_node_ip"]
     assert (
         f"address {address} belongs to node 'edge1'"
