@@ -150,7 +150,7 @@ def apply(module):
 
 
 def initialise(module, command):
-    """Prepare the cluster, also with a keadm that an upgrade is to replace or has brought back. Raises KeadmError."""
+    """Prepare the cluster, also with the keadm that an upgrade finds there. Raises KeadmError."""
     try:
         return ask(module, [*command, "--cluster-only"])
     except KeadmError as error:
