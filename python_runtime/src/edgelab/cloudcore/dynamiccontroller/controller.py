@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from edgelab.cloudcore.cloudhub.pki import NODES_GROUP, USER_PREFIX
 from edgelab.cloudcore.dynamiccontroller import requests
 from edgelab.cloudcore.dynamiccontroller.filters import for_edge
 from edgelab.cloudcore.dynamiccontroller.guard import Guard
@@ -36,7 +37,6 @@ from edgelab.protocol.message import Message
 
 log = logging.getLogger("edgelab.cloudcore.dynamic")
 
-NODE_USER, NODES_GROUP = "system:node:", "system:nodes"
 UNDER_WAY = 32
 """Requests of one node that are carried out at the same time; more wait their turn."""
 UNKNOWN = "the server could not find the requested resource"
@@ -205,7 +205,7 @@ class DynamicController:
             "namespace": key.namespace,
             "name": key.name,
         }
-        spec = {"user": NODE_USER + node, "groups": [NODES_GROUP], "resourceAttributes": attributes}
+        spec = {"user": USER_PREFIX + node, "groups": [NODES_GROUP], "resourceAttributes": attributes}
         body = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SubjectAccessReview",
@@ -231,4 +231,4 @@ class DynamicController:
 
     def _acting(self, node: str) -> AbstractContextManager[None]:
         """Inside, requests are the node's own where the API server is to judge."""
-        return acting_as(NODE_USER + node, (NODES_GROUP,)) if self._enforcing else nullcontext()
+        return acting_as(USER_PREFIX + node, (NODES_GROUP,)) if self._enforcing else nullcontext()
