@@ -1,4 +1,7 @@
-"""A private dockerd for tests: own root, state, socket and namespaces (see `edged.containerd`)."""
+"""A private dockerd for tests: own root, state, socket and namespaces (see `edged.containerd`).
+
+Its containerd is a process of its own, as Debian's units run the two: it outlives a crash of dockerd.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from tests.component.edged.containerd import Containerd
 
 PROGRAMS = ("dockerd", "containerd", "runc", "iptables")
 
@@ -41,15 +46,19 @@ class Dockerd:
         self.base = base
         self.socket = base / "docker.sock"
         self.process: subprocess.Popen[bytes] | None = None
+        self._containerd = Containerd(base / "ctrd")
 
     @property
     def endpoint(self) -> str:
         return f"unix://{self.socket}"
 
     def start(self) -> None:
+        if self._containerd.process is None:
+            self._containerd.start(network=False)
         arguments = [
             *("--host", self.endpoint, "--data-root", self.base / "root", "--exec-root", self.base / "exec"),
             *("--pidfile", self.base / "docker.pid", "--config-file", self._config()),
+            *("--containerd", self._containerd.socket),
         ]
         log = (self.base / "dockerd.log").open("ab")
         self.process = subprocess.Popen(
@@ -81,6 +90,7 @@ class Dockerd:
                 self.process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 self.kill_daemon()
+        self._containerd.kill_daemon()
         for pid in self._left():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
