@@ -9,7 +9,7 @@ import pytest
 from tests.kube.server import MisbehavingServer, self_signed
 
 from edgelab.daemon.errors import Unreachable
-from edgelab.kube.client import HttpClient
+from edgelab.kube.client import REQUESTS_AT_ONCE, HttpClient
 from edgelab.kube.interface import PatchType
 from edgelab.kube.kubeconfig import Kubeconfig
 from edgelab.kube.resources import CONFIG_MAPS, NODES, PODS
@@ -38,6 +38,14 @@ async def test_requests_share_one_connection(client: HttpClient, server: Misbeha
     for _ in range(5):
         await client.get(NODES, "n1")
     assert len({id(request.protocol) for request in server.requests}) == 1
+
+
+async def test_many_requests_at_once_share_a_bounded_number_of_connections(
+    client: HttpClient, server: MisbehavingServer
+) -> None:
+    answers = await asyncio.gather(*(client.get(NODES, "n1") for _ in range(4 * REQUESTS_AT_ONCE)))
+    assert len(answers) == len(server.requests) == 4 * REQUESTS_AT_ONCE
+    assert len({id(request.protocol) for request in server.requests}) <= REQUESTS_AT_ONCE
 
 
 async def test_patches_carry_their_content_type(client: HttpClient, server: MisbehavingServer) -> None:

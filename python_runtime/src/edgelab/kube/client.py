@@ -2,7 +2,8 @@
 
 Raises `ApiError` for every answer that is a failure and `daemon.errors.Unreachable` when there is
 no answer: refused, reset, timed out, or a certificate that does not fit (the message says which).
-Connections are kept and shared; a watch has a connection of its own while it lasts.
+Connections are kept and shared, `REQUESTS_AT_ONCE` of them at most: further requests wait for one, first come
+first served. A watch has a connection of its own while it lasts.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ from edgelab.objects.status import ApiError
 
 REQUEST_SECONDS = 60.0
 CONNECT_SECONDS = 10.0
+REQUESTS_AT_ONCE = 32
+"""Connections for requests. A thousand requests at once are served no sooner over a thousand connections, but
+each of those costs both sides a TLS handshake, and memory for as long as it is kept."""
 WATCH_SECONDS = (300, 600)
 """The server is asked to end a watch after a random time in between, as client-go does."""
 SILENCE_SECONDS = 120.0
@@ -59,7 +63,8 @@ class HttpClient:
             total=None, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds
         )
         self._ssl = config.ssl_context()
-        self._open: aiohttp.ClientSession | None = None
+        self._requests: aiohttp.ClientSession | None = None
+        self._watches: aiohttp.ClientSession | None = None
         self._cut_short = False
         self._token: tuple[float, str] | None = None
 
@@ -73,9 +78,10 @@ class HttpClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._open is not None:
-            await self._open.close()
-            self._open = None
+        for session in (self._requests, self._watches):
+            if session is not None:
+                await session.close()
+        self._requests = self._watches = None
         if self._cut_short:
             await asyncio.sleep(LINGER_SECONDS)
 
@@ -226,7 +232,7 @@ class HttpClient:
         if body is not None:
             headers["Content-Type"] = content_type
             data = body if isinstance(body, bytes) else msgspec.json.encode(body)
-        return self._session().request(
+        return (self._watching() if watch else self._requesting()).request(
             method,
             self.config.server + path,
             params=dict(params),
@@ -237,14 +243,21 @@ class HttpClient:
             allow_redirects=False,
         )
 
-    def _session(self) -> aiohttp.ClientSession:
-        if self._open is None or self._open.closed:
-            # Watches occupy a connection each, so the pool has no limit of its own.
-            connector = aiohttp.TCPConnector(
-                limit=0, ssl=self._ssl if self._ssl else True, keepalive_timeout=60
-            )
-            self._open = aiohttp.ClientSession(connector=connector, headers={"User-Agent": self._agent})
-        return self._open
+    def _requesting(self) -> aiohttp.ClientSession:
+        if self._requests is None or self._requests.closed:
+            self._requests = self._session(REQUESTS_AT_ONCE)
+        return self._requests
+
+    def _watching(self) -> aiohttp.ClientSession:
+        if self._watches is None or self._watches.closed:
+            self._watches = self._session(0)  # no limit: each lasts for minutes
+        return self._watches
+
+    def _session(self, limit: int) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=limit, ssl=self._ssl if self._ssl else True, keepalive_timeout=60
+        )
+        return aiohttp.ClientSession(connector=connector, headers={"User-Agent": self._agent})
 
     def _bearer(self) -> str | None:
         path = self.config.token_file
