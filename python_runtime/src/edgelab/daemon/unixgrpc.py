@@ -1,0 +1,166 @@
+"""gRPC over unix sockets: unary calls in both directions, with errors that name the cause.
+
+Loads grpclib: whoever needs it only sometimes imports it then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import weakref
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, NamedTuple, NoReturn
+
+from google.protobuf.message import DecodeError
+from grpclib.client import Channel, UnaryUnaryMethod
+from grpclib.const import Cardinality, Handler, Status
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+from grpclib.protocol import H2Protocol
+from grpclib.server import Server, Stream
+
+from edgelab.daemon.errors import Unreachable
+
+log = logging.getLogger(__name__)
+
+LIMIT = 4 << 20
+"""Bytes of a request: the default of every gRPC library, which grpclib alone does not have."""
+
+
+class Call(NamedTuple):
+    """A method that is served: its path, its message types, and who answers."""
+
+    path: str
+    request: type[Any]
+    answer: type[Any]
+    work: Callable[[Any], Awaitable[Any]]
+
+
+class CallError(Exception):
+    """The other side answered with an error; `status` is gRPC's name for it."""
+
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__(f"{status}: {message}")
+        self.status = status
+
+
+class InvalidArgument(GRPCError):
+    """A request is refused; the text begins with the field that is wrong."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Status.INVALID_ARGUMENT, message)
+
+
+async def serve(sock: socket.socket, calls: Iterable[Call], limit: int = LIMIT) -> NoReturn:
+    """Answer on a listening socket until cancelled; then every connection is closed."""
+    server = _Server([_Calls(calls, limit)])
+    await server.start_on(sock)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        server.stop()
+    raise AssertionError
+
+
+class Peer:
+    """One HTTP/2 connection to a socket, opened at the first call and again after it was lost."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._channel: Channel | None = None
+
+    async def call(self, path: str, request: Any, answer: type[Any], deadline: float) -> Any:
+        """One unary call; `deadline` in seconds. Raises Unreachable or CallError."""
+        if self._channel is None:
+            self._channel = Channel(path=self.path)
+        method: Any = UnaryUnaryMethod(self._channel, path, type(request), answer)
+        try:
+            return await method(request, timeout=deadline)
+        except GRPCError as error:
+            raise CallError(error.status.name, error.message or error.status.name) from None
+        except TimeoutError:
+            raise CallError("DEADLINE_EXCEEDED", f"no answer within {deadline:g} s") from None
+        except (
+            OSError,
+            StreamTerminatedError,
+            ProtocolError,
+            AssertionError,
+            asyncio.IncompleteReadError,
+        ) as e:
+            self.close()
+            cause = getattr(e, "strerror", None) or str(e) or type(e).__name__
+            raise Unreachable(f"{self.path}: {cause}") from None
+
+    def close(self) -> None:
+        """Drop the connection."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+
+class _Calls:
+    def __init__(self, calls: Iterable[Call], limit: int) -> None:
+        self._calls = list(calls)
+        self._limit = limit
+
+    def __mapping__(self) -> dict[str, Handler]:
+        return {
+            call.path: Handler(self._serve(call), Cardinality.UNARY_UNARY, call.request, call.answer)
+            for call in self._calls
+        }
+
+    def _serve(self, call: Call) -> Callable[[Stream[Any, Any]], Awaitable[None]]:
+        async def work(stream: Stream[Any, Any]) -> None:
+            request = await _receive(stream, call.request, self._limit)
+            await stream.send_message(await call.work(request))
+
+        return work
+
+
+async def _receive(stream: Stream[Any, Any], kind: type[Any], limit: int) -> Any:
+    """The request. grpclib itself would collect as much as a length of 32 bits promises."""
+    name = kind.__name__
+    read = stream._stream.recv_data
+    try:
+        head = await read(5)
+        if not head:
+            raise InvalidArgument(f"{name}: the call carries no message")
+        size = int.from_bytes(head[1:])
+        if head[0]:
+            raise GRPCError(Status.UNIMPLEMENTED, f"{name}: compressed messages are not taken")
+        if size > limit:
+            text = f"{name}: the message has {size} bytes, {limit} at most are taken"
+            raise GRPCError(Status.RESOURCE_EXHAUSTED, text)
+        data = await read(size)
+    except AssertionError:  # how grpclib says that a stream ended early
+        raise InvalidArgument(f"{name}: the message is shorter than it says") from None
+    try:
+        return kind.FromString(data)
+    except DecodeError:
+        raise InvalidArgument(f"{name}: this is no such message, or it has text that is not UTF-8") from None
+
+
+class _Server(Server):
+    """grpclib's server on a socket that listens already; it knows only paths and TCP."""
+
+    def __init__(self, handlers: list[Any]) -> None:
+        super().__init__(handlers)
+        self._protocols: weakref.WeakSet[H2Protocol] = weakref.WeakSet()
+        self._listener: asyncio.Server | None = None
+
+    async def start_on(self, sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_unix_server(self._accept, sock=sock)
+
+    def stop(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        for protocol in list(self._protocols):
+            protocol.handler.close()
+            if hasattr(protocol, "connection"):
+                protocol.connection.close()
+
+    def _accept(self) -> H2Protocol:
+        protocol = self._protocol_factory()
+        self._protocols.add(protocol)
+        return protocol
