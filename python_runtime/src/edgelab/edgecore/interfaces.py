@@ -5,10 +5,11 @@ app.py builds the modules and hands each the few things it calls; these protocol
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from edgelab.protocol.message import Message
+from edgelab.protocol.twin import Twin
 
 Obj: TypeAlias = dict[str, Any]
 
@@ -27,6 +28,14 @@ class RemoteError(Exception):
     def __init__(self, message: str, *, reason: str = "", code: int = 0) -> None:
         super().__init__(message)
         self.reason = reason
+        self.code = code
+
+
+class Refused(Exception):
+    """A report of a device that is not taken; `str()` is the reason, `code` is as in HTTP."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
         self.code = code
 
 
@@ -141,4 +150,45 @@ class PodConsumer(Protocol):
 
     def node_changed(self, node: Obj) -> None:
         """The stored Node changed."""
+        ...
+
+
+class DeviceConsumer(Protocol):
+    """Whoever follows the node's Devices, as MetaManager sees it. The calls return at once."""
+
+    def device_changed(self, device: Obj) -> None:
+        """A Device was stored or changed; wanted values are in `spec.properties[].desired`."""
+        ...
+
+    def device_removed(self, device_id: str, uid: str) -> None:
+        """A Device is gone; an empty uid means whatever carries the id (`<namespace>/<name>`)."""
+        ...
+
+
+class ModelConsumer(Protocol):
+    """Whoever follows the models of the node's devices, as MetaManager sees it. The calls return at once."""
+
+    def model_changed(self, model: Obj) -> None:
+        """A DeviceModel was stored or changed."""
+        ...
+
+    def model_removed(self, model_id: str) -> None:
+        """A DeviceModel is gone; its id is `<namespace>/<name>`."""
+        ...
+
+
+class Twins(Protocol):
+    """DeviceTwin as DMI sees it; device ids are `<namespace>/<name>`.
+
+    A report is treated as an MQTT client's would be: MQTT clients and the cloud are told of it.
+    """
+
+    async def report(self, device_id: str, twins: Mapping[str, Twin | None]) -> None:
+        """Take over what a mapper read (`actual`) and what it was told to reach (`expected`).
+
+        Waits while too much is uncommitted. Raises Refused: 404 for an unknown device, 400 for a value."""
+        ...
+
+    async def report_state(self, device_id: str, state: str) -> None:
+        """Take over a device's state. Raises Refused: 404 for an unknown device, 400 for a state."""
         ...

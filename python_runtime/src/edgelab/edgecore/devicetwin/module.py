@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
 import msgspec
@@ -21,7 +22,7 @@ from edgelab.edgecore.devicetwin import devices as table
 from edgelab.edgecore.devicetwin import twins
 from edgelab.edgecore.devicetwin.devices import Device
 from edgelab.edgecore.devicetwin.reporter import STATE, Reporter
-from edgelab.edgecore.interfaces import Hub, Obj, Offline
+from edgelab.edgecore.interfaces import Hub, Obj, Offline, Refused
 from edgelab.edgecore.metamanager import rows
 from edgelab.edgecore.store import Statement, Store
 from edgelab.protocol import message as wire
@@ -35,6 +36,7 @@ from edgelab.protocol.twin import (
     Membership,
     MembershipDetail,
     StateUpdate,
+    Twin,
     TwinUpdate,
     envelope,
 )
@@ -147,6 +149,16 @@ class DeviceTwin:
         if known is not None and (not uid or not known.uid or uid == known.uid):
             self._remove(known)
 
+    # From mappers over DMI
+
+    async def report(self, device_id: str, twins: Mapping[str, Twin | None]) -> None:
+        """Take over what a mapper read. Raises Refused."""
+        await self._apply(Address(device_id, topics.TWIN_UPDATE), twins, str(uuid.uuid4()))
+
+    async def report_state(self, device_id: str, state: str) -> None:
+        """Take over a device's state. Raises Refused."""
+        await self._set_state(Address(device_id, topics.STATE_UPDATE), state)
+
     # From MQTT clients
 
     async def from_bus(self, topic: str, payload: bytes) -> None:
@@ -180,16 +192,19 @@ class DeviceTwin:
         except msgspec.DecodeError as error:
             self._refuse(address, topics.TWIN_UPDATE_RESULT, "", 400, str(error))
             return
-        event = request.event_id
+        try:
+            await self._apply(address, request.twin, request.event_id)
+        except Refused as error:
+            self._refuse(address, topics.TWIN_UPDATE_RESULT, request.event_id, error.code, str(error))
+
+    async def _apply(self, address: Address, request: Mapping[str, Twin | None], event: str) -> None:
         device = self._find(address.id)
         if device is None:
-            self._refuse(address, topics.TWIN_UPDATE_RESULT, event, 404, UNKNOWN_DEVICE)
-            return
+            raise Refused(404, UNKNOWN_DEVICE)
         try:
-            outcome = twins.update(device.twins, request.twin, now_ms())
+            outcome = twins.update(device.twins, request, now_ms())
         except twins.Rejected as error:
-            self._refuse(address, topics.TWIN_UPDATE_RESULT, event, 400, str(error))
-            return
+            raise Refused(400, str(error)) from error
         device.twins |= outcome.changed
         after = dict(device.twins)
 
@@ -254,15 +269,19 @@ class DeviceTwin:
         self._tell(address, topics.TWIN_GET_RESULT, envelope(event, twin=shown))
 
     async def _update_state(self, address: Address, payload: bytes) -> None:
-        device = self._find(address.id)
         try:
-            state = _state_update.decode(payload).state
+            await self._set_state(address, _state_update.decode(payload).state)
         except msgspec.DecodeError as error:
             log.info("a state of %s cannot be read: %s", address.id, error)
-            return
-        if device is None or state.lower() not in STATES:
-            log.info("state %r of %s is not taken", state, address.id)
-            return
+        except Refused as error:
+            log.info("%s", error)
+
+    async def _set_state(self, address: Address, state: str) -> None:
+        device = self._find(address.id)
+        if device is None:
+            raise Refused(404, f"the state of {address.id} is not taken: there is no such device")
+        if state.lower() not in STATES:
+            raise Refused(400, f"the state of {address.id} is none of {', '.join(sorted(STATES))}")
         device.state = state
         device.last_online = rfc3339(self._clock.now()) if state.lower() in ("online", "ok") else ""
 

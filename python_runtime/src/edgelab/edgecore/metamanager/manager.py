@@ -12,12 +12,21 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
 from edgelab.daemon.clock import Clock
-from edgelab.edgecore.interfaces import Hub, NoAnswer, Obj, Offline, PodConsumer, RemoteError
+from edgelab.edgecore.interfaces import (
+    DeviceConsumer,
+    Hub,
+    ModelConsumer,
+    NoAnswer,
+    Obj,
+    Offline,
+    PodConsumer,
+    RemoteError,
+)
 from edgelab.edgecore.metamanager import answers, rows, tokens
 from edgelab.edgecore.store import Statement, Store
 from edgelab.protocol import message as wire
@@ -41,18 +50,6 @@ RETRY_KEPT = 10.0
 NOT_ACKNOWLEDGED = frozenset({"podpatch", "nodepatch", "lease"})
 
 
-class DeviceConsumer(Protocol):
-    """DeviceTwin as MetaManager sees it."""
-
-    def device_changed(self, device: Obj) -> None:
-        """A Device was stored or changed."""
-        ...
-
-    def device_removed(self, device_id: str, uid: str) -> None:
-        """A Device is gone; an empty uid means whatever carries the id."""
-        ...
-
-
 class MetaManager:
     """The module, and `interfaces.Meta` for edged."""
 
@@ -64,7 +61,8 @@ class MetaManager:
         self._clock = clock
         self._query_deadline = query_deadline
         self._pods: PodConsumer | None = None
-        self._devices: DeviceConsumer | None = None
+        self._devices: list[DeviceConsumer] = []
+        self._models: list[ModelConsumer] = []
         self._mirror: Mirror | None = None
         self._inbox: asyncio.Queue[tuple[Message, Obj, asyncio.Future[None]]] = asyncio.Queue(UNDER_WAY)
         self._unsent: dict[str, Obj] = {}
@@ -76,11 +74,15 @@ class MetaManager:
         *,
         pods: PodConsumer | None = None,
         devices: DeviceConsumer | None = None,
+        models: ModelConsumer | None = None,
         mirror: Mirror | None = None,
     ) -> None:
-        """Name those who are told of changes; the mirror is what the MetaServer shows."""
+        """Name those who are told of changes; the mirror is what the MetaServer shows.
+
+        Devices and models may have several followers, who are told in the order in which they came."""
         self._pods = pods or self._pods
-        self._devices = devices or self._devices
+        self._devices += [devices] if devices else []
+        self._models += [models] if models else []
         self._mirror = mirror or self._mirror
 
     async def run(self) -> None:
@@ -157,11 +159,8 @@ class MetaManager:
         removed = message.route.operation == "delete"
         if self._mirror is not None and not self._mirror.concerns(message, where, content):
             return
-        if where.type == "device" and self._devices is not None:
-            if removed:
-                self._devices.device_removed(f"{where.namespace}/{where.name}", _uid(content))
-            else:
-                self._devices.device_changed(content)
+        if where.type in ("device", "devicemodel"):
+            self._tell_devices(where, content, removed=removed)
         if removed and where.type == "pod":
             self._unsent.pop(_patch_key(where.namespace, where.name), None)
         if self._pods is None:
@@ -175,6 +174,16 @@ class MetaManager:
                 self._pods.config_changed(where.type, where.namespace, where.name)
             case "node" if not removed:
                 self._pods.node_changed(content)
+
+    def _tell_devices(self, where: resource.Resource, content: Obj, *, removed: bool) -> None:
+        """By the kind of the object, whoever sent it: SyncController sends under another source."""
+        known = f"{where.namespace}/{where.name}"
+        if where.type == "devicemodel":
+            for follower in self._models:
+                follower.model_removed(known) if removed else follower.model_changed(content)
+            return
+        for device in self._devices:
+            device.device_removed(known, _uid(content)) if removed else device.device_changed(content)
 
     # For edged: what is stored
 
