@@ -46,20 +46,56 @@ def patched(change: Mutator, obj: Obj, operation: str = "CREATE") -> Any:
     [
         ([{"name": "a"}, {"name": "b"}], ""),
         ([], ""),
-        ([{"name": "a"}, {"name": "b"}, {"name": "a"}], "'a' is there twice"),
+        (
+            [{"name": "a"}, {"name": "b"}, {"name": "a"}],
+            "spec.properties[2].name: 'a' is the name of spec.properties[0]",
+        ),
         ("none", "spec.properties: expected a list"),
         ([1], "spec.properties[0]: expected an object"),
     ],
 )
 async def test_names_of_properties_are_unique(properties: Any, why: str) -> None:
-    found = await refusal(devices.unique_properties, {"spec": {"properties": properties}})
+    found = await refusal(devices.model, {"spec": {"properties": properties}})
     assert why in found
     assert bool(why) == bool(found)
 
 
 async def test_deleting_a_device_is_allowed_whatever_it_says() -> None:
     old = {"spec": {"properties": [{"name": "a"}, {"name": "a"}]}}
-    assert await refusal(devices.unique_properties, None, old) == ""
+    assert await refusal(devices.device, None, old) == ""
+
+
+@pytest.mark.parametrize(
+    ("annotations", "why"),
+    [
+        ({"edgelab.io/offline-after": "90s", "edgelab.io/spool": "500"}, ""),
+        (
+            {"edgelab.io/offline-after": "soon"},
+            "metadata.annotations[edgelab.io/offline-after]: 'soon' is no",
+        ),
+        ({"edgelab.io/offline-after": "0s"}, "metadata.annotations[edgelab.io/offline-after]: '0s' is not"),
+        ({"edgelab.io/spool": "many"}, "metadata.annotations[edgelab.io/spool]: 'many' is no number"),
+        ({"edgelab.io/spool": "100001"}, "metadata.annotations[edgelab.io/spool]: '100001' is no number"),
+    ],
+)
+async def test_our_own_annotations_are_checked(annotations: dict[str, str], why: str) -> None:
+    found = await refusal(devices.device, {"metadata": {"annotations": annotations}, "spec": {}})
+    assert why in found
+    assert bool(why) == bool(found)
+
+
+async def test_cycles_in_nanoseconds_are_stored_with_a_warning() -> None:
+    spec = {
+        "properties": [{"name": "a", "reportCycle": 10_000}, {"name": "b", "collectCycle": 10_000_000_000}],
+        "stateReport": {"reportCycle": 10_000_000_000},
+    }
+    request = {"uid": "u1", "operation": "CREATE", "object": {"metadata": {}, "spec": spec}}
+    response = (await validated(msgspec.json.encode({"request": request}), devices.device))["response"]
+    assert response["allowed"]
+    assert [text.partition(":")[0] for text in response["warnings"]] == [
+        "spec.stateReport.reportCycle",
+        "spec.properties[1].collectCycle",
+    ]
 
 
 class Rules:
@@ -274,7 +310,7 @@ def test_objects_are_converted_all_or_none() -> None:
 
 def test_a_version_that_nobody_knows_is_a_failure() -> None:
     assert (
-        "no conversion of Device to devices.kubeedge.io/v2"
+        "from devices.kubeedge.io/v1alpha2 to devices.kubeedge.io/v2"
         in convert(device(), wanted="v2")["result"]["message"]
     )
 

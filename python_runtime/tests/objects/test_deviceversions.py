@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import copy
+import json
+import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from edgelab.objects.deviceversions import devices, models
-from edgelab.objects.deviceversions.fields import REST, LayoutError
+from edgelab.objects.deviceversions import devices, models, statuses
+from edgelab.objects.deviceversions.convert import convert
+from edgelab.objects.deviceversions.fields import LayoutError
+from edgelab.objects.deviceversions.remainder import REST
 
 DOCUMENTS = Path(__file__).parent / "vectors"
-BETA = "devices.kubeedge.io/v1beta1"
+BETA, OLD = "devices.kubeedge.io/v1beta1", "devices.kubeedge.io/v1alpha2"
 DEVICE: dict[str, Any] = {
     "apiVersion": BETA,
     "kind": "Device",
@@ -206,3 +211,203 @@ def test_a_spoilt_note_costs_only_what_it_held() -> None:
     old = devices.to_alpha(DEVICE)
     old["metadata"]["annotations"][REST] = "{"
     assert "methods" not in devices.to_beta(old)["spec"]
+
+
+def test_a_property_with_two_visitors_is_refused() -> None:
+    old = document("device-custom-v1alpha2.yaml")
+    old["spec"]["propertyVisitors"] *= 2
+    with pytest.raises(LayoutError, match=r"spec\.propertyVisitors\[1\]\.propertyName: 'temperature' has a"):
+        devices.to_beta(old)
+
+
+def test_a_changed_visitor_keeps_what_only_the_new_layout_says_of_its_property() -> None:
+    old = devices.to_alpha(DEVICE)
+    old["spec"]["propertyVisitors"][0]["modbus"]["offset"] = 3
+    temperature = devices.to_beta(old)["spec"]["properties"][0]
+    assert temperature["visitors"]["configData"]["offset"] == 3
+    assert temperature["reportToCloud"] is True
+    assert temperature["pushMethod"] == DEVICE["spec"]["properties"][0]["pushMethod"]
+
+
+def test_a_default_value_goes_with_its_type() -> None:
+    new = models.to_beta(document("devicemodel-v1alpha2.yaml"))
+    new["spec"]["properties"][1]["unit"] = "switch"
+    kept = models.to_alpha(new)["spec"]["properties"][1]["type"]
+    assert kept == {"string": {"accessMode": "ReadWrite", "unit": "switch", "defaultValue": "OFF"}}
+    new["spec"]["properties"][1]["type"] = "BOOLEAN"
+    assert models.to_alpha(new)["spec"]["properties"][1]["type"] == {
+        "boolean": {"accessMode": "ReadWrite", "unit": "switch"}
+    }
+
+
+def test_a_status_has_its_twins_in_one_place() -> None:
+    twins = [{"propertyName": "t", "reported": {"value": "1"}}]
+    old = {"apiVersion": OLD, "kind": "DeviceStatus", "metadata": {"name": "d"}, "twins": twins}
+    new = convert(old, "v1beta1")
+    assert (new["apiVersion"], new["status"], "twins" in new) == (BETA, {"twins": twins}, False)
+    assert statuses.to_beta(convert(new, "v1alpha2")) == new
+
+
+@pytest.mark.parametrize(
+    ("obj", "why"),
+    [
+        ({"apiVersion": OLD, "kind": "Rule"}, "there is no conversion of Rule"),
+        ({"apiVersion": "devices.kubeedge.io/v1alpha1", "kind": "Device"}, "of Device from devices"),
+        (
+            {"apiVersion": OLD, "kind": "Device", "metadata": {"name": "d"}, "spec": 1},
+            "Device d: device.spec",
+        ),
+    ],
+)
+def test_what_cannot_be_converted_is_named(obj: dict[str, Any], why: str) -> None:
+    with pytest.raises(LayoutError, match=why):
+        convert(obj, "v1beta1")
+
+
+class Dice:
+    """Made-up objects that use all of a layout's fields, some of them at a time."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+
+    def some(self, **fields: Any) -> dict[str, Any]:
+        return {key: value for key, value in fields.items() if self.random.random() < 0.6}
+
+    def one(self, *values: Any) -> Any:
+        return self.random.choice(values)
+
+    def cycles(self) -> dict[str, Any]:
+        return self.some(reportCycle=self.random.randrange(3 * 10**9), collectCycle=self.one(0, 500, 10**9))
+
+    def protocol(self, **inner: Any) -> dict[str, Any]:
+        """One protocol by its key; a custom one may have a name that is also a key."""
+        name = self.one("modbus", "opcua", "bluetooth", "customizedProtocol", "")
+        if name == "customizedProtocol":
+            data = self.one({}, {"deep": {"list": [1, {"a": None}]}, "slaveID": 2}, inner)
+            return {name: self.some(protocolName=self.one("modbus", "MY"), configData=data)}
+        return {name: inner} if name else {}
+
+    def value(self) -> dict[str, Any]:
+        return {"value": self.one("", "15", "ON"), **self.some(metadata={"type": "int", "timestamp": "1"})}
+
+    def old_device(self) -> dict[str, Any]:
+        names = self.random.sample(["a", "b", "c", "d/e", ""], 3)
+        common = self.some(com={"serialPort": "1"}, tcp={"port": 1}, customizedValues={"d": 1}, commType="")
+        selector = {
+            "key": self.one("", "zone"),
+            "operator": "In",
+            "values": self.one(["n1"], ["n1", "n2"], []),
+        }
+        visitors = [
+            {
+                "propertyName": name,
+                **self.cycles(),
+                **self.protocol(register="CoilRegister", scale=0.1),
+                **self.some(customizedValues={"x": [1]}, unknown=1),
+            }
+            for name in names[: self.random.randrange(4)]
+        ]
+        twins = [
+            {"propertyName": name, **self.some(desired=self.value(), reported=self.value(), odd={"k": 1})}
+            for name in self.random.sample(names, self.random.randrange(4))
+        ]
+        spec = self.some(
+            deviceModelRef={"name": "m"},
+            nodeSelector={"nodeSelectorTerms": [{"matchExpressions": [selector]}]},
+            protocol={**self.protocol(slaveID=1), **self.some(common=common)},
+            propertyVisitors=visitors,
+            data={"dataTopic": "t", "dataProperties": [{"propertyName": "a"}]},
+            invented={"x": 1},
+        )
+        return {**self.named("Device", OLD), "spec": spec, "status": self.some(twins=twins, state="ok")}
+
+    def new_device(self) -> dict[str, Any]:
+        names = self.random.sample(["a", "b", "c", "d/e", ""], 4)
+        properties = [
+            {
+                "name": name,
+                **self.cycles(),
+                **self.some(
+                    desired=self.value(),
+                    visitors=self.some(
+                        protocolName=self.one("modbus", "MY"), configData={"customizedValues": 1, "r": 2}
+                    ),
+                    reportToCloud=self.one(True, False),
+                    pushMethod={"mqtt": {"topic": "t"}, "dbMethod": {"TDEngine": {}}},
+                ),
+            }
+            for name in names
+        ]
+        twins = [
+            {"propertyName": name, **self.some(reported=self.value(), observedDesired=self.value())}
+            for name in self.random.sample(names, 2)
+        ]
+        spec = self.some(
+            deviceModelRef={"name": "m"},
+            nodeName="n1",
+            properties=properties,
+            protocol=self.some(protocolName=self.one("modbus", "MY"), configData={"com": {"a": 1}, "k": []}),
+            methods=[{"name": "m", "propertyNames": ["a"]}],
+            stateReport={"reportToCloud": False, "reportCycle": 1},
+        )
+        return {**self.named("Device", BETA), "spec": spec, "status": self.some(twins=twins, state="ok")}
+
+    def old_model(self) -> dict[str, Any]:
+        numbers = self.some(
+            minimum=self.one(0, -1.5, 2.0), maximum=100, unit="C", defaultValue=self.one(0, "")
+        )
+        properties = [
+            {
+                "name": name,
+                **self.some(
+                    description="d", type={self.one(*models.TYPES): {"accessMode": "ReadOnly", **numbers}}
+                ),
+            }
+            for name in ("a", "b")
+        ]
+        return {
+            **self.named("DeviceModel", OLD),
+            "spec": self.some(protocol="p", properties=properties, odd=1),
+        }
+
+    def new_model(self) -> dict[str, Any]:
+        properties = [
+            {
+                "name": name,
+                **self.some(
+                    type=self.one("INT", "FLOAT", "STREAM"),
+                    minimum=self.one("0", "1e3", "low", "-1.50"),
+                    accessMode="ReadWrite",
+                    visitors={"protocolName": "modbus", "configData": {"scale": 0.1}},
+                ),
+            }
+            for name in ("a", "b")
+        ]
+        spec = self.some(protocol="p", protocolConfigData={"slaveID": 1}, properties=properties)
+        return {**self.named("DeviceModel", BETA), "spec": spec}
+
+    def named(self, kind: str, version: str) -> dict[str, Any]:
+        annotations = self.one({}, {"annotations": {"mine": "1"}})
+        return {"apiVersion": version, "kind": kind, "metadata": {"name": "d", **annotations}}
+
+
+def said(value: Any) -> Any:
+    """A document without what says nothing: empty objects and lists."""
+    if isinstance(value, list):
+        return [said(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {key: said(item) for key, item in value.items()}
+    return {key: item for key, item in kept.items() if item not in ({}, [])}
+
+
+@pytest.mark.parametrize("make", [Dice.old_device, Dice.new_device, Dice.old_model, Dice.new_model])
+def test_no_object_loses_anything_on_its_way_there_and_back(make: Callable[[Dice], dict[str, Any]]) -> None:
+    for seed in range(300):
+        obj = make(Dice(seed))
+        here = obj["apiVersion"].rpartition("/")[2]
+        there = {"v1alpha2": "v1beta1", "v1beta1": "v1alpha2"}[here]
+        untouched = copy.deepcopy(obj)
+        other = json.loads(json.dumps(convert(obj, there)))
+        assert said(convert(other, here)) == said(obj), seed
+        assert obj == untouched

@@ -14,6 +14,7 @@ from edgelab.keadm import (
     cert,
     cloud,
     config,
+    convert,
     debug,
     delete,
     diagnose,
@@ -43,6 +44,7 @@ app.command()(cloud.gettoken)
 app.command()(join.join)
 app.command("join-command")(joincommand.join_command)
 app.command()(apply.apply)
+app.command()(convert.convert)
 app.command()(delete.delete)
 app.command()(export.export)
 app.add_typer(reset.app, name="reset")

@@ -17,6 +17,7 @@ from edgelab.kube.interface import Obj, Resource
 from edgelab.kube.resources import (
     CRDS,
     DEVICE_MODELS,
+    DEVICE_STATUSES,
     DEVICES,
     NODES,
     PODS,
@@ -28,6 +29,7 @@ from edgelab.objects.status import ApiError
 
 OLD_DEVICES = Resource("devices.kubeedge.io", "v1alpha2", "devices", "Device")
 OLD_MODELS = Resource("devices.kubeedge.io", "v1alpha2", "devicemodels", "DeviceModel")
+OLD_STATUSES = Resource("devices.kubeedge.io", "v1alpha2", "devicestatuses", "DeviceStatus")
 DOCUMENTS = Path(__file__).parents[2] / "objects" / "vectors"
 
 
@@ -113,7 +115,7 @@ def named(name: str, spec: Obj) -> Obj:
 async def test_a_device_with_a_property_twice_is_refused(api: HttpClient) -> None:
     spec = {"properties": [{"name": "temperature"}, {"name": "temperature"}]}
     for kind in (DEVICES, DEVICE_MODELS):
-        with pytest.raises(ApiError, match="'temperature' is there twice") as refusal:
+        with pytest.raises(ApiError, match=r"properties\[1\]\.name: 'temperature' is the name of") as refusal:
             await api.create(kind, named("twice", spec), "default")
         assert refusal.value.code == 422
 
@@ -161,6 +163,18 @@ async def test_documents_of_old_tutorials_are_served_in_both_layouts(api: HttpCl
     old = await api.get(OLD_DEVICES, "sensor-tag-instance-01", "default")
     assert old["spec"] == device["spec"]
     assert [obj["spec"] for obj in (await api.list(OLD_MODELS)).items] == [model["spec"]]
+
+
+async def test_what_a_device_reported_is_served_in_the_old_layout_too(api: HttpClient) -> None:
+    twins = [{"propertyName": "t", "reported": {"value": "20"}, "observedDesired": {"value": "21"}}]
+    status = {"metadata": {"name": "seen"}, "status": {"state": "online", "twins": twins}}
+    await api.create(DEVICE_STATUSES, status, "default")
+    old = await api.get(OLD_STATUSES, "seen", "default")
+    assert old["apiVersion"] == "devices.kubeedge.io/v1alpha2"
+    assert old["status"] == status["status"]
+    beside = {"metadata": {"name": "beside"}, "twins": twins}
+    await api.create(OLD_STATUSES, beside, "default")
+    assert (await api.get(DEVICE_STATUSES, "beside", "default"))["status"]["twins"] == twins
 
 
 async def test_a_document_that_cannot_be_converted_is_refused_with_the_field(api: HttpClient) -> None:

@@ -1,7 +1,7 @@
 """Telling the API server of the webhooks, and that they are gone.
 
 Objects: `kubeedge-crds-validate-webhook-configuration` and `kubeedge-mutate-webhook-configuration`, named as
-KubeEdge's admission program does, and `spec.conversion` of the definitions of Device and DeviceModel.
+KubeEdge's admission program does, and `spec.conversion` of the definitions of devices.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ VALIDATING = "kubeedge-crds-validate-webhook-configuration"
 MUTATING = "kubeedge-mutate-webhook-configuration"
 LABEL = "edgelab.io/webhooks"
 """On what CloudCore registered; objects without it are somebody else's and stay."""
-CONVERTED = ("devices.devices.kubeedge.io", "devicemodels.devices.kubeedge.io")
+CONVERTED = tuple(f"{kind}.devices.kubeedge.io" for kind in ("devices", "devicemodels", "devicestatuses"))
 CHECK_SECONDS = 300.0
 
 

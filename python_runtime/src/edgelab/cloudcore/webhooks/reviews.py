@@ -6,13 +6,13 @@ Facts: k8s.io/api/admission/v1 and k8s.io/apiextensions-apiserver/pkg/apis/apiex
 from __future__ import annotations
 
 import base64
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from edgelab.kube.interface import Obj
-from edgelab.objects.deviceversions import devices, models
+from edgelab.objects.deviceversions.convert import GROUP, convert
 from edgelab.objects.deviceversions.fields import LayoutError, mapping
 
 
@@ -29,6 +29,10 @@ class Request(msgspec.Struct):
     name: str = ""
     object: dict[str, Any] | None = None
     oldObject: dict[str, Any] | None = None
+
+    def metadata(self) -> Obj:
+        """The object's metadata. Raises LayoutError when it is no object."""
+        return mapping(self.object or {}, "metadata", self.name)
 
     def spec(self) -> Obj:
         """The object's spec. Raises LayoutError when it is no object."""
@@ -61,29 +65,23 @@ class ConversionReview(msgspec.Struct):
     request: Conversion
 
 
-Validator = Callable[[Request], Awaitable[None]]
-"""Returns, or raises Refused or LayoutError."""
+Validator = Callable[[Request], Awaitable[Sequence[str] | None]]
+"""Returns warnings, if there are any, or raises Refused or LayoutError."""
 
 Mutator = Callable[[Request], list[Obj]]
 """The operations of a JSON patch (RFC 6902) that bring the object into shape."""
-
-_CONVERTERS = {
-    ("Device", "v1alpha2"): devices.to_alpha,
-    ("Device", "v1beta1"): devices.to_beta,
-    ("DeviceModel", "v1alpha2"): models.to_alpha,
-    ("DeviceModel", "v1beta1"): models.to_beta,
-}
 
 
 async def validated(body: bytes, check: Validator) -> Obj:
     """The answer of a validating webhook. Raises msgspec.DecodeError for what is no review."""
     request = msgspec.json.decode(body, type=AdmissionReview).request
     try:
-        await check(request)
+        warnings = await check(request)
     except (Refused, LayoutError) as error:
         status = {"code": 422, "reason": "Invalid", "message": str(error)}
         return _admission({"uid": request.uid, "allowed": False, "status": status})
-    return _admission({"uid": request.uid, "allowed": True})
+    answer: Obj = {"uid": request.uid, "allowed": True}
+    return _admission(answer | ({"warnings": list(warnings)} if warnings else {}))
 
 
 def mutated(body: bytes, change: Mutator) -> Obj:
@@ -101,26 +99,14 @@ def converted(body: bytes) -> Obj:
     request = msgspec.json.decode(body, type=ConversionReview).request
     answer: Obj = {"uid": request.uid}
     try:
-        answer["convertedObjects"] = [_convert(obj, request.desiredAPIVersion) for obj in request.objects]
+        group, _, version = request.desiredAPIVersion.rpartition("/")
+        if group != GROUP:
+            raise LayoutError(f"there is no conversion to {request.desiredAPIVersion}")
+        answer["convertedObjects"] = [convert(obj, version) for obj in request.objects]
         answer["result"] = {"status": "Success"}
     except LayoutError as error:
         answer["result"] = {"status": "Failure", "message": str(error)}
     return {"apiVersion": "apiextensions.k8s.io/v1", "kind": "ConversionReview", "response": answer}
-
-
-def _convert(obj: Obj, wanted: str) -> Obj:
-    if obj.get("apiVersion") == wanted:
-        return obj
-    kind, version = str(obj.get("kind")), wanted.rpartition("/")[2]
-    convert = _CONVERTERS.get((kind, version))
-    if convert is None:
-        raise LayoutError(f"there is no conversion of {kind} to {wanted}")
-    metadata = mapping(obj, "metadata", kind)
-    try:
-        return convert({**obj, "metadata": metadata})
-    except LayoutError as error:
-        where = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
-        raise LayoutError(f"{kind} {where}: {error}") from None
 
 
 def _admission(response: Obj) -> Obj:

@@ -38,8 +38,8 @@ class WebhookServer:
     def __init__(self, api: KubeApi, sock: socket.socket, tls: ssl.SSLContext) -> None:
         checks = RuleChecks(api)
         self._validators: dict[str, Validator] = {
-            "/devices": devices.unique_properties,
-            "/devicemodels": devices.unique_properties,
+            "/devices": devices.device,
+            "/devicemodels": devices.model,
             "/rules": checks.rule,
             "/ruleendpoints": checks.endpoint,
             "/nodeupgradejobs": nodejobs.upgrade,

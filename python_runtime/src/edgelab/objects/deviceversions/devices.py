@@ -11,137 +11,143 @@ from __future__ import annotations
 from typing import Any
 
 from edgelab.objects.deviceversions import protocols
-from edgelab.objects.deviceversions.fields import (
-    Obj,
-    filled,
-    mapping,
-    mappings,
-    part,
-    rest_of,
-    text,
-    whole,
-    with_rest,
-)
+from edgelab.objects.deviceversions.fields import LayoutError, Obj, filled, mapping, mappings, text, whole
+from edgelab.objects.deviceversions.remainder import ITEM, Shape, note_of, with_note
 
 NANOSECONDS = 1_000_000
 """In a millisecond."""
 CYCLES = ("reportCycle", "collectCycle")
-BETA_ONLY = ("methods", "stateReport")
-BETA_ONLY_OF_PROPERTIES = ("reportToCloud", "pushMethod")
+VISITORS = ("spec", "propertyVisitors")
+PROTOCOL = "protocol"
+"""Under which a visitor's protocol, whose key is its name, is compared as one thing."""
+
+ALPHA = Shape(
+    {VISITORS: "propertyName", ("status", "twins"): "propertyName"},
+    frozenset({("spec", "protocol"), ("spec", "nodeSelector"), (*VISITORS, ITEM, PROTOCOL)}),
+)
+BETA = Shape({("spec", "properties"): "name", ("status", "twins"): "propertyName"})
 
 
 def to_beta(obj: Obj) -> Obj:
     """A v1alpha2 device as v1beta1. Raises LayoutError."""
-    spec, status, rest = mapping(obj, "spec", "device"), mapping(obj, "status", "device"), rest_of(obj)
-    properties = _properties(spec, status, rest)
-    node, selector = _node_of(spec)
+    new = BETA.restore(_beta(obj), note_of(obj))
+    note = ALPHA.note(_gathered(_alpha(new)), _gathered(obj))
+    return {**new, "metadata": with_note(obj["metadata"], note)}
+
+
+def to_alpha(obj: Obj) -> Obj:
+    """A v1beta1 device as v1alpha2. Raises LayoutError."""
+    old = _spread(ALPHA.restore(_gathered(_alpha(obj)), note_of(obj)))
+    note = BETA.note(_beta(old), obj)
+    return {**old, "metadata": with_note(obj["metadata"], note)}
+
+
+def _beta(obj: Obj) -> Obj:
+    spec, status = mapping(obj, "spec", "device"), mapping(obj, "status", "device")
     new = filled(
         deviceModelRef=mapping(spec, "deviceModelRef", "spec"),
-        nodeName=node,
+        nodeName=_node_of(spec),
         protocol=protocols.to_beta(mapping(spec, "protocol", "spec"), "spec.protocol"),
-        properties=properties,
+        properties=_properties(spec, status),
     )
-    new |= {key: rest[key] for key in BETA_ONLY if rest.get(key)}
-    metadata = with_rest(obj["metadata"], {"data": spec.get("data"), "nodeSelector": selector})
     twins = [
         filled(propertyName=text(twin, "propertyName", path), reported=twin.get("reported"))
         for twin, path in mappings(status, "twins", "status")
         if twin.get("reported")
     ]
-    return _whole(obj, "v1beta1", metadata, new, {**_without(status, "twins"), **filled(twins=twins)})
+    return _whole(obj, "v1beta1", new, {**_without(status, "twins"), **filled(twins=twins)})
 
 
-def to_alpha(obj: Obj) -> Obj:
-    """A v1beta1 device as v1alpha2. Raises LayoutError."""
-    spec, status, rest = mapping(obj, "spec", "device"), mapping(obj, "status", "device"), rest_of(obj)
+def _alpha(obj: Obj) -> Obj:
+    spec, status = mapping(obj, "spec", "device"), mapping(obj, "status", "device")
     visitors: list[Obj] = []
     twins: dict[str, Obj] = {}
-    extras: Obj = {}
-    bare: list[str] = []
     for new, path in mappings(spec, "properties", "spec"):
         name = text(new, "name", path)
-        visitor = _visitor(new, name, path)
-        if visitor:
+        if visitor := _visitor(new, name, path):
             visitors.append(visitor)
-        if new.get("desired"):
-            twins[name] = {"propertyName": name, "desired": new["desired"]}
-        elif not visitor:
-            bare.append(name)
-        extras[name] = filled(**{key: new.get(key) for key in BETA_ONLY_OF_PROPERTIES})
+        if desired := mapping(new, "desired", path):
+            twins[name] = {"propertyName": name, "desired": desired}
     for twin, path in mappings(status, "twins", "status"):
         name = text(twin, "propertyName", path)
         twins[name] = {**twins.get(name, {"propertyName": name}), **filled(reported=twin.get("reported"))}
     old = filled(
         deviceModelRef=mapping(spec, "deviceModelRef", "spec"),
-        nodeSelector=_selector_for(text(spec, "nodeName", "spec"), part(rest, "nodeSelector")),
+        nodeSelector=_selector_for(text(spec, "nodeName", "spec")),
         protocol=protocols.to_alpha(mapping(spec, "protocol", "spec"), "spec.protocol"),
         propertyVisitors=visitors,
-        data=part(rest, "data"),
     )
-    kept: Obj = {key: spec.get(key) for key in BETA_ONLY}
-    kept |= {"properties": {name: extra for name, extra in extras.items() if extra}, "bare": bare}
-    metadata = with_rest(obj["metadata"], kept)
-    state = {**_without(status, "twins"), **filled(twins=list(twins.values()))}
-    return _whole(obj, "v1alpha2", metadata, old, state)
+    return _whole(obj, "v1alpha2", old, {**_without(status, "twins"), **filled(twins=list(twins.values()))})
 
 
-def _properties(spec: Obj, status: Obj, rest: Obj) -> list[Obj]:
+def _properties(spec: Obj, status: Obj) -> list[Obj]:
     """Visitors and wanted values, joined by the property's name; those with a visitor come first."""
     found: dict[str, Obj] = {}
     for visitor, path in mappings(spec, "propertyVisitors", "spec"):
         name = text(visitor, "propertyName", path)
+        if name in found:
+            raise LayoutError(f"{path}.propertyName: {name!r} has a visitor already")
         cycles = {key: whole(visitor, key, path) for key in CYCLES}
-        found[name] = {"name": name, "visitors": protocols.visitor_to_beta(visitor, path)}
+        found[name] = filled(name=name, visitors=protocols.visitor_to_beta(visitor, path))
         found[name] |= {key: value // NANOSECONDS for key, value in cycles.items() if value is not None}
     for twin, path in mappings(status, "twins", "status"):
         desired = mapping(twin, "desired", path)
         if "value" in desired:
             found.setdefault(name := text(twin, "propertyName", path), {"name": name})["desired"] = desired
-    for name in rest.get("bare") or ():
-        found.setdefault(name, {"name": name})
-    for name, extra in part(rest, "properties").items():
-        if name in found:
-            found[name] |= extra
-    return [{key: value for key, value in prop.items() if value != {}} for prop in found.values()]
+    return list(found.values())
 
 
 def _visitor(prop: Obj, name: str, path: str) -> Obj:
     visitors = mapping(prop, "visitors", path)
     cycles = {key: whole(prop, key, path) for key in CYCLES}
-    if not visitors and not any(cycles.values()):
-        return {}
     times = {key: value * NANOSECONDS for key, value in cycles.items() if value is not None}
+    if not visitors and not times:
+        return {}
     return {"propertyName": name, **times, **protocols.visitor_to_alpha(visitors, f"{path}.visitors")}
 
 
-def _node_of(spec: Obj) -> tuple[str, Obj]:
-    """The node (the first value of the first expression, as KubeEdge reads it), and a selector that says
-    more than that."""
+def _gathered(old: Obj) -> Obj:
+    """A v1alpha2 device whose visitors have what is about their protocol under one key."""
+    spec = mapping(old, "spec", "device")
+    visitors = [
+        {key: visitor[key] for key in ("propertyName", *CYCLES) if key in visitor}
+        | filled(protocol=_without(visitor, "propertyName", *CYCLES))
+        for visitor, _ in mappings(spec, "propertyVisitors", "spec")
+    ]
+    return {**old, "spec": {**spec, **filled(propertyVisitors=visitors)}}
+
+
+def _spread(gathered: Obj) -> Obj:
+    spec = mapping(gathered, "spec", "device")
+    visitors = [
+        {**_without(visitor, PROTOCOL), **mapping(visitor, PROTOCOL, path)}
+        for visitor, path in mappings(spec, "propertyVisitors", "spec")
+    ]
+    return {**gathered, "spec": {**spec, **filled(propertyVisitors=visitors)}}
+
+
+def _node_of(spec: Obj) -> str:
+    """The first value of the first expression, as KubeEdge reads a selector."""
     selector = mapping(spec, "nodeSelector", "spec")
     for term, path in mappings(selector, "nodeSelectorTerms", "spec.nodeSelector"):
         for expression, _ in mappings(term, "matchExpressions", path):
-            values = expression.get("values") or [""]
-            node = values[0] if isinstance(values[0], str) else ""
-            return node, {} if selector == _simple(node) else selector
-    return "", selector
+            values = expression.get("values")
+            return values[0] if isinstance(values, list) and values and isinstance(values[0], str) else ""
+    return ""
 
 
-def _selector_for(node: str, kept: Obj) -> Obj:
-    if kept and _node_of({"nodeSelector": kept})[0] == node:
-        return kept
-    return _simple(node) if node else {}
-
-
-def _simple(node: str) -> Obj:
+def _selector_for(node: str) -> Obj:
+    if not node:
+        return {}
     expression = {"key": "", "operator": "In", "values": [node]}
     return {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
 
 
-def _without(obj: Obj, key: str) -> Obj:
-    return {name: value for name, value in obj.items() if name != key}
+def _without(obj: Obj, *keys: str) -> Obj:
+    return {name: value for name, value in obj.items() if name not in keys}
 
 
-def _whole(old: Obj, version: str, metadata: Obj, spec: Obj, status: Obj) -> Obj:
+def _whole(old: Obj, version: str, spec: Obj, status: Obj) -> Obj:
     group = old["apiVersion"].partition("/")[0]
-    new: dict[str, Any] = {"apiVersion": f"{group}/{version}", "kind": old["kind"], "metadata": metadata}
-    return new | {"spec": spec} | ({"status": status} if status else {})
+    new: dict[str, Any] = {"apiVersion": f"{group}/{version}", "kind": old["kind"]}
+    return new | {"metadata": old["metadata"], "spec": spec} | ({"status": status} if status else {})

@@ -1,15 +1,11 @@
-"""Reading fields of objects that nobody has checked, and the annotation for what has no place."""
+"""Reading fields of objects that nobody has checked."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 Obj = dict[str, Any]
-
-REST = "edgelab.io/other-version"
-"""Annotation: JSON of what the object's other layout says and this one has no field for."""
 
 
 class LayoutError(ValueError):
@@ -56,32 +52,6 @@ def whole(obj: Obj, key: str, where: str) -> int | None:
     if found is None or (isinstance(found, int) and not isinstance(found, bool)):
         return found
     raise LayoutError(f"{where}.{key}: expected a whole number, found {_kind(found)}")
-
-
-def rest_of(obj: Obj) -> Obj:
-    """What the annotation keeps; empty when there is none, or one that somebody has spoilt."""
-    note = (obj["metadata"].get("annotations") or {}).get(REST)
-    try:
-        found = json.loads(note) if isinstance(note, str) else {}
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def part(rest: Obj, key: str) -> Obj:
-    """An object that the annotation keeps below `key`."""
-    found = rest.get(key)
-    return found if isinstance(found, dict) else {}
-
-
-def with_rest(metadata: Obj, rest: Obj) -> Obj:
-    """Metadata that keeps `rest` (without empty values) in its annotation, and no annotation for nothing."""
-    kept = {key: value for key, value in rest.items() if value not in (None, {}, [])}
-    annotations = {k: v for k, v in (metadata.get("annotations") or {}).items() if k != REST}
-    if kept:
-        annotations[REST] = json.dumps(kept, separators=(",", ":"), sort_keys=True)
-    bare = {key: value for key, value in metadata.items() if key != "annotations"}
-    return {**bare, "annotations": annotations} if annotations else bare
 
 
 def filled(**fields: Any) -> Obj:

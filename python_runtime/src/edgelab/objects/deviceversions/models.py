@@ -7,70 +7,54 @@ and no default.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from edgelab.objects.deviceversions.fields import (
-    LayoutError,
-    Obj,
-    filled,
-    mapping,
-    mappings,
-    part,
-    rest_of,
-    text,
-    with_rest,
-)
+from edgelab.objects.deviceversions.fields import LayoutError, Obj, filled, mapping, mappings, text
+from edgelab.objects.deviceversions.remainder import Shape, note_of, with_note
 
 TYPES = ("int", "float", "double", "string", "boolean", "bytes", "stream")
 LIMITS = ("minimum", "maximum")
 FLAT = ("accessMode", "unit")
-BETA_ONLY = ("protocolConfigData",)
+SHAPE = Shape({("spec", "properties"): "name"})
+"""Of both layouts."""
 
 
 def to_beta(obj: Obj) -> Obj:
     """A v1alpha2 model as v1beta1. Raises LayoutError."""
-    spec, rest = mapping(obj, "spec", "model"), rest_of(obj)
-    visitors, defaults = part(rest, "visitors"), {}
-    properties = []
-    for old, path in mappings(spec, "properties", "spec"):
-        name = text(old, "name", path)
-        kind, inner = _type(old, path)
-        limits = {key: _limit_text(inner.get(key), f"{path}.type.{kind}.{key}") for key in LIMITS}
-        flat = {key: text(inner, key, f"{path}.type.{kind}") for key in FLAT}
-        if "defaultValue" in inner:
-            defaults[name] = inner["defaultValue"]
-        properties.append(
-            filled(
-                name=name,
-                description=text(old, "description", path),
-                type=kind.upper(),
-                **flat,
-                **limits,
-                visitors=visitors.get(name),
-            )
-        )
-    kept = filled(protocol=text(spec, "protocol", "spec"), properties=properties)
-    kept |= {key: rest[key] for key in BETA_ONLY if isinstance(rest.get(key), dict)}
-    metadata = with_rest(obj["metadata"], {"defaultValues": defaults})
-    return {"apiVersion": _version(obj, "v1beta1"), "kind": obj["kind"], "metadata": metadata, "spec": kept}
+    new = SHAPE.restore(_beta(obj), note_of(obj))
+    return {**new, "metadata": with_note(obj["metadata"], SHAPE.note(_alpha(new), obj))}
 
 
 def to_alpha(obj: Obj) -> Obj:
     """A v1beta1 model as v1alpha2. Raises LayoutError."""
+    old = SHAPE.restore(_alpha(obj), note_of(obj))
+    return {**old, "metadata": with_note(obj["metadata"], SHAPE.note(_beta(old), obj))}
+
+
+def _beta(obj: Obj) -> Obj:
     spec = mapping(obj, "spec", "model")
-    defaults, visitors = part(rest_of(obj), "defaultValues"), {}
+    properties = []
+    for old, path in mappings(spec, "properties", "spec"):
+        kind, inner = _type(old, path)
+        where = f"{path}.type.{kind}"
+        flat = {key: text(inner, key, where) for key in FLAT}
+        limits = {key: _limit_text(inner.get(key), f"{where}.{key}") for key in LIMITS}
+        named = filled(name=text(old, "name", path), description=text(old, "description", path))
+        properties.append({**named, **filled(type=kind.upper(), **flat, **limits)})
+    return _whole(obj, "v1beta1", filled(protocol=text(spec, "protocol", "spec"), properties=properties))
+
+
+def _alpha(obj: Obj) -> Obj:
+    spec = mapping(obj, "spec", "model")
     properties = []
     for new, path in mappings(spec, "properties", "spec"):
-        name, kind = text(new, "name", path), text(new, "type", path).lower()
-        if new.get("visitors"):
-            visitors[name] = new["visitors"]
+        kind = text(new, "type", path).lower()
         inner: Obj = {key: text(new, key, path) for key in FLAT}
         inner |= {key: _limit(text(new, key, path), kind) for key in LIMITS}
-        typed = {kind: filled(**inner, defaultValue=defaults.get(name))} if kind else {}
-        properties.append(filled(name=name, description=text(new, "description", path), type=typed))
-    metadata = with_rest(obj["metadata"], {"visitors": visitors, **{key: spec.get(key) for key in BETA_ONLY}})
-    kept = filled(protocol=text(spec, "protocol", "spec"), properties=properties)
-    return {"apiVersion": _version(obj, "v1alpha2"), "kind": obj["kind"], "metadata": metadata, "spec": kept}
+        named = filled(name=text(new, "name", path), description=text(new, "description", path))
+        properties.append({**named, **filled(type={kind: filled(**inner)} if kind else {})})
+    return _whole(obj, "v1alpha2", filled(protocol=text(spec, "protocol", "spec"), properties=properties))
 
 
 def _type(prop: Obj, path: str) -> tuple[str, Obj]:
@@ -86,20 +70,25 @@ def _type(prop: Obj, path: str) -> tuple[str, Obj]:
 def _limit_text(value: Any, where: str) -> str:
     if value is None:
         return ""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise LayoutError(f"{where}: expected a number")
     return str(int(value)) if value == int(value) else str(value)
 
 
-def _limit(value: str, kind: str) -> int | float | str | None:
-    """A limit as a number; a text that is none stays one, as nobody but people reads limits."""
-    if not value:
-        return None
+def _limit(value: str, kind: str) -> int | float | None:
+    """A limit as a number; a text that is none has no place, as nobody but people reads limits."""
     try:
-        return int(value) if kind == "int" else float(value)
+        found = int(value) if kind == "int" else float(value)
     except ValueError:
-        return value
+        return None
+    return found if math.isfinite(found) else None
 
 
-def _version(obj: Obj, version: str) -> str:
-    return f"{obj['apiVersion'].partition('/')[0]}/{version}"
+def _whole(old: Obj, version: str, spec: Obj) -> Obj:
+    group = old["apiVersion"].partition("/")[0]
+    return {
+        "apiVersion": f"{group}/{version}",
+        "kind": old["kind"],
+        "metadata": old["metadata"],
+        "spec": spec,
+    }

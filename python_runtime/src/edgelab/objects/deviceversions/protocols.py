@@ -38,10 +38,11 @@ def visitor_to_beta(visitor: Obj, where: str) -> Obj:
 def visitor_to_alpha(visitors: Obj, where: str) -> Obj:
     """The protocol's part of one of `propertyVisitors`."""
     name, data = text(visitors, "protocolName", where), mapping(visitors, "configData", where)
-    if name not in BUILT_IN:
-        return {CUSTOM: filled(protocolName=name, configData=data)} if name or data else {}
     own = {key: value for key, value in data.items() if key != VALUES}
-    return {name: own, **filled(**{VALUES: data.get(VALUES)})}
+    values = filled(**{VALUES: data.get(VALUES)})
+    if name in BUILT_IN:
+        return {name: own, **values}
+    return {**({CUSTOM: filled(protocolName=name, configData=own)} if name or own else {}), **values}
 
 
 def _chosen(obj: Obj, where: str) -> tuple[str, Obj]:
