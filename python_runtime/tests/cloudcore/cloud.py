@@ -29,6 +29,7 @@ from edgelab.identity import enrol
 from edgelab.kube.interface import Obj, PatchType, Resource
 from edgelab.kube.resources import DEVICE_STATUSES, NODES, PODS, SECRETS, SERVICE_ACCOUNTS
 from edgelab.objects.patch import FieldPatch, merge_patch, strategic_merge_patch
+from edgelab.objects.status import ApiError
 from edgelab.protocol import message as wire
 from edgelab.protocol.message import Message
 from edgelab.settings.cloudcore import CloudCore
@@ -78,9 +79,11 @@ class Api(FakeApi):
             patch = msgspec.json.decode(patch)
         if resource is DEVICE_STATUSES:
             self._note("patch", resource, name, subresource)
-            return self._store(
-                "MODIFIED", resource, merge_patch(await self.get(resource, name, namespace), patch)
-            )
+            present = await self.get(resource, name, namespace)
+            version = patch.get("metadata", {}).get("resourceVersion")
+            if version not in (None, present["metadata"]["resourceVersion"]):
+                raise ApiError(409, f"{name} has been changed meanwhile", "Conflict")
+            return self._store("MODIFIED", resource, merge_patch(present, patch))
         if patch_type is PatchType.STRATEGIC:
             present = await self.get(resource, name, namespace)
             patch = strategic_merge_patch(present, patch, Statuses())

@@ -211,6 +211,42 @@ async def test_a_model_stays_while_another_device_needs_it(cloud: Cloud) -> None
     await edge.close()
 
 
+async def test_an_edited_model_goes_to_every_node_that_has_a_device_of_it_and_to_no_other(
+    cloud: Cloud,
+) -> None:
+    edges = []
+    for node in ("edge1", "edge2", "edge3"):
+        if node != "edge1":
+            await cloud.node(node)
+        edges.append(await cloud.join(node))
+    await device(cloud, "d1", "edge1")
+    await device(cloud, "d2", "edge2")
+    await device(cloud, "d3", "edge3", model="other")
+    for edge, name in zip(edges, ("d1", "d2", "d3"), strict=True):
+        await edge.pushed(f"default/device/{name}", "insert")
+    edited = {"spec": {"properties": [{"name": "temperature", "maximum": "5"}]}}
+    await cloud.api.patch(DEVICE_MODELS, "thermo", edited, "default")
+    for edge in edges[:2]:
+        model = await edge.pushed("default/devicemodel/thermo", "update")
+        assert model.object()["spec"] == edited["spec"]
+    await cloud.api.patch(DEVICES, "d3", {"spec": {"properties": []}}, "default")
+    await edges[2].pushed("default/device/d3", "update")  # whatever was on its way is there now
+    assert not [m for m in edges[2].received if m.route.resource.endswith("devicemodel/thermo")]
+    for edge in edges:
+        await edge.close()
+
+
+async def test_an_edited_wish_reaches_the_node_inside_the_device(cloud: Cloud) -> None:
+    edge = await cloud.join()
+    await device(cloud)
+    await edge.pushed("default/device/d1", "insert")
+    wish = [{"name": "temperature", "desired": {"value": "21"}}]
+    await cloud.api.patch(DEVICES, "d1", {"spec": {"properties": wish}}, "default")
+    assert (await edge.pushed("default/device/d1", "update")).object()["spec"]["properties"] == wish
+    assert not [m for m in edge.received if "twin/" in m.route.resource]
+    await edge.close()
+
+
 async def test_a_device_without_a_model_is_sent_and_harms_nothing(cloud: Cloud) -> None:
     edge = await cloud.join()
     await cloud.api.create(DEVICES, {"metadata": {"name": "bare"}, "spec": {"nodeName": "edge1"}}, "default")

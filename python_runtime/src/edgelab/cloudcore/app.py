@@ -238,13 +238,17 @@ def _devices(
 
     workers = max(4, settings.modules.deviceController.load.updateDeviceStatusWorkers)
     downstream = Downstream(cluster, hub)
-    upstream = Upstream(api, cluster, hub, downstream, workers=workers, clock=clock)
+
+    def mine(node: str) -> bool:
+        return hub.connected(node) or not hub.elsewhere(node)
+
+    upstream = Upstream(api, cluster, hub, downstream, workers=workers, mine=mine, clock=clock)
     hub.handlers["twin"] = upstream.handle
     hub.on_connect.append(downstream.bring)
     starter.device_gone = downstream.removed
     starter.then(downstream.start)
     starter.then(upstream.start)
-    return [upstream]
+    return [upstream, upstream.silence]
 
 
 def _sync(

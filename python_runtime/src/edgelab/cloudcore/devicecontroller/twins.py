@@ -8,11 +8,14 @@ The original stores empty values at a property's first report; here the first re
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 Obj = dict[str, Any]
 
 EMPTY = {"value": ""}
+HALVES = {"reported": "actual", "observedDesired": "expected"}
+"""Halves of a twin in a DeviceStatus, and what nodes call them."""
 
 
 def property_names(device: Obj) -> list[str]:
@@ -20,20 +23,26 @@ def property_names(device: Obj) -> list[str]:
     return [item["name"] for item in (device.get("spec") or {}).get("properties") or [] if item.get("name")]
 
 
-def reported(report: Obj, known: dict[str, Obj], names: list[str]) -> dict[str, Obj]:
-    """The twins that a report (`content.twin`) sets, by property name; `known` fills what it leaves out."""
+def given(report: Obj, names: list[str]) -> dict[str, Obj]:
+    """The halves that a report (`content.twin`) gives, by property name."""
     found: dict[str, Obj] = {}
     for name, twin in report.items():
         if name not in names or not isinstance(twin, dict):
             continue
         kind = (twin.get("metadata") or {}).get("type")
-        before = known.get(name, {})
-        found[name] = {
-            "propertyName": name,
-            "reported": _value(twin.get("actual"), kind) or before.get("reported") or EMPTY,
-            "observedDesired": _value(twin.get("expected"), kind) or before.get("observedDesired") or EMPTY,
-        }
+        halves = {half: _value(twin.get(theirs), kind) for half, theirs in HALVES.items()}
+        found[name] = {half: value for half, value in halves.items() if value is not None}
     return found
+
+
+def with_given(known: dict[str, Obj], news: Mapping[str, Obj], names: list[str]) -> list[Obj]:
+    """`status.twins` after `news`: a half that nobody ever gave has an empty value."""
+    blank = dict.fromkeys(HALVES, EMPTY)
+    return [
+        {"propertyName": name, **blank, **known.get(name, {}), **news.get(name, {})}
+        for name in names
+        if name in known or name in news
+    ]
 
 
 def by_name(status: Obj | None) -> dict[str, Obj]:
@@ -42,19 +51,15 @@ def by_name(status: Obj | None) -> dict[str, Obj]:
     return {twin["propertyName"]: twin for twin in twins if twin.get("propertyName")}
 
 
-def newest(stored: dict[str, Obj], ours: dict[str, Obj]) -> dict[str, Obj]:
-    """Both lists together; of two twins the one that was reported later (ours, if they tie)."""
-    merged = dict(stored)
-    for name, twin in ours.items():
-        if name not in merged or timestamp(twin) >= timestamp(merged[name]):
-            merged[name] = twin
-    return merged
+def is_news(known: dict[str, Obj], news: Mapping[str, Obj]) -> bool:
+    """Whether the device itself said something since: an edge that starts again repeats old values."""
+    return any(
+        "reported" in twin and _moment(twin) != _moment(known.get(name, {})) for name, twin in news.items()
+    )
 
 
-def timestamp(twin: Obj) -> int:
-    """When the twin was reported, in Unix milliseconds; 0 when nothing says so."""
-    text = ((twin.get("reported") or {}).get("metadata") or {}).get("timestamp", "")
-    return int(text) if isinstance(text, str) and text.isdecimal() else 0
+def _moment(twin: Obj) -> Any:
+    return ((twin.get("reported") or {}).get("metadata") or {}).get("timestamp")
 
 
 def _value(value: Any, kind: Any) -> Obj | None:
