@@ -21,6 +21,7 @@ from edgelab.keadm import (
     export,
     join,
     joincommand,
+    kubeconfig,
     manifest,
     node,
     offedge,
@@ -47,6 +48,7 @@ app.command()(apply.apply)
 app.command()(convert.convert)
 app.command()(delete.delete)
 app.command()(export.export)
+app.command()(kubeconfig.kubeconfig)
 app.add_typer(reset.app, name="reset")
 app.command()(rollout.rollout)
 app.add_typer(cert.app, name="cert")
