@@ -31,7 +31,7 @@ def configure_logging(verbosity: int = 0) -> None:
 def run(name: str, main: Callable[[], Coroutine[Any, Any, None]]) -> int:
     """Run `main` until it returns, fails or a SIGTERM/SIGINT arrives; gives the exit status."""
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_until_signal(main))
     except Exception as error:  # the last door: everything that nobody handled ends here
         fatal = find_fatal(error)
@@ -80,7 +80,8 @@ async def _until_signal(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
         raise RuntimeError("the main task was cancelled from inside")
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes event loops: uvloop where it is installed, else asyncio's own choice (None)."""
     try:
         import uvloop  # noqa: PLC0415 - optional: there is no wheel for 32-bit ARM
     except ImportError:

@@ -22,6 +22,8 @@ from edgelab.protocol.message import Message
 log = logging.getLogger("edgelab.cloudcore.sessions")
 
 NODE_HEADER, WINDOW_HEADER, RESEND_HEADER = "node_id", "edgelab-window", "edgelab-resend"
+HEADERS = frozenset({NODE_HEADER, WINDOW_HEADER, RESEND_HEADER})
+"""Those of a handshake that matter here."""
 PATIENCE = 16
 MALFORMED = "MalformedMessage"
 

@@ -14,6 +14,9 @@ CIPHERS = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECD
 """For TLS 1.2 peers, as in the original; all server keys are elliptic-curve keys."""
 
 
+BACKLOG = 4096
+"""Connections that may wait to be accepted; Linux takes `net.core.somaxconn`, 4096 too, when that is less.
+All nodes of a cloud that starts again come at once, and who finds no room tries again after seconds."""
 NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which `ssl` has no name for."""
 
@@ -55,7 +58,7 @@ def bind(address: str, port: int, module: str, kind: socket.SocketKind = socket.
         sock.bind((address, port))
         if stream:
             # Listening shows a port that is taken at once; connections wait in the backlog until we serve.
-            sock.listen(512)
+            sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
         why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
