@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, TypeVar
 
-from grpclib.client import Channel, UnaryUnaryMethod
-from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
-
 from edgelab.cri.errors import CriError, RuntimeUnreachable
+from edgelab.cri.grpc.channel import CallFailed, Channel
+from edgelab.cri.grpc.connection import ConnectionLost
+from edgelab.cri.grpc.stream import StreamReset
 from edgelab.daemon.errors import Fatal
 
 T = TypeVar("T")
@@ -31,31 +30,28 @@ class Client:
 
     def __init__(self, endpoint: str) -> None:
         self.path = socket_path(endpoint)
-        self._channel: Channel | None = None
+        self._channel = Channel.unix(self.path)
 
     async def call(self, method: str, request: Any, answer: type[T], deadline: float) -> T:
         """One unary call. `method` is `Service/Method`, `deadline` in seconds.
 
         Raises RuntimeUnreachable when there is no connection, CriError for every error answer.
         """
-        if self._channel is None:
-            self._channel = Channel(path=self.path)
-        call: Any = UnaryUnaryMethod(self._channel, f"/runtime.v1.{method}", type(request), answer)
         try:
-            reply: T = await call(request, timeout=deadline)
-        except GRPCError as error:
-            raise CriError(error.status.name, error.message or error.status.name) from None
+            reply = await self._channel.call(f"/runtime.v1.{method}", request.SerializeToString(), deadline)
+        except CallFailed as error:
+            raise CriError(error.status.name, str(error)) from None
         except TimeoutError:
             raise CriError("DEADLINE_EXCEEDED", f"{method} took longer than {deadline:.0f} s") from None
-        except (OSError, StreamTerminatedError, ProtocolError, asyncio.IncompleteReadError) as error:
+        except (OSError, ConnectionLost, StreamReset) as error:
             raise RuntimeUnreachable(self._explain(error)) from None
-        return reply
+        kind: Any = answer
+        found: T = kind.FromString(reply)
+        return found
 
     def close(self) -> None:
         """Drop the connection."""
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
+        self._channel.close()
 
     def _explain(self, error: Exception) -> str:
         if isinstance(error, FileNotFoundError):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from grpclib.const import Cardinality, Handler, Status
+from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError
 from grpclib.server import Server, Stream
 from tests.edgecore.edged.fake_runtime import FakeRuntime
@@ -168,6 +169,18 @@ def runtime_status() -> Any:
     return pb.ContainerStatus(id="main-0", metadata=pb.ContainerMetadata(name="main"))
 
 
+class Plain(CodecBase):
+    """Messages are bytes already."""
+
+    __content_subtype__ = "proto"
+
+    def encode(self, message: Any, message_type: Any) -> bytes:
+        return bytes(message)
+
+    def decode(self, data: bytes, message_type: Any) -> Any:
+        return data
+
+
 class Health:
     """A server of the health protocol: `answer` is the bytes of a response or an error."""
 
@@ -188,7 +201,7 @@ class Health:
 @contextlib.asynccontextmanager
 async def health(answer: bytes | GRPCError) -> AsyncIterator[tuple[int, Health]]:
     service = Health(answer)
-    server = Server([service], codec=grpchealth._Plain())
+    server = Server([service], codec=Plain())
     port = free_port()
     await server.start("127.0.0.1", port)
     try:

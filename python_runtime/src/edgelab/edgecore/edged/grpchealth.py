@@ -5,49 +5,28 @@ Both messages have one field each, so they are written and read here by hand.
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-
-from grpclib.client import Channel, UnaryUnaryMethod
-from grpclib.const import Status
-from grpclib.encoding.base import CodecBase
-from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
-
+from edgelab.cri.grpc.channel import CallFailed, Channel, Status
+from edgelab.cri.grpc.connection import ConnectionLost
+from edgelab.cri.grpc.stream import StreamReset
 from edgelab.edgecore.edged.httpget import join
 
 METHOD = "/grpc.health.v1.Health/Check"
 STATES = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
 
 
-class _Plain(CodecBase):
-    """Messages are bytes already."""
-
-    __content_subtype__ = "proto"
-
-    def encode(self, message: Any, message_type: Any) -> bytes:
-        """As it is."""
-        return bytes(message)
-
-    def decode(self, data: bytes, message_type: Any) -> Any:
-        """As it is."""
-        return data
-
-
 async def check(host: str, port: int, service: str, limit: float) -> tuple[bool, str]:
     """Whether a service serves, and what there is to say if not; `limit` in seconds."""
     where = join(host, port)
-    channel = Channel(host, port, codec=_Plain())
+    channel = Channel.tcp(host, port)
     try:
-        call: Any = UnaryUnaryMethod(channel, METHOD, bytes, bytes)
-        async with asyncio.timeout(limit):
-            answer: bytes = await call(question(service), timeout=limit)
+        answer = await channel.call(METHOD, question(service), limit)
     except TimeoutError:
         return False, f"timeout: health rpc did not complete within {limit:g}s"
-    except GRPCError as error:
+    except CallFailed as error:
         return False, _refused(error, limit)
     except OSError as error:
         return False, f'error: failed to connect service at "{where}": {error.strerror or error}'
-    except (StreamTerminatedError, ProtocolError) as error:
+    except (ConnectionLost, StreamReset) as error:
         return False, f"error: health rpc probe failed: {error}"
     finally:
         channel.close()
@@ -67,8 +46,8 @@ def state_of(answer: bytes) -> str:
     return STATES[number] if number < len(STATES) else str(number)
 
 
-def _refused(error: GRPCError, limit: float) -> str:
-    text = error.message or error.status.name
+def _refused(error: CallFailed, limit: float) -> str:
+    text = str(error)
     if error.status is Status.UNIMPLEMENTED:
         return (
             f"error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {text}"
