@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 LIMIT = 4 << 20
 """Bytes of a request: the default of every gRPC library, which grpclib alone does not have."""
 
+ACCEPT_PAUSE = 1.0
+"""Seconds without accepting, when the machine refuses a connection."""
+
 
 class Call(NamedTuple):
     """A method that is served: its path, its message types, and who answers."""
@@ -52,13 +55,13 @@ class InvalidArgument(GRPCError):
 
 
 async def serve(sock: socket.socket, calls: Iterable[Call], limit: int = LIMIT) -> NoReturn:
-    """Answer on a listening socket until cancelled; then every connection is closed."""
-    server = _Server([_Calls(calls, limit)])
-    await server.start_on(sock)
+    """Answer on a listening socket until cancelled; then it and every connection are closed."""
+    server = _Server(sock, [_Calls(calls, limit)])
+    server.begin()
     try:
         await asyncio.Event().wait()
     finally:
-        server.stop()
+        await server.end()
     raise AssertionError
 
 
@@ -141,24 +144,50 @@ async def _receive(stream: Stream[Any, Any], kind: type[Any], limit: int) -> Any
 
 
 class _Server(Server):
-    """grpclib's server on a socket that listens already; it knows only paths and TCP."""
+    """grpclib's server for a socket that listens already; its own start knows only paths and TCP.
 
-    def __init__(self, handlers: list[Any]) -> None:
+    It accepts by itself: asyncio's server loses a connection that comes in the moment in which it is closed.
+    """
+
+    def __init__(self, sock: socket.socket, handlers: list[Any]) -> None:
         super().__init__(handlers)
+        self._sock = sock
+        self._loop = asyncio.get_running_loop()
+        self._making: set[asyncio.Task[Any]] = set()
         self._protocols: weakref.WeakSet[H2Protocol] = weakref.WeakSet()
-        self._listener: asyncio.Server | None = None
+        self._pause: asyncio.TimerHandle | None = None
 
-    async def start_on(self, sock: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_unix_server(self._accept, sock=sock)
+    def begin(self) -> None:
+        """Accept from now on."""
+        self._loop.add_reader(self._sock, self._readable)
 
-    def stop(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
+    async def end(self) -> None:
+        """Accept no more, and close what is connected."""
+        self._loop.remove_reader(self._sock)
+        self._sock.close()
+        if self._pause is not None:
+            self._pause.cancel()
+        if self._making:
+            await asyncio.wait(self._making)
         for protocol in list(self._protocols):
             protocol.handler.close()
             if hasattr(protocol, "connection"):
                 protocol.connection.close()
+
+    def _readable(self) -> None:
+        try:
+            connection, _ = self._sock.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:  # no more file descriptors, say: the caller waits meanwhile
+            log.error("a connection cannot be accepted: %s", error)
+            self._loop.remove_reader(self._sock)
+            self._pause = self._loop.call_later(ACCEPT_PAUSE, self.begin)
+            return
+        connection.setblocking(False)
+        making = self._loop.create_task(self._loop.connect_accepted_socket(self._accept, connection))
+        self._making.add(making)
+        making.add_done_callback(self._making.discard)
 
     def _accept(self) -> H2Protocol:
         protocol = self._protocol_factory()
