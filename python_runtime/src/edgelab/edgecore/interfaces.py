@@ -165,6 +165,14 @@ class DeviceConsumer(Protocol):
         ...
 
 
+class MapperConsumer(Protocol):
+    """DMI as MetaManager sees it."""
+
+    def object_changed(self, kind: str, object_id: str) -> None:
+        """A `device` or `devicemodel` was stored or deleted; DeviceTwin has been told."""
+        ...
+
+
 class ModelConsumer(Protocol):
     """Whoever follows the models of the node's devices, as MetaManager sees it. The calls return at once."""
 

@@ -20,6 +20,7 @@ from edgelab.daemon.clock import Clock
 from edgelab.edgecore.interfaces import (
     DeviceConsumer,
     Hub,
+    MapperConsumer,
     ModelConsumer,
     NoAnswer,
     Obj,
@@ -63,6 +64,7 @@ class MetaManager:
         self._pods: PodConsumer | None = None
         self._devices: list[DeviceConsumer] = []
         self._models: list[ModelConsumer] = []
+        self._mappers: MapperConsumer | None = None
         self._mirror: Mirror | None = None
         self._inbox: asyncio.Queue[tuple[Message, Obj, asyncio.Future[None]]] = asyncio.Queue(UNDER_WAY)
         self._unsent: dict[str, Obj] = {}
@@ -75,6 +77,7 @@ class MetaManager:
         pods: PodConsumer | None = None,
         devices: DeviceConsumer | None = None,
         models: ModelConsumer | None = None,
+        mappers: MapperConsumer | None = None,
         mirror: Mirror | None = None,
     ) -> None:
         """Name those who are told of changes; the mirror is what the MetaServer shows.
@@ -83,6 +86,7 @@ class MetaManager:
         self._pods = pods or self._pods
         self._devices += [devices] if devices else []
         self._models += [models] if models else []
+        self._mappers = mappers or self._mappers
         self._mirror = mirror or self._mirror
 
     async def run(self) -> None:
@@ -161,6 +165,8 @@ class MetaManager:
             return
         if where.type in ("device", "devicemodel"):
             self._tell_devices(where, content, removed=removed)
+        if where.type in ("device", "devicemodel") and self._mappers is not None:
+            self._mappers.object_changed(where.type, f"{where.namespace}/{where.name}")
         if removed and where.type == "pod":
             self._unsent.pop(_patch_key(where.namespace, where.name), None)
         if self._pods is None:
