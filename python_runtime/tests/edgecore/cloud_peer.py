@@ -173,6 +173,7 @@ def configuration(directory: Path, port: int, **modules: Any) -> Path:
                 "websocket": {"server": f"127.0.0.1:{port}"},
             },
             "eventBus": {"enable": False},
+            "deviceTwin": {"dmiSockPath": str(directory)},
         },
     }
     for name, values in modules.items():

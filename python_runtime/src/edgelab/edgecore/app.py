@@ -31,6 +31,7 @@ from edgelab.settings.edgecore import EdgeCore
 
 if TYPE_CHECKING:
     from edgelab.edgecore.devicetwin.module import DeviceTwin
+    from edgelab.edgecore.dmi.module import Dmi
     from edgelab.edgecore.edgehub.hub import EdgeHub
     from edgelab.edgecore.edgehub.link import Connect
     from edgelab.edgecore.eventbus.bus import EventBus
@@ -105,7 +106,9 @@ def build(settings: EdgeCore, store: Store, clock: Clock) -> list[Module]:
         if twin:
             twin.attach(bus)
     if meta and twin:
-        meta.attach(devices=twin)
+        dmi = _dmi(settings, store, clock, twin)
+        meta.attach(devices=twin, mappers=dmi)
+        built.append(dmi)
     if modules.edged.enable:
         if meta is None:
             raise Fatal("modules.edged needs modules.metaManager.enable: true")
@@ -143,6 +146,12 @@ def _route(hub: EdgeHub, meta: MetaManager | None, twin: DeviceTwin | None, bus:
         hub.route("twin", twin.receive)
     if bus:
         hub.route("user", bus.receive)
+
+
+def _dmi(settings: EdgeCore, store: Store, clock: Clock, twin: DeviceTwin) -> Dmi:
+    from edgelab.edgecore.dmi.module import Dmi  # noqa: PLC0415 - only when enabled
+
+    return Dmi(settings.modules.deviceTwin.dmiSockPath, store, clock, twin.from_bus)
 
 
 def _meta_server(settings: EdgeCore, store: Store, meta: MetaManager, hub: Hub, clock: Clock) -> MetaServer:

@@ -1,0 +1,1 @@
+"""DMI: the devices of this node and the mappers that drive them."""
