@@ -101,7 +101,15 @@ def build(settings: EdgeCore, store: Store, clock: Clock) -> list[Module]:
     if modules.eventBus.enable:
         from edgelab.edgecore.eventbus.bus import EventBus  # noqa: PLC0415 - only when enabled
 
-        bus = EventBus(modules.eventBus, store, hub, clock, twin.from_bus if twin else None)
+        bus = EventBus(
+            modules.eventBus,
+            settings.edgelab.mqtt,
+            store,
+            hub,
+            clock,
+            node=node,
+            on_device=twin.from_bus if twin else None,
+        )
         built.append(bus)
         if twin:
             twin.attach(bus)

@@ -217,6 +217,21 @@ class Modules(msgspec.Struct):
     taskManager: TaskManager = msgspec.field(default_factory=TaskManager)
 
 
+class Mqtt(msgspec.Struct):
+    """What modules.eventBus lacks.
+
+    `passwordFile` and `aclFile` say who may use the internal broker, and for what: files in the form of
+    Mosquitto's, mode 0600; without them everybody may do everything. `externalVersion` is the version of
+    MQTT spoken with the external broker, `3.1.1` or `5`. `maximumPacketSize` in bytes: what is larger is
+    refused by the internal broker, and not taken from the external one.
+    """
+
+    passwordFile: str = ""
+    aclFile: str = ""
+    externalVersion: str = "3.1.1"
+    maximumPacketSize: int = 262144
+
+
 class EdgeLab(msgspec.Struct):
     """Settings that KubeEdge does not have.
 
@@ -232,6 +247,7 @@ class EdgeLab(msgspec.Struct):
     deadPeerTimeout: str = "15s"
     metaServerDirectory: str = "/etc/kubeedge/pki/metaserver"
     runtimeType: str = "remote"
+    mqtt: Mqtt = msgspec.field(default_factory=Mqtt)
 
 
 class EdgeCore(msgspec.Struct):

@@ -12,11 +12,13 @@ from edgelab.settings import checks, kubelet_checks
 from edgelab.settings.document import Problem
 
 if TYPE_CHECKING:
-    from edgelab.settings.edgecore import EdgeCore, Edged, EdgeHub, EventBus, Modules
+    from edgelab.settings.edgecore import EdgeCore, Edged, EdgeHub, EventBus, Modules, Mqtt
 
 FILE = "a file name"
 DEADLINES = ("handshakeTimeout", "readDeadline", "writeDeadline")
-MQTT = checks.is_url("tcp", "mqtt", "ssl", "tls", "mqtts", "ws", "wss")
+MQTT = checks.is_url("tcp", "mqtt", "ssl", "tls", "mqtts")
+MQTT_LARGEST = 12 * 1024 * 1024
+"""Bytes: the cloud's router takes no more."""
 
 
 def problems(settings: EdgeCore) -> Iterator[Problem]:
@@ -30,6 +32,7 @@ def problems(settings: EdgeCore) -> Iterator[Problem]:
         yield from _hub(modules.edgeHub)
     if modules.eventBus.enable:
         yield from _bus(modules.eventBus)
+        yield from _mqtt(settings.edgelab.mqtt)
     yield from _others(modules)
 
 
@@ -63,11 +66,20 @@ def _bus(bus: EventBus) -> Iterator[Problem]:
     where = "modules.eventBus"
     servers = {"mqttServerInternal": (0, 1), "mqttServerExternal": (1, 2)}
     used = [name for name, modes in servers.items() if bus.mqttMode in modes]
-    yield from checks.every(where, bus, used, MQTT, "tcp://HOST:PORT")
+    yield from checks.every(where, bus, used, MQTT, "tcp://HOST:PORT or ssl://HOST:PORT")
     yield from checks.every(where, bus, ("mqttSessionQueueSize",), checks.at_least(1), "1 or more")
     if bus.eventBusTLS.enable:
         files = ("tlsMqttCAFile", "tlsMqttCertFile", "tlsMqttPrivateKeyFile")
         yield from checks.every(f"{where}.eventBusTLS", bus.eventBusTLS, files, bool, FILE)
+
+
+def _mqtt(mqtt: Mqtt) -> Iterator[Problem]:
+    where = "edgelab.mqtt"
+    yield from checks.one_of(where, mqtt, {"externalVersion": ("3.1.1", "5")})
+    sizes = checks.within(1024, MQTT_LARGEST)
+    yield from checks.every(where, mqtt, ("maximumPacketSize",), sizes, f"1024 to {MQTT_LARGEST} bytes")
+    files = [name for name in ("passwordFile", "aclFile") if getattr(mqtt, name)]
+    yield from checks.every(where, mqtt, files, checks.is_absolute, "a path that begins with /, or nothing")
 
 
 def _others(modules: Modules) -> Iterator[Problem]:

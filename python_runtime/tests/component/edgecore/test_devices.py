@@ -294,16 +294,6 @@ async def test_a_broker_with_tls_is_checked_against_the_configured_ca(tmp_path: 
             await process.wait_for_line("certificate verify failed")
 
 
-async def test_an_internal_broker_is_refused_with_one_line(tmp_path: Path) -> None:
-    pki = Pki.create(tmp_path)
-    config = configuration(pki.directory, free_port(), eventBus={"enable": True, "mqttMode": 0})
-    async with edgecore(config) as process:
-        async with asyncio.timeout(10):
-            assert await process.child.wait() == 1
-        assert "mqttMode 0" in process.output().strip().splitlines()[-1]
-        assert "Traceback" not in process.output()
-
-
 async def test_subscriptions_that_mqtt_does_not_allow_do_not_end_edgecore_now_or_later(
     tmp_path: Path,
 ) -> None:

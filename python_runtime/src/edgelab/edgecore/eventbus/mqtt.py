@@ -1,4 +1,4 @@
-"""An MQTT 3.1.1 client on the event loop: paho-mqtt without its thread.
+"""An MQTT client (3.1.1 or 5) on the event loop: paho-mqtt without its thread.
 
 paho reads and writes when the loop says that the socket is ready. Only connecting, which blocks,
 happens in a thread that ends with it. Each connection has a client object of its own, so that
@@ -12,32 +12,36 @@ import contextlib
 import logging
 import socket
 import ssl
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from edgelab.daemon.errors import Unreachable
+from edgelab.edgecore.eventbus.broker.packets import Message
+from edgelab.edgecore.eventbus.drops import Drops
+from edgelab.edgecore.eventbus.inbox import Inbox
+from edgelab.edgecore.eventbus.thread import in_thread
 
 log = logging.getLogger(__name__)
 
-R = TypeVar("R")
-
 KEEPALIVE = 30
 CONNECT_TIMEOUT = 5.0
-INCOMING = 256
-"""Messages that may wait for DeviceTwin; then the socket is not read until half of them are gone."""
+VERSIONS = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv5}
 
-OUTGOING = 1024
-"""QoS 1 messages that may wait for the broker; further ones are dropped and counted."""
+HEADER = 2048
+"""Bytes of a packet besides its payload, generously."""
+
+UNDER_WAY = 100
+"""Published messages that the broker may still have to acknowledge."""
 
 
 @dataclass(frozen=True, slots=True)
-class Broker:
+class Endpoint:
     """Where the broker is and who we are there."""
 
     host: str
@@ -46,40 +50,57 @@ class Broker:
     username: str = ""
     password: str = field(default="", repr=False)
     tls: ssl.SSLContext | None = None
+    version: str = "3.1.1"
+    largest: int = 256 * 1024
+    """Bytes of payload that are taken from the broker."""
 
 
 class Mqtt:
-    """One connection. `run` lasts until it is lost; received messages are taken by `get`."""
+    """One connection. `run` lasts until it is lost; received messages go to the inbox.
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    `on_room` is called when `has_room` becomes true.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, inbox: Inbox, drops: Drops, on_room: Callable[[], None] = lambda: None
+    ) -> None:
+        self._endpoint = endpoint
+        self._inbox = inbox
+        self._drops = drops
+        self._on_room = on_room
         self._loop = asyncio.get_running_loop()
         self._lost: asyncio.Future[str] = self._loop.create_future()
         self._accepted: asyncio.Future[None] = self._loop.create_future()
         self._socket: socket.socket | None = None
-        self._incoming: deque[tuple[str, bytes]] = deque()
-        self._arrived = asyncio.Event()
         self._paused = False
-        self.dropped = 0
+        self._asked: dict[int | None, list[str]] = {}
+        self._under_way: dict[int, Message] = {}
         self._client = Client(
-            CallbackAPIVersion.VERSION2, client_id=broker.client_id, reconnect_on_failure=False
+            CallbackAPIVersion.VERSION2,
+            client_id=endpoint.client_id,
+            protocol=VERSIONS[endpoint.version],
+            reconnect_on_failure=False,
         )
         self._client.connect_timeout = CONNECT_TIMEOUT
-        self._client.max_queued_messages_set(OUTGOING)
-        self._client.max_inflight_messages_set(100)
+        self._client.max_inflight_messages_set(UNDER_WAY)
         self._client.on_message = self._on_message
+        self._client.on_publish = self._on_publish
+        self._client.on_subscribe = self._on_subscribe
         self._client.on_connect = self._on_connect
-        if broker.username:
-            self._client.username_pw_set(broker.username, broker.password)
-        if broker.tls is not None:
-            self._client.tls_set_context(broker.tls)
+        if endpoint.username:
+            self._client.username_pw_set(endpoint.username, endpoint.password)
+        if endpoint.tls is not None:
+            self._client.tls_set_context(endpoint.tls)
 
     async def connect(self) -> None:
         """Connect and log in. Raises Unreachable with the reason."""
-        broker = self._broker
-        where = f"MQTT broker {broker.host}:{broker.port}"
+        host, port = self._endpoint.host, self._endpoint.port
+        where = f"MQTT broker {host}:{port}"
         try:
-            await _in_thread(lambda: self._client.connect(broker.host, broker.port, KEEPALIVE))
+            await in_thread(
+                "mqtt-connect",
+                lambda: self._client.connect(host, port, KEEPALIVE, properties=self._properties()),
+            )
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise Unreachable(f"{where}: {reason}") from error
@@ -94,6 +115,13 @@ class Mqtt:
             self.close()
             raise Unreachable(f"{where}: {self._lost.result()}")
 
+    def _properties(self) -> Properties | None:
+        if self._endpoint.version != "5":
+            return None
+        properties: Properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.MaximumPacketSize = self._endpoint.largest + HEADER
+        return properties
+
     async def run(self) -> str:
         """Keep the connection alive until it is lost; returns why."""
         try:
@@ -105,29 +133,34 @@ class Mqtt:
             self.close()
 
     def subscribe(self, filters: Iterable[str]) -> None:
-        """Subscribe with QoS 1."""
-        if wanted := [(topic, 1) for topic in filters]:
-            self._check(self._client.subscribe(wanted)[0])
+        """Subscribe with QoS 1. A refusal is logged."""
+        topics = list(filters)
+        if topics:
+            code, number = self._client.subscribe([(topic, 1) for topic in topics])
+            self._asked[number] = topics
+            self._check(code)
 
     def unsubscribe(self, topic: str) -> None:
         """Unsubscribe."""
         self._check(self._client.unsubscribe(topic)[0])
 
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Publish with QoS 1, not retained; dropped when the queue is full."""
-        if self._client.publish(topic, payload, qos=1).rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
-            self.dropped += 1
+    @property
+    def has_room(self) -> bool:
+        """Whether the broker keeps up with what it is sent."""
+        return len(self._under_way) < UNDER_WAY and not self._lost.done()
 
-    async def get(self) -> tuple[str, bytes]:
-        """The next received message."""
-        while not self._incoming:
-            self._arrived.clear()
-            await self._arrived.wait()
-        message = self._incoming.popleft()
-        if self._paused and len(self._incoming) <= INCOMING // 2 and self._socket is not None:
-            self._paused = False
-            self._loop.add_reader(self._socket, self._readable)
-        return message
+    @property
+    def unacknowledged(self) -> list[Message]:
+        """What was published and perhaps did not get through."""
+        return list(self._under_way.values())
+
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """Publish with QoS 1, not retained; False, and nothing done, when the broker does not keep up."""
+        if not self.has_room:
+            return False
+        sent = self._client.publish(topic, payload, qos=1)
+        self._under_way[sent.mid] = Message(topic, payload)
+        return True
 
     def close(self) -> None:
         """Leave."""
@@ -166,8 +199,12 @@ class Mqtt:
             # last one, which Linux would delay by 40 ms. The option does not last, so it is set each time.
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         self._check(self._client.loop_read())
+        self._read_decrypted()
+
+    def _read_decrypted(self) -> None:
+        """Read what TLS has taken from the socket already, of which the event loop does not know."""
         while isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() and not self._paused:
-            self._check(self._client.loop_read())  # decrypted already, so the loop will not say so
+            self._check(self._client.loop_read())
 
     def _writable(self) -> None:
         self._check(self._client.loop_write())
@@ -187,11 +224,38 @@ class Mqtt:
             self._accepted.set_result(None)
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
-        self._incoming.append((message.topic, bytes(message.payload)))
-        self._arrived.set()
-        if len(self._incoming) >= INCOMING and not self._paused and self._socket is not None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # a broker should not have let it through
+            self._drops.count("a message is refused, its topic is not UTF-8")
+            return
+        if len(message.payload) > self._endpoint.largest:
+            what = f"a message on {topic[:200]!r} is refused, larger than {self._endpoint.largest} bytes"
+            self._drops.count(what)
+            return
+        self._inbox.put(topic, bytes(message.payload))
+        if self._inbox.full and not self._paused and self._socket is not None:
             self._paused = True
             self._loop.remove_reader(self._socket)
+            self._inbox.when_free(self._go_on)
+
+    def _go_on(self) -> None:
+        self._paused = False
+        if self._socket is not None:
+            self._loop.add_reader(self._socket, self._readable)
+            self._loop.call_soon(self._read_decrypted)
+
+    def _on_publish(self, _client: Client, _data: Any, number: int, reason: Any, _properties: Any) -> None:
+        sent = self._under_way.pop(number, None)
+        if sent is not None and reason.is_failure:
+            self._drops.count(f"the broker refuses a message on {sent.topic!r}: {reason}")
+        if len(self._under_way) == UNDER_WAY // 2:
+            self._loop.call_soon(self._on_room)  # not now: paho is busy with what it read
+
+    def _on_subscribe(self, _client: Client, _data: Any, number: int, reasons: Any, _properties: Any) -> None:
+        for topic, reason in zip(self._asked.pop(number, ()), reasons, strict=False):
+            if reason.is_failure:
+                log.warning("the MQTT broker refuses the subscription to %s: %s", topic, reason)
 
     def _on_socket_close(self, _client: Client, _data: Any, _sock: Any) -> None:
         self._unwatch()
@@ -204,30 +268,3 @@ class Mqtt:
     def _on_unregister_write(self, _client: Client, _data: Any, _sock: Any) -> None:
         if self._socket is not None:
             self._loop.remove_writer(self._socket)
-
-
-async def _in_thread(work: Callable[[], R]) -> R:
-    """Run blocking work in a thread of its own, which ends with it."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[R] = loop.create_future()
-
-    def finish(result: R | None, error: Exception | None) -> None:
-        if done.cancelled():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]  # R may be None itself
-
-    def target() -> None:
-        result: R | None = None
-        failure: Exception | None = None
-        try:
-            result = work()
-        except Exception as error:
-            failure = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(finish, result, failure)
-
-    threading.Thread(target=target, name="mqtt-connect", daemon=True).start()
-    return await done

@@ -8,7 +8,7 @@ empty again.
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Protocol, cast
 
 from edgelab.edgecore.eventbus.broker import packets
 from edgelab.edgecore.eventbus.broker.packets import Connect, Malformed, Message, Splitter
@@ -84,8 +84,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
         address = transport.get_extra_info("peername")
         self.peer = str(address[0]) if address else "?"
         transport.set_write_buffer_limits(high=UNSENT)
