@@ -80,7 +80,7 @@ async def mosquitto(directory: Path, *extra: str, port: int = 0) -> AsyncIterato
     path.write_text("\n".join((f"listener {port} 127.0.0.1", "user root", *lines)) + "\n")
     process = await spawn(directory, "mosquitto", program, "-c", str(path))
     try:
-        await _listens(port)
+        await listens(port)
         yield port
     finally:
         if process.child.returncode is None:
@@ -88,7 +88,8 @@ async def mosquitto(directory: Path, *extra: str, port: int = 0) -> AsyncIterato
             await process.child.wait()
 
 
-async def _listens(port: int) -> None:
+async def listens(port: int) -> None:
+    """Return once something answers on the port."""
     async with asyncio.timeout(60):
         while True:
             try:
