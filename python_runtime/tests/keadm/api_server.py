@@ -23,10 +23,16 @@ KINDS = {
         ("secrets/status", "Secret", True),
     ],
     "/apis/apps/v1": [("deployments", "Deployment", True)],
+    "/apis/devices.kubeedge.io/v1beta1": [
+        ("devices", "Device", True),
+        ("devicemodels", "DeviceModel", True),
+        ("devicestatuses", "DeviceStatus", True),
+    ],
     "/apis/apiextensions.k8s.io/v1": [("customresourcedefinitions", "CustomResourceDefinition", False)],
 }
 
 COLLECTIONS = {"nodes", "secrets", "pods", "daemonsets", "deployments", "replicasets"}
+COLLECTIONS |= {"devices", "devicemodels", "devicestatuses"}
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

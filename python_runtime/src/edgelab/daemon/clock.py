@@ -48,6 +48,11 @@ def rfc3339(moment: dt.datetime) -> str:
     return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def rfc3339_milli(moment: dt.datetime) -> str:
+    """`2026-08-06T10:00:10.000Z`, as fine as devices report."""
+    return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def rfc3339_micro(moment: dt.datetime) -> str:
     """`2026-08-06T10:00:10.000000Z`, the form of metav1.MicroTime (leases)."""
     return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

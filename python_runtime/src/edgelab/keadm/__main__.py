@@ -30,6 +30,7 @@ from edgelab.keadm import (
     token,
     upgrade,
 )
+from edgelab.keadm.devices import commands as devices
 from edgelab.keadm.report import Answer, Format, report
 
 app = typer.Typer(
@@ -55,6 +56,7 @@ app.add_typer(cert.app, name="cert")
 app.add_typer(cert.app, name="certs", hidden=True)  # the name in older instructions
 app.add_typer(config.app, name="config")
 app.add_typer(debug.app, name="debug")
+app.add_typer(devices.app, name="device")
 app.add_typer(diagnose.app, name="diagnose")
 app.add_typer(manifest.app, name="manifest")
 app.add_typer(node.app, name="node")

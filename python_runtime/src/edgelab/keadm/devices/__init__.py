@@ -1,0 +1,1 @@
+"""`keadm device`: devices of the cluster with what they report, and changing what they are to do."""
