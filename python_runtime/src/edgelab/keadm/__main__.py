@@ -31,6 +31,7 @@ from edgelab.keadm import (
     upgrade,
 )
 from edgelab.keadm.devices import commands as devices
+from edgelab.keadm.mqtt import commands as mqtt
 from edgelab.keadm.report import Answer, Format, report
 
 app = typer.Typer(
@@ -59,6 +60,7 @@ app.add_typer(debug.app, name="debug")
 app.add_typer(devices.app, name="device")
 app.add_typer(diagnose.app, name="diagnose")
 app.add_typer(manifest.app, name="manifest")
+app.add_typer(mqtt.app, name="mqtt")
 app.add_typer(node.app, name="node")
 app.add_typer(offedge.app, name="off-edge")
 app.add_typer(upgrade.app, name="upgrade")
