@@ -114,6 +114,8 @@ class ApiServer:
         path, _, query = path.partition("?")
         if method == "GET":
             return self.read(path, parse_qs(query))
+        if "dryRun" in parse_qs(query):
+            return 200, body
         if method == "POST":
             return self.post(path, body)
         return self.change(method, path, body) if path in self.objects else missing(path)

@@ -95,5 +95,9 @@ async def test_a_device_from_its_description_to_a_changed_desire(tmp_path: Path)
         limit = {"name": "limit", "desired": {"value": "55"}, "visitors": {"configData": {"register": 3}}}
         assert again["after"]["spec"] == {**SPEC, "properties": [SPEC["properties"][0], limit]}
 
+        odd = device({"properties": [{"name": "limit", "pushMethod": {"mqtt": {"adress": "x"}}}]})
+        for words in (apply, (*apply, "--check")):
+            told = keadm(place, *words, stdin=odd, fails=True)
+            assert 'unknown field "spec.properties[1].pushMethod.mqtt.adress"' in told["error"]
         hot = device({"properties": [{"name": "limit", "desired": {"value": "95"}}]})
         assert "more than the model's maximum 90" in keadm(place, *apply, stdin=hot, fails=True)["error"]

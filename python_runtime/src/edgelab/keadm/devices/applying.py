@@ -11,7 +11,8 @@ from edgelab.keadm.devices.checking import problems
 from edgelab.keadm.devices.merging import merged
 from edgelab.keadm.devices.twins import model_name
 from edgelab.keadm.report import Failure
-from edgelab.kube.interface import KubeApi, Obj, Resource
+from edgelab.kube.client import HttpClient
+from edgelab.kube.interface import Obj, Resource
 from edgelab.kube.resources import DEVICE_MODELS, DEVICES
 from edgelab.objects.status import ApiError
 
@@ -29,7 +30,7 @@ class Outcome:
 
 
 async def apply_device(
-    api: KubeApi, manifest: Obj, *, purge: bool, check: bool, clock: Clock = SYSTEM
+    api: HttpClient, manifest: Obj, *, purge: bool, check: bool, clock: Clock = SYSTEM
 ) -> Outcome:
     """Bring a Device to what the manifest says. Raises Failure naming a field, ApiError, Unreachable."""
     _refuse_others(manifest)
@@ -52,7 +53,7 @@ def _refuse_others(manifest: Obj) -> None:
         )
 
 
-async def _attempt(api: KubeApi, manifest: Obj, *, purge: bool, check: bool) -> Outcome:
+async def _attempt(api: HttpClient, manifest: Obj, *, purge: bool, check: bool) -> Outcome:
     name = manifest["metadata"]["name"]
     namespace = manifest["metadata"].get("namespace") or "default"
     live = await _find(api, DEVICES, name, namespace)
@@ -60,18 +61,16 @@ async def _attempt(api: KubeApi, manifest: Obj, *, purge: bool, check: bool) -> 
     wanted = merged(bare, manifest, purge=purge)
     warnings = await _checked(api, wanted, manifest)
     if live is None:
-        if not check:
-            await api.create(DEVICES, wanted, namespace)
+        await _write(api, "POST", DEVICES.path(namespace), wanted, check=check)
         return Outcome(Applied(DEVICES.kind, name, namespace, "created", None, _shown(wanted)), warnings)
     sides = (_shown(live), _shown(wanted))
     if wanted == live:
         return Outcome(Applied(DEVICES.kind, name, namespace, "unchanged", *sides), warnings)
-    if not check:
-        await api.update(DEVICES, wanted, namespace)
+    await _write(api, "PUT", DEVICES.path(namespace, name), wanted, check=check)
     return Outcome(Applied(DEVICES.kind, name, namespace, "changed", *sides), warnings)
 
 
-async def _checked(api: KubeApi, wanted: Obj, given: Obj) -> list[str]:
+async def _checked(api: HttpClient, wanted: Obj, given: Obj) -> list[str]:
     """Warnings. Raises Failure for what cannot be; of what was there before, only `given` is judged."""
     key = f"{wanted['metadata']['namespace']}/{wanted['metadata']['name']}"
     name = model_name(wanted)
@@ -88,7 +87,18 @@ async def _checked(api: KubeApi, wanted: Obj, given: Obj) -> list[str]:
     return [] if model else [f"device {key}: there is no {missing} yet, so nothing was compared with it"]
 
 
-async def _find(api: KubeApi, resource: Resource, name: str, namespace: str) -> Obj | None:
+async def _write(api: HttpClient, method: str, path: str, device: Obj, *, check: bool) -> None:
+    """Strictly: a field that the definition does not have is refused, else each run would be a change."""
+    params = {"fieldValidation": "Strict", "fieldManager": "keadm", **({"dryRun": "All"} if check else {})}
+    typed = {"apiVersion": DEVICES.api_version, "kind": DEVICES.kind, **device}
+    try:
+        await api.request(method, path, params=params, body=typed)
+    except ApiError as error:
+        if not (check and error.code == 404):  # the definition, or the namespace, may be yet to come
+            raise
+
+
+async def _find(api: HttpClient, resource: Resource, name: str, namespace: str) -> Obj | None:
     try:
         return await api.get(resource, name, namespace)
     except ApiError as error:
