@@ -82,5 +82,5 @@ def test_every_module_has_examples_and_says_what_it_returns(name: str) -> None:
 
 def test_every_module_is_in_the_action_group() -> None:
     runtime = yaml.safe_load((CHECKOUT / "meta" / "runtime.yml").read_text())
-    cluster = {name for name in MODULES if re.match(r"device|edge_|kube_", name)}
+    cluster = {name for name in MODULES if re.match(r"device|edge_|kube_|mqtt_", name)}
     assert cluster <= set(runtime["action_groups"]["kubeedge"])
