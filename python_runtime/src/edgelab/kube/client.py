@@ -1,9 +1,9 @@
-"""The Kubernetes API over HTTP(S): `edgelab.kube.interface.KubeApi` on aiohttp with raw JSON.
+"""The Kubernetes API over HTTP(S): `edgelab.kube.interface.KubeApi` with raw JSON.
 
 Raises `ApiError` for every answer that is a failure and `daemon.errors.Unreachable` when there is
 no answer: refused, reset, timed out, or a certificate that does not fit (the message says which).
-Connections are kept and shared, `REQUESTS_AT_ONCE` of them at most: further requests wait for one, first come
-first served. A watch has a connection of its own while it lasts.
+Requests go over kept connections, `REQUESTS_AT_ONCE` of them at most: further requests wait for one, first
+come first served. A watch (on aiohttp) has a connection of its own while it lasts.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import ssl
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,8 +25,10 @@ from multidict import CIMultiDict
 
 from edgelab.daemon.errors import Fatal, Unreachable
 from edgelab.kube import impersonation
+from edgelab.kube.connection import Malformed
 from edgelab.kube.interface import Obj, ObjectList, PatchType, Resource, WatchEvent
 from edgelab.kube.kubeconfig import Kubeconfig
+from edgelab.kube.pool import Headers, Pool, Request
 from edgelab.objects.status import ApiError
 
 REQUEST_SECONDS = 60.0
@@ -58,12 +61,12 @@ class HttpClient:
         self.config = config
         self._agent = user_agent
         self._field_manager = field_manager
-        self._timeout = aiohttp.ClientTimeout(total=request_seconds, sock_connect=CONNECT_SECONDS)
+        self._request_seconds = request_seconds
         self._watch_timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds
         )
         self._ssl = config.ssl_context()
-        self._requests: aiohttp.ClientSession | None = None
+        self._requests: Pool | None = None
         self._watches: aiohttp.ClientSession | None = None
         self._cut_short = False
         self._token: tuple[float, str] | None = None
@@ -78,9 +81,9 @@ class HttpClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        for session in (self._requests, self._watches):
-            if session is not None:
-                await session.close()
+        for part in (self._requests, self._watches):
+            if part is not None:
+                await part.close()
         self._requests = self._watches = None
         if self._cut_short:
             await asyncio.sleep(LINGER_SECONDS)
@@ -133,7 +136,7 @@ class HttpClient:
         if resource_version:
             params["resourceVersion"] = resource_version
         with self._attempt():
-            async with self._send("GET", _path(resource, namespace), params, watch=True) as response:
+            async with self._follow(_path(resource, namespace), params) as response:
                 if response.status >= 400:
                     raise _failure(response.status, await response.read())
                 _keep_alive(response)
@@ -208,56 +211,55 @@ class HttpClient:
         content_type: str = "application/json",
     ) -> bytes:
         """The bytes of an answer. `body` is data, or bytes that are sent as they are."""
-        with self._attempt():
-            async with self._send(method, path, params or {}, body, content_type) as response:
-                data = await response.read()
-                if response.status >= 400:
-                    raise _failure(response.status, data)
-                return data
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, str],
-        body: Any = None,
-        content_type: str = "application/json",
-        *,
-        watch: bool = False,
-    ) -> aiohttp.client._RequestContextManager:
-        headers = CIMultiDict([("Accept", "application/json"), *impersonation.headers()])
-        if token := self._bearer():
-            headers["Authorization"] = f"Bearer {token}"
+        headers = self._headers()
         data = body
         if body is not None:
-            headers["Content-Type"] = content_type
+            headers.append(("Content-Type", content_type))
             data = body if isinstance(body, bytes) else msgspec.json.encode(body)
-        return (self._watching() if watch else self._requesting()).request(
-            method,
+        with self._attempt():
+            async with asyncio.timeout(self._request_seconds):
+                answer = await self._pool().send(Request(method, path, params or {}, headers, data))
+        if answer.status >= 400:
+            raise _failure(answer.status, answer.body)
+        return answer.body
+
+    def _headers(self) -> Headers:
+        headers: Headers = [
+            ("Accept", "application/json"),
+            ("User-Agent", self._agent),
+            *impersonation.headers(),
+        ]
+        if token := self._bearer():
+            headers.append(("Authorization", f"Bearer {token}"))
+        return headers
+
+    def _pool(self) -> Pool:
+        if self._requests is None:
+            self._requests = Pool(
+                self.config.server,
+                self._ssl,
+                limit=REQUESTS_AT_ONCE,
+                connect_seconds=CONNECT_SECONDS,
+                server_name=self.config.tls_server_name,
+            )
+        return self._requests
+
+    def _follow(self, path: str, params: Mapping[str, str]) -> aiohttp.client._RequestContextManager:
+        return self._watching().get(
             self.config.server + path,
             params=dict(params),
-            data=data,
-            headers=headers,
-            timeout=self._watch_timeout if watch else self._timeout,
+            headers=CIMultiDict(self._headers()),
+            timeout=self._watch_timeout,
             server_hostname=self.config.tls_server_name if self._ssl else None,
             allow_redirects=False,
         )
 
-    def _requesting(self) -> aiohttp.ClientSession:
-        if self._requests is None or self._requests.closed:
-            self._requests = self._session(REQUESTS_AT_ONCE)
-        return self._requests
-
     def _watching(self) -> aiohttp.ClientSession:
         if self._watches is None or self._watches.closed:
-            self._watches = self._session(0)  # no limit: each lasts for minutes
+            # Each lasts for minutes, so there is no limit.
+            connector = aiohttp.TCPConnector(limit=0, ssl=self._ssl if self._ssl else True)
+            self._watches = aiohttp.ClientSession(connector=connector)
         return self._watches
-
-    def _session(self, limit: int) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=limit, ssl=self._ssl if self._ssl else True, keepalive_timeout=60
-        )
-        return aiohttp.ClientSession(connector=connector, headers={"User-Agent": self._agent})
 
     def _bearer(self) -> str | None:
         path = self.config.token_file
@@ -352,7 +354,7 @@ def _hang_up(response: aiohttp.ClientResponse) -> None:
 
 @contextmanager
 def _reachable(server: str) -> Iterator[None]:
-    """Turn what aiohttp says about connections into Unreachable."""
+    """Turn what is said about connections, by aiohttp too, into Unreachable."""
     try:
         yield
     except aiohttp.ClientConnectorCertificateError as error:
@@ -362,5 +364,9 @@ def _reachable(server: str) -> Iterator[None]:
         raise Unreachable(f"{server}: no answer in time") from error
     except aiohttp.ClientError as error:
         raise Unreachable(f"{server}: {error or type(error).__name__}") from error
-    except ConnectionError as error:
-        raise Unreachable(f"{server}: {error}") from error
+    except ssl.SSLCertVerificationError as error:
+        raise Unreachable(
+            f"{server}: the server's certificate is not accepted: {error.verify_message}"
+        ) from error
+    except (OSError, Malformed) as error:
+        raise Unreachable(f"{server}: {error or type(error).__name__}") from error
