@@ -87,9 +87,14 @@ class Node:
             return None
         return found
 
+    @property
+    def database(self) -> Path:
+        """EdgeCore's SQLite file."""
+        return self._base / "edgecore.db"
+
     def stored(self, key: str) -> str:
         """What EdgeCore's database has under `namespace/kind/name`."""
-        uri = f"file:{self._base}/edgecore.db?mode=ro"
+        uri = f"file:{self.database}?mode=ro"
         with sqlite3.connect(uri, uri=True) as connection:
             row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return str(row[0]) if row else ""
@@ -129,7 +134,7 @@ class Node:
         }
         bus = {"enable": True, "mqttMode": 2, "mqttServerExternal": f"tcp://127.0.0.1:{self.broker}"}
         document = {
-            "database": {"dataSource": str(self._base / "edgecore.db")},
+            "database": {"dataSource": str(self.database)},
             "edgelab": {"bootstrapFile": str(token)},
             "modules": {
                 "edged": {**edged, "tailoredKubeletConfig": kubelet},

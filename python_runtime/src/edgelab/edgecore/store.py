@@ -46,6 +46,9 @@ TWIN_TABLES = (
     " description text, expected text, actual text, expected_meta text, actual_meta text,"
     " expected_version text, actual_version text, optional numeric, attr_type text, metadata text)",
     "CREATE INDEX IF NOT EXISTS edgelab_device_twin ON device_twin (deviceid, name)",
+    "CREATE TABLE IF NOT EXISTS edgelab_spool"
+    " (id integer PRIMARY KEY AUTOINCREMENT, deviceid text, report text)",
+    "CREATE INDEX IF NOT EXISTS edgelab_spool_device ON edgelab_spool (deviceid, id)",
 )
 BUS_TABLES = ("CREATE TABLE IF NOT EXISTS sub_topics (topic text PRIMARY KEY)",)
 

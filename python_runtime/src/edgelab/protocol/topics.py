@@ -11,6 +11,9 @@ from typing import NamedTuple
 DEVICE = "$hw/events/device/"
 NODE = "$hw/events/node/"
 
+LONGEST = 512
+"""Characters: a namespace has 63 at most, a name 253; an answer's topic is longer than its request's."""
+
 TWIN_UPDATE = "twin/update"
 TWIN_UPDATE_RESULT = "twin/update/result"
 TWIN_UPDATE_DOCUMENT = "twin/update/document"
@@ -45,9 +48,9 @@ class Address(NamedTuple):
 
 
 def device(topic: str) -> Address | None:
-    """Read `$hw/events/device/<id>/<noun>/<verb>`; None when it is no such topic."""
+    """Read `$hw/events/device/<id>/<noun>/<verb>`; None when it is no such topic, or too long for one."""
     parts = topic.split("/")
-    if not topic.startswith(DEVICE) or len(parts) not in (6, 7) or not all(parts):
+    if len(topic) > LONGEST or not topic.startswith(DEVICE) or len(parts) not in (6, 7) or not all(parts):
         return None
     return Address("/".join(parts[3:-2]), "/".join(parts[-2:]))
 
@@ -55,7 +58,7 @@ def device(topic: str) -> Address | None:
 def node(topic: str) -> Address | None:
     """Read `$hw/events/node/<node>/<noun>/<verb>`; None when it is no such topic."""
     parts = topic.split("/")
-    if not topic.startswith(NODE) or len(parts) != 6 or not all(parts):
+    if len(topic) > LONGEST or not topic.startswith(NODE) or len(parts) != 6 or not all(parts):
         return None
     return Address(parts[3], "/".join(parts[4:]))
 

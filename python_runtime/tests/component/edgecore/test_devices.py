@@ -78,6 +78,17 @@ def normal(value: Any) -> Any:
     return [normal(item) for item in value] if isinstance(value, list) else value
 
 
+def without_wishes(content: Any) -> Any:
+    """A Device without `desired`, which the original's twins do not hear of; ours do (test_wishes.py)."""
+    if not isinstance(content, dict) or content.get("kind") != "Device":
+        return content
+    kept = [
+        {key: value for key, value in prop.items() if key != "desired"}
+        for prop in content["spec"]["properties"]
+    ]
+    return {**content, "spec": {**content["spec"], "properties": kept}}
+
+
 async def test_a_recorded_life_of_a_device_is_answered_as_the_original_answered(node: Node) -> None:
     requests = ("twin/update", "twin/get", "state/update", "membership/get")
     pushed: dict[str, str] = {}
@@ -100,7 +111,7 @@ async def test_a_recorded_life_of_a_device_is_answered_as_the_original_answered(
                 message = await node.cloud.push(
                     route["operation"],
                     route["resource"],
-                    content,
+                    without_wishes(content),
                     source=route["source"],
                     group=route["group"],
                     resource_version=version,

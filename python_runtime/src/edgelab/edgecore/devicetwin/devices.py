@@ -18,7 +18,7 @@ _SELECT = (
 
 @dataclass(slots=True)
 class Device:
-    """One device; `uid` is its Kubernetes object's, when that has arrived."""
+    """One device; `uid` and what follows are its Kubernetes object's, when that has arrived."""
 
     id: str
     name: str
@@ -26,6 +26,12 @@ class Device:
     state: str = ""
     last_online: str = ""
     uid: str = ""
+    spool: int = 0
+    """Reports that are kept while the cloud is away, besides the newest."""
+    desired: dict[str, str] = field(default_factory=dict)
+    """The values that its properties shall have, as the object last said."""
+    bare: bool = False
+    """Whether a client asked for it by its name alone."""
     twins: dict[str, Twin] = field(default_factory=dict)
 
 
@@ -63,6 +69,7 @@ def drop_device(device_id: str) -> list[Statement]:
         ("DELETE FROM device WHERE id = ?", (device_id,)),
         ("DELETE FROM device_attr WHERE deviceid = ?", (device_id,)),
         ("DELETE FROM device_twin WHERE deviceid = ?", (device_id,)),
+        ("DELETE FROM edgelab_spool WHERE deviceid = ?", (device_id,)),
     ]
 
 

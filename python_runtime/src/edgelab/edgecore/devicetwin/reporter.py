@@ -1,22 +1,27 @@
 """Carrying twins and states to the cloud: the newest value of each, until the cloud confirms it.
 
-One report of a device is under way at a time; what changes meanwhile goes into the next one, so a
-fast sensor costs as many messages as the connection carries and no backlog. Offline, the names of
-what changed are kept (bounded by the number of properties); the values are read when it is sent.
+One report of a device is under way at a time, and devices take turns; what changes meanwhile goes into the
+next one, so a fast sensor costs as many messages as the connection carries and no backlog. Offline, the
+names of what changed are kept (bounded by the number of properties); the values are read when it is sent.
+What a device's spool has from the time without the cloud goes first, in its order.
 The original forgets what it could not send.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Iterable
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from edgelab.daemon.backoff import delays
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.tasks import Supervisor
+from edgelab.edgecore.devicetwin.spool import Spool
 from edgelab.edgecore.interfaces import Hub, NoAnswer, Offline
+from edgelab.protocol import message as wire
 from edgelab.protocol.message import Message
+from edgelab.protocol.twin import envelope
 
 log = logging.getLogger(__name__)
 
@@ -28,77 +33,111 @@ CONFIRMED_WITHIN = 3.0
 
 LONGEST_WAIT = 60.0
 
+AT_ONCE = 16
+"""Reports under way: at 30 messages a second, which EdgeHub sends unless it is told otherwise, none of them
+waits for its turn as long as for its confirmation."""
+
 Build = Callable[[str, set[str]], Message | None]
 """Makes the message for a device and the names that changed; None when the device is gone."""
 
 
-class Reporter:
-    """Knows what the cloud has not confirmed."""
+def twin_report(device_id: str, twins: Any) -> Message:
+    """The message with a device's twins."""
+    return _report(f"device/{device_id}/twin/edge_updated", envelope(twin=twins))
 
-    def __init__(self, hub: Hub, clock: Clock, twins: Build, state: Callable[[str], Message | None]) -> None:
+
+def state_report(device_id: str, state: bytes) -> Message:
+    """The message with a device's state: the original sends it as text, twins as an object."""
+    return _report(f"device/{device_id}/state/update", state.decode())
+
+
+class Reporter:
+    """Knows what the cloud has not confirmed; `AT_ONCE` devices at most are reported at a time."""
+
+    def __init__(
+        self, hub: Hub, clock: Clock, spool: Spool, twins: Build, state: Callable[[str], Message | None]
+    ) -> None:
         self._hub = hub
+        self._spool = spool
         self._clock = clock
         self._twins = twins
         self._state = state
         self._due: dict[str, set[str]] = {}
-        self._news: dict[str, asyncio.Event] = {}
+        self._queue: dict[str, None] = {}
+        self._busy: set[str] = set()
+        self._waits: dict[str, Iterator[float]] = {}
+        self._workers = 0
         self._tasks = Supervisor("devicetwin/report")
 
     def mark(self, device_id: str, names: Iterable[str]) -> None:
         """Note that these properties (or STATE) changed."""
         self._due.setdefault(device_id, set()).update(names)
-        self._start(device_id)
+        self._enqueue(device_id)
 
     def forget(self, device_id: str) -> None:
         """Drop a device that is gone."""
         self._due.pop(device_id, None)
+        self._waits.pop(device_id, None)
 
     def resume(self) -> None:
         """Send what is due, after the cloud came back."""
-        for device_id in list(self._due):
-            self._start(device_id)
+        for device_id in self._due:
+            self._enqueue(device_id)
 
     async def close(self) -> None:
         """Stop sending."""
         await self._tasks.close()
 
-    def _start(self, device_id: str) -> None:
-        if device_id in self._news:
-            self._news[device_id].set()
-        elif self._hub.connected and self._due.get(device_id):
-            self._news[device_id] = asyncio.Event()
-            self._tasks.spawn(self._work(device_id), device_id)
+    def _enqueue(self, device_id: str) -> None:
+        if not self._hub.connected or device_id in self._busy or not self._due.get(device_id):
+            return
+        self._queue[device_id] = None
+        if self._workers < AT_ONCE:
+            self._workers += 1
+            self._tasks.spawn(self._work(), f"{self._workers}")
 
-    async def _work(self, device_id: str) -> None:
-        waits = delays(CONFIRMED_WITHIN, LONGEST_WAIT, floor=0.5)
-        news = self._news[device_id]
+    async def _work(self) -> None:
         try:
-            while names := self._due.pop(device_id, None):
-                news.clear()
-                try:
-                    await self._send(device_id, names)
-                except Offline:
-                    self._due.setdefault(device_id, set()).update(names)
-                    return
-                except NoAnswer as error:
-                    log.info("%s; it is sent again", error)
-                    self._due.setdefault(device_id, set()).update(names)
-                    await self._pause(news, next(waits))
+            while self._queue and self._hub.connected:
+                device_id = next(iter(self._queue))
+                del self._queue[device_id]
+                if names := self._due.pop(device_id, None):
+                    await self._report(device_id, names)
         finally:
-            del self._news[device_id]
+            self._workers -= 1
+
+    async def _report(self, device_id: str, names: set[str]) -> None:
+        self._busy.add(device_id)
+        try:
+            await self._send(device_id, names)
+        except Offline:
+            self._due.setdefault(device_id, set()).update(names)
+        except (NoAnswer, sqlite3.Error) as error:
+            log.info("%s; it is sent again", error)
+            self._due.setdefault(device_id, set()).update(names)
+            waits = self._waits.setdefault(device_id, delays(CONFIRMED_WITHIN, LONGEST_WAIT, floor=0.5))
+            self._tasks.spawn(self._again(device_id, next(waits)), device_id)
+        else:
+            self._waits.pop(device_id, None)
+        finally:
+            self._busy.discard(device_id)
+        if device_id not in self._waits:
+            self._enqueue(device_id)
+
+    async def _again(self, device_id: str, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        self._enqueue(device_id)
 
     async def _send(self, device_id: str, names: set[str]) -> None:
+        while kept := self._spool.oldest(device_id):
+            await self._hub.request(twin_report(device_id, kept.twins), CONFIRMED_WITHIN)
+            await self._spool.forget(device_id, kept.number)
         if STATE in names and (message := self._state(device_id)) is not None:
             await self._hub.request(message, CONFIRMED_WITHIN)
         properties = names - {STATE}
         if properties and (message := self._twins(device_id, properties)) is not None:
             await self._hub.request(message, CONFIRMED_WITHIN)
 
-    async def _pause(self, news: asyncio.Event, seconds: float) -> None:
-        if news.is_set():
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await news.wait()
-        except TimeoutError:
-            return
+
+def _report(resource: str, content: Any) -> Message:
+    return wire.new(source="twin", group="resource", operation="update", resource=resource, content=content)

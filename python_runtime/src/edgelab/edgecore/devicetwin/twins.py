@@ -26,6 +26,7 @@ from edgelab.protocol.twin import (
 )
 
 Twins = dict[str, Twin]
+BAD_KEY = "the key of twin must only include upper or lowercase letters, number, - _ . , : / @ #"
 
 
 class Rejected(Exception):
@@ -41,6 +42,15 @@ class Outcome:
     document: dict[str, Document] = field(default_factory=dict)
     refused: Twins = field(default_factory=dict)
     """Twins of a sync that was out of date: the cloud is to be told the edge's own."""
+    problems: dict[str, str] = field(default_factory=dict)
+    """Wanted values that no device could ever have, by property."""
+
+    def record(self, key: str, last: Twin | None, current: Twin) -> None:
+        """Take note of a property that was `last` and is `current`."""
+        self.changed[key] = current
+        shown = None if current.is_deleted else current.public()
+        self.result[key] = shown
+        self.document[key] = Document(last.public() if last else None, shown)
 
 
 def update(twins: Mapping[str, Twin], request: Mapping[str, Twin | None], now: int) -> Outcome:
@@ -48,14 +58,12 @@ def update(twins: Mapping[str, Twin], request: Mapping[str, Twin | None], now: i
     outcome = Outcome()
     for key, wanted in request.items():
         if not KEY.fullmatch(key):
-            raise Rejected(
-                "the key of twin must only include upper or lowercase letters, number, - _ . , : / @ #"
-            )
+            raise Rejected(BAD_KEY)
         old = twins.get(key)
         if wanted is None:
             _delete(outcome, key, old)
         elif old is None or old.is_deleted:
-            _record(outcome, key, None, _create(wanted, old, now))
+            outcome.record(key, None, _create(wanted, old, now))
         else:
             _change(outcome, key, old, wanted, now)
     return outcome
@@ -72,7 +80,7 @@ def sync(twins: Mapping[str, Twin], request: Mapping[str, Twin | None]) -> Outco
             if old is not None:
                 outcome.refused[key] = old
             continue
-        _record(outcome, key, None if old is None or old.is_deleted else old, _adopt(old, wanted))
+        outcome.record(key, None if old is None or old.is_deleted else old, _adopt(old, wanted))
     return outcome
 
 
@@ -92,13 +100,6 @@ def delta(twins: Mapping[str, Twin]) -> tuple[dict[str, Twin], dict[str, str]]:
     }
 
 
-def _record(outcome: Outcome, key: str, last: Twin | None, current: Twin) -> None:
-    outcome.changed[key] = current
-    shown = None if current.is_deleted else current.public()
-    outcome.result[key] = shown
-    outcome.document[key] = Document(last.public() if last else None, shown)
-
-
 def _delete(outcome: Outcome, key: str, old: Twin | None) -> None:
     if old is None or old.is_deleted or old.optional is False:
         return
@@ -108,7 +109,7 @@ def _delete(outcome: Outcome, key: str, old: Twin | None) -> None:
         expected_version=_next(old.expected_version) if old.expected_version else None,
         actual_version=_next(old.actual_version) if old.actual_version else None,
     )
-    _record(outcome, key, old, gone)
+    outcome.record(key, old, gone)
 
 
 def _create(wanted: Twin, old: Twin | None, now: int) -> Twin:
@@ -126,22 +127,29 @@ def _create(wanted: Twin, old: Twin | None, now: int) -> Twin:
 
 
 def _change(outcome: Outcome, key: str, old: Twin, wanted: Twin, now: int) -> None:
-    expected = _half(wanted.expected, old.type, now)
-    actual = _half(wanted.actual, old.type, now)
+    kind = normal_type(wanted.type) if _is_first_word(old, wanted) else old.type
+    expected = _half(wanted.expected, kind, now)
+    actual = _half(wanted.actual, kind, now)
     tightened = wanted.optional is False and old.optional is not False
     retyped = bool(wanted.type) and normal_type(wanted.type) != old.type
     new = Twin(
         expected=expected or old.expected,
         actual=actual or old.actual,
         optional=False if tightened else old.optional,
-        metadata=old.metadata,
+        metadata=old.metadata if kind == old.type else TypeMetadata(kind),
         expected_version=_counted(old.expected_version, wanted.expected),
         actual_version=_counted(old.actual_version, wanted.actual),
     )
     if expected or actual or tightened or retyped:
-        _record(outcome, key, old, new)
+        outcome.record(key, old, new)
     else:
         outcome.result[key] = old.public()
+
+
+def _is_first_word(old: Twin, wanted: Twin) -> bool:
+    """Whether the device speaks of what only its object has spoken of: now the device's type counts."""
+    from_object = old.expected_version is not None and old.expected_version.cloud > 0
+    return bool(wanted.type) and from_object and old.actual is None and old.actual_version is None
 
 
 def _half(wanted: TwinValue | None, kind: str, now: int) -> TwinValue | None:
