@@ -138,7 +138,7 @@ async def test_a_deletion_with_nothing_but_the_identity_removes_the_pod(world: W
 
 
 class Follower:
-    """Whoever follows devices and models."""
+    """Whoever follows devices."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
@@ -149,23 +149,14 @@ class Follower:
     def device_removed(self, device_id: str, uid: str) -> None:
         self.told.append(("device removed", f"{device_id} {uid}"))
 
-    def model_changed(self, model: Obj) -> None:
-        self.told.append(("model", model["metadata"]["name"]))
 
-    def model_removed(self, model_id: str) -> None:
-        self.told.append(("model removed", model_id))
-
-
-async def test_devices_and_models_reach_all_who_follow_them_whoever_sent_them(world: World) -> None:
-    both, other = Follower(), Follower()
-    world.meta.attach(devices=both, models=both)
-    world.meta.attach(devices=other)
+async def test_a_device_reaches_its_follower_whoever_sent_it(world: World) -> None:
+    follower = Follower()
+    world.meta.attach(devices=follower)
     obj = {"metadata": {"name": "x", "namespace": "default", "uid": "u"}}
-    for kind in ("devicemodel", "device"):
-        await world.push("update", f"default/{kind}/x", obj)  # of source edgecontroller, as SyncController's
-        await world.push("delete", f"default/{kind}/x", obj)
-    assert other.told == [("device", "x"), ("device removed", "default/x u")]
-    assert both.told == [("model", "x"), ("model removed", "default/x"), *other.told]
+    await world.push("update", "default/device/x", obj)  # of source edgecontroller, as SyncController's are
+    await world.push("delete", "default/device/x", obj)
+    assert follower.told == [("device", "x"), ("device removed", "default/x u")]
 
 
 async def test_content_that_is_a_text_with_json_is_read_through(world: World) -> None:

@@ -173,18 +173,6 @@ class MapperConsumer(Protocol):
         ...
 
 
-class ModelConsumer(Protocol):
-    """Whoever follows the models of the node's devices, as MetaManager sees it. The calls return at once."""
-
-    def model_changed(self, model: Obj) -> None:
-        """A DeviceModel was stored or changed."""
-        ...
-
-    def model_removed(self, model_id: str) -> None:
-        """A DeviceModel is gone; its id is `<namespace>/<name>`."""
-        ...
-
-
 class Twins(Protocol):
     """DeviceTwin as DMI sees it; device ids are `<namespace>/<name>`.
 

@@ -21,7 +21,6 @@ from edgelab.edgecore.interfaces import (
     DeviceConsumer,
     Hub,
     MapperConsumer,
-    ModelConsumer,
     NoAnswer,
     Obj,
     Offline,
@@ -62,8 +61,7 @@ class MetaManager:
         self._clock = clock
         self._query_deadline = query_deadline
         self._pods: PodConsumer | None = None
-        self._devices: list[DeviceConsumer] = []
-        self._models: list[ModelConsumer] = []
+        self._devices: DeviceConsumer | None = None
         self._mappers: MapperConsumer | None = None
         self._mirror: Mirror | None = None
         self._inbox: asyncio.Queue[tuple[Message, Obj, asyncio.Future[None]]] = asyncio.Queue(UNDER_WAY)
@@ -76,16 +74,12 @@ class MetaManager:
         *,
         pods: PodConsumer | None = None,
         devices: DeviceConsumer | None = None,
-        models: ModelConsumer | None = None,
         mappers: MapperConsumer | None = None,
         mirror: Mirror | None = None,
     ) -> None:
-        """Name those who are told of changes; the mirror is what the MetaServer shows.
-
-        Devices and models may have several followers, who are told in the order in which they came."""
+        """Name those who are told of changes; the mirror is what the MetaServer shows."""
         self._pods = pods or self._pods
-        self._devices += [devices] if devices else []
-        self._models += [models] if models else []
+        self._devices = devices or self._devices
         self._mappers = mappers or self._mappers
         self._mirror = mirror or self._mirror
 
@@ -163,8 +157,11 @@ class MetaManager:
         removed = message.route.operation == "delete"
         if self._mirror is not None and not self._mirror.concerns(message, where, content):
             return
-        if where.type in ("device", "devicemodel"):
-            self._tell_devices(where, content, removed=removed)
+        if where.type == "device" and self._devices is not None:  # whoever sent it, SyncController too
+            if removed:
+                self._devices.device_removed(f"{where.namespace}/{where.name}", _uid(content))
+            else:
+                self._devices.device_changed(content)
         if where.type in ("device", "devicemodel") and self._mappers is not None:
             self._mappers.object_changed(where.type, f"{where.namespace}/{where.name}")
         if removed and where.type == "pod":
@@ -180,16 +177,6 @@ class MetaManager:
                 self._pods.config_changed(where.type, where.namespace, where.name)
             case "node" if not removed:
                 self._pods.node_changed(content)
-
-    def _tell_devices(self, where: resource.Resource, content: Obj, *, removed: bool) -> None:
-        """By the kind of the object, whoever sent it: SyncController sends under another source."""
-        known = f"{where.namespace}/{where.name}"
-        if where.type == "devicemodel":
-            for follower in self._models:
-                follower.model_removed(known) if removed else follower.model_changed(content)
-            return
-        for device in self._devices:
-            device.device_removed(known, _uid(content)) if removed else device.device_changed(content)
 
     # For edged: what is stored
 
