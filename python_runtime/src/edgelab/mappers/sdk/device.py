@@ -47,6 +47,8 @@ class DeviceTwin:
         self._wanted = wanted
         broker.subscribe(self._topic(topics.TWIN_UPDATE_RESULT), self._on_result)
         broker.subscribe(self._topic(topics.TWIN_UPDATE_DELTA), self._on_delta)
+        if wanted is not None:
+            broker.subscribe(self._topic(topics.TWIN_GET_RESULT), self._on_twin)
 
     def report(self, readings: dict[str, Reading]) -> None:
         """Send values of properties. Raises Offline."""
@@ -59,6 +61,10 @@ class DeviceTwin:
     def state(self, state: str) -> None:
         """Send the device's state: online, ok, offline, unhealthy or unknown. Raises Offline."""
         self._send(topics.STATE_UPDATE, {"state": state})
+
+    def ask(self) -> None:
+        """Ask for the whole twin: what is wanted in it comes as a delta does. Raises Offline."""
+        self._send(topics.TWIN_GET, {})
 
     def _send(self, action: str, body: dict[str, Any]) -> None:
         message = {"event_id": uuid.uuid4().hex, "timestamp": 0, **body}
@@ -83,6 +89,13 @@ class DeviceTwin:
         delta = _read(topic, payload).get("delta")
         if self._wanted is not None and isinstance(delta, dict):
             self._wanted(delta)
+
+    def _on_twin(self, topic: str, payload: bytes) -> None:
+        twin = _read(topic, payload).get("twin")
+        halves = {name: item.get("expected") for name, item in twin.items()} if isinstance(twin, dict) else {}
+        wanted = {name: str(half["value"]) for name, half in halves.items() if half and half.get("value")}
+        if self._wanted is not None and wanted:
+            self._wanted(wanted)
 
 
 def _read(topic: str, payload: bytes) -> dict[str, Any]:

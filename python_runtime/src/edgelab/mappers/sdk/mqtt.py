@@ -88,6 +88,10 @@ class Broker:
         """Wait for a connection."""
         await self._connected.wait()
 
+    async def wait_lost(self) -> None:
+        """Wait for the end of the connection."""
+        await self._gone.wait()
+
     def subscribe(self, topic: str, handler: Handler) -> None:
         """Hand messages of a topic filter to `handler`, now and after each reconnect."""
         self._handlers[topic] = handler
