@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -28,6 +28,7 @@ class MqttLink:
         self._fleet = fleet
         self._models, self._devices = models, devices
         self._twins: dict[str, DeviceTwin] = {}
+        broker.on_connected(self._ask)
         for device in devices:
             name = f"{device.namespace or 'default'}/{device.name}"
             self._twins[name] = DeviceTwin(
@@ -37,9 +38,7 @@ class MqttLink:
     async def run(self) -> None:
         """Stay connected."""
         self._fleet.replace(self._models, self._devices)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._broker.run(), name="mqtt/broker")
-            group.create_task(self._ask(), name="mqtt/wanted")
+        await self._broker.run()
 
     async def report(self, device: Device, values: Mapping[str, Reported]) -> None:
         """Send values; EdgeCore's answer, if it refuses, is told in the log."""
@@ -56,9 +55,7 @@ class MqttLink:
         except NoBroker as error:
             raise Offline(str(error)) from None
 
-    async def _ask(self) -> None:
-        while True:
-            await self._broker.wait_connected()
+    def _ask(self) -> None:
+        with contextlib.suppress(NoBroker):  # the next connection asks again
             for twin in self._twins.values():
                 twin.ask()
-            await self._broker.wait_lost()

@@ -58,6 +58,7 @@ class Broker:
         self._host, self._port = split_address(address)
         self._clock = clock
         self._handlers: dict[str, Handler] = {}
+        self._listeners: list[Callable[[], None]] = []
         self._connected = asyncio.Event()
         self._gone = asyncio.Event()
         self._refusal = ""
@@ -88,9 +89,9 @@ class Broker:
         """Wait for a connection."""
         await self._connected.wait()
 
-    async def wait_lost(self) -> None:
-        """Wait for the end of the connection."""
-        await self._gone.wait()
+    def on_connected(self, listener: Callable[[], None]) -> None:
+        """Call `listener()` after each connection, when the subscriptions have been sent."""
+        self._listeners.append(listener)
 
     def subscribe(self, topic: str, handler: Handler) -> None:
         """Hand messages of a topic filter to `handler`, now and after each reconnect."""
@@ -153,6 +154,8 @@ class Broker:
         for topic in self._handlers:
             self._client.subscribe(topic, QOS)
         self._connected.set()
+        for listener in self._listeners:
+            listener()
         log.info("connected to %s:%s", self._host, self._port)
 
     def _on_disconnect(self, *_: Any) -> None:
