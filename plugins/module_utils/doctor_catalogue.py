@@ -104,7 +104,7 @@ EDGE-MQTT-CLASH edge host failed
   `mqttMode: 2`, or stop Mosquitto
 EDGE-MQTT-OPEN edge host failed
   no MQTT listener open to the world without passwords and ACL
-  `mosquitto_listen: 127.0.0.1`, or users and an ACL
+  `mosquitto_listen: 127.0.0.1` or `edgecore_mqtt_listen`, or users and rules
 EDGE-CLOUD-NAME edge host failed
   the cloud's address resolves
   `edgelab_cloud_address`, DNS, /etc/hosts

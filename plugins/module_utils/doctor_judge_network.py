@@ -244,15 +244,31 @@ def mqtt_open(facts, wanted):
     if not outside:
         return good("MQTT listens on this host only, or not at all")
     config = facts.need("mosquitto")
-    if not config["anonymous"] and config["acl"]:
-        return good("MQTT listens for other hosts, with passwords and an ACL")
-    lacks = "passwords" if config["anonymous"] else "an ACL"
+    lacks = [(entry, _mqtt_lacks(entry, config, facts)) for entry in outside]
     return [
-        bad(
-            "MQTT is open to the network without {}".format(lacks),
-            "set mosquitto_listen: 127.0.0.1, or `allow_anonymous false`, password_file and acl_file in "
-            "/etc/mosquitto/conf.d",
-            str(entry["port"]),
+        bad(f"MQTT is open to the network without {lack}", _mqtt_fix(entry), str(entry["port"]))
+        for entry, lack in lacks
+        if lack
+    ] or good("MQTT listens for other hosts, with passwords and an ACL")
+
+
+def _is_internal(entry):
+    return entry["process"].startswith("edgecore")
+
+
+def _mqtt_lacks(entry, config, facts):
+    """What the broker behind a listener lets everybody do without; empty when nothing."""
+    if _is_internal(entry):
+        settings = facts.need("settings")
+        passwords, acl = settings.get("mqtt_users"), settings.get("mqtt_rules")
+    else:
+        passwords, acl = not config["anonymous"], config["acl"]
+    return "" if passwords and acl else "an ACL" if passwords else "passwords"
+
+
+def _mqtt_fix(entry):
+    if _is_internal(entry):
+        return (
+            "set edgecore_mqtt_listen: tcp://127.0.0.1:1884, or edgecore_mqtt_users and edgecore_mqtt_rules"
         )
-        for entry in outside
-    ]
+    return "set mosquitto_listen: 127.0.0.1, or mosquitto_users and mosquitto_rules"

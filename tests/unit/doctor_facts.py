@@ -111,6 +111,8 @@ HEALTHY: dict[str, Any] = {
         "mqtt_mode": 2,
         "mqtt_external": "tcp://127.0.0.1:1883",
         "mqtt_internal": "tcp://127.0.0.1:1884",
+        "mqtt_users": True,
+        "mqtt_rules": False,
     },
     "answers": {
         "cloudcore": {"status": 200, "text": "ok"},

@@ -162,6 +162,14 @@ FAULTS: list[tuple[str, str, Any, str, str, str]] = [
     ),
     ("EDGE-MQTT-OPEN", "listeners", [OPEN], "failed", "without passwords", "mosquitto_listen: 127.0.0.1"),
     (
+        "EDGE-MQTT-OPEN",
+        "listeners",
+        [{**OPEN, "port": 1884, "process": "edgecore"}],
+        "failed",
+        "without an ACL",
+        "edgecore_mqtt_rules",
+    ),
+    (
         "EDGE-CLOUD-NAME",
         "cloud",
         {"address": "c", "resolved": [], "why": "no"},

@@ -170,6 +170,7 @@ def test_a_runtime_that_does_not_answer(node: NodeFiles) -> None:
 def test_settings_for_the_host_s_checks_hold_no_password(node: NodeFiles) -> None:
     _, settings = diagnose(node.config, "", lambda: NOW)
     assert settings["mqtt_external"] == "tcp://127.0.0.1:1883"
+    assert (settings["mqtt_users"], settings["mqtt_rules"]) == (False, False)
     assert settings["cgroup_driver"] == "systemd"
     assert bare("rubbish") == "rubbish"
 

@@ -41,13 +41,15 @@ def diagnose(config: Path, name: str, now: Now = utc_now) -> tuple[list[Finding]
 
 def summary(settings: Any) -> dict[str, Any]:
     """What checks of the host need to know; no secret."""
-    bus, edged = settings.modules.eventBus, settings.modules.edged
+    bus, edged, mqtt = settings.modules.eventBus, settings.modules.edged, settings.edgelab.mqtt
     return {
         "cgroup_driver": edged.tailoredKubeletConfig.cgroupDriver,
         "node_name": edged.hostnameOverride,
         "mqtt_mode": bus.mqttMode if bus.enable else None,
         "mqtt_external": bare(bus.mqttServerExternal),
         "mqtt_internal": bare(bus.mqttServerInternal),
+        "mqtt_users": bool(mqtt.passwordFile),
+        "mqtt_rules": bool(mqtt.aclFile),
     }
 
 

@@ -261,13 +261,14 @@ def broker_problem(bus: Any) -> str:
     if not bus.enable or bus.mqttMode == 0:
         return ""
     where = urlsplit(bus.mqttServerExternal)
+    port = where.port or (1883 if where.scheme in ("tcp", "mqtt") else 8883)
     try:
-        socket.create_connection((where.hostname or "", where.port or 1883), timeout=2).close()
+        socket.create_connection((where.hostname or "", port), timeout=2).close()
     except OSError as error:
         return (
-            f"no MQTT broker at {where.hostname}:{where.port or 1883} ({error.strerror or error}): devices"
-            " and"
-            " mappers need one (apt install mosquitto, or --set modules.eventBus.mqttServerExternal=tcp://...)"
+            f"no MQTT broker at {where.hostname}:{port} ({error.strerror or error}): devices and mappers need"
+            " one (--set modules.eventBus.mqttMode=0 for EdgeCore's own, apt install mosquitto, or"
+            " --set modules.eventBus.mqttServerExternal=tcp://...)"
         )
     return ""
 
