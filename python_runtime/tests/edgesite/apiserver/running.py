@@ -9,14 +9,18 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import aiohttp
 from tests.edgesite.driven import DrivenClock, Driver
 
 from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.daemon.tasks import run_modules
+from edgelab.edgesite import app
+from edgelab.edgesite.apiserver.schema import Catalogue
 from edgelab.edgesite.app import Site, running_store
 from edgelab.edgesite.settings import Settings
 
@@ -69,10 +73,17 @@ def session(site: Site, directory: Path, *, certificate: bool) -> aiohttp.Client
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context, limit=0))
 
 
+@cache
+def types() -> Catalogue:
+    """The built-in types, which no site changes: decoded once for all sites of a process."""
+    return Catalogue()
+
+
 @asynccontextmanager
 async def running(directory: Path, clock: Clock = SYSTEM, **more: Any) -> AsyncIterator[Client]:
     """A site in a directory, until the block ends."""
-    site = Site(settings(directory, **more), clock)
+    with mock.patch.object(app, "Catalogue", types):
+        site = Site(settings(directory, **more), clock)
     try:
         async with running_store(site.store):
             await site.start()

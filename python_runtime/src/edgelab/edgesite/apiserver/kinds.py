@@ -109,7 +109,7 @@ class Kinds:
     def by_kind(self, api_version: str, kind: str) -> Kind | None:
         """The kind of an object."""
         return next(
-            (k for k in self._kinds.values() if k.api_version == api_version and k.name == kind), None
+            (k for k in self._kinds.values() if k.name == kind and k.api_version == api_version), None
         )
 
     def for_plural(self, group: str, plural: str) -> Kind | None:

@@ -123,7 +123,8 @@ def _fixed_level(spec: Obj, name: str) -> list[Cause]:
 
 
 def _equal(kind: str, left: Obj, right: Obj) -> bool:
-    return bool(layouts.shown(kind, left) == layouts.shown(kind, right))
+    # The objects that a site begins with are told at a glance; the layouts are read for others.
+    return left == right or bool(layouts.shown(kind, left) == layouts.shown(kind, right))
 
 
 def _must_equal(kind: str, spec: Obj, name: str, part: str = "") -> Cause:
