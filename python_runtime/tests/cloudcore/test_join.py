@@ -56,7 +56,7 @@ async def fetch(
     host, port = cloud.https.removeprefix("https://").split(":")
 
     def call() -> tuple[int, bytes]:
-        connection = http.client.HTTPSConnection(host, int(port), context=context, timeout=5)
+        connection = http.client.HTTPSConnection(host, int(port), context=context, timeout=30)
         try:
             connection.request("GET", path, body=body, headers=headers or {})
             response = connection.getresponse()

@@ -135,7 +135,7 @@ async def api(place: Place) -> AsyncIterator[HttpClient]:
         yield client
 
 
-def wait_until(check: Any, seconds: float = 20) -> None:
+def wait_until(check: Any, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while True:
         with contextlib.suppress(FileNotFoundError):

@@ -74,7 +74,7 @@ async def mqtt_client(port: int, **options: Any) -> AsyncIterator[MqttClient]:
     client.connect("127.0.0.1", port)
     client.loop_start()
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await subscribed.wait()
         yield own
     finally:

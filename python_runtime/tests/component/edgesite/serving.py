@@ -32,7 +32,7 @@ class Server:
         ]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stderr=log)
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while True:
             assert self._process.poll() is None, (self.directory / "log").read_text()
             assert time.monotonic() < deadline, (self.directory / "log").read_text()
@@ -48,7 +48,7 @@ class Server:
     def kill(self, number: int = signal.SIGKILL) -> None:
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
 

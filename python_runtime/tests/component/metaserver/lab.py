@@ -28,7 +28,7 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def wait_until(check: Callable[[], Any], seconds: float = 30) -> None:
+def wait_until(check: Callable[[], Any], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < end, "it takes too long"

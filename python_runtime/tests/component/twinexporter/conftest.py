@@ -42,7 +42,7 @@ class VictoriaMetrics:
             [program, *flags, "-dedup.minScrapeInterval=1ms", "-memory.allowedBytes=64MB"],
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
                 self.get("/health")

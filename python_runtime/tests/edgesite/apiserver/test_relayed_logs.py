@@ -70,7 +70,7 @@ async def test_followers_get_each_line_at_once_and_end_with_the_client(
         assert await response.content.readline() == b"one\n"
         assert await response.content.readline() == b"two\n"
         there.more.put_nowait(b"three\n")
-        assert await asyncio.wait_for(response.content.readline(), 5) == b"three\n"
+        assert await asyncio.wait_for(response.content.readline(), 30) == b"three\n"
         assert response.headers["Content-Type"] == "text/plain"
         assert there.connections == 1
         response.close()

@@ -208,7 +208,7 @@ async def test_sessions_end_when_the_server_stops(client: Client, there: Kubelet
     reader, writer = await raw(client, f"{EXEC}?command=cat&stdin=1&stdout=1")
     await reader.readuntil(b"\r\n\r\n")
     client.site._server._handler.stop()
-    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await asyncio.wait_for(reader.read(), 30) == b""
     writer.close()
     await until(lambda: there.connections == 0)
 
