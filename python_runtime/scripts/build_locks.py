@@ -54,6 +54,7 @@ CLOUD_IMPORTS = [
     "edgelab.edgesite.app",
     "edgelab.edgesite.apiserver.relay.connections",
     "edgelab.twinexporter.app",
+    "edgelab.console.app",
 ]
 IMPORTS = {
     "edge": EDGE_IMPORTS,
