@@ -140,6 +140,7 @@ class Node:
                 "edged": {**edged, "tailoredKubeletConfig": kubelet},
                 "edgeHub": hub,
                 "eventBus": bus,
+                "deviceTwin": {"dmiSockPath": str(self._base)},
             },
         }
         path = self._base / "edgecore.yaml"

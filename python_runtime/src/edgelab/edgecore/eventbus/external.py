@@ -12,9 +12,10 @@ from edgelab.daemon.clock import Clock
 from edgelab.daemon.errors import Unreachable
 from edgelab.edgecore.eventbus.addresses import address, client_tls
 from edgelab.edgecore.eventbus.broker.packets import Message
+from edgelab.edgecore.eventbus.client import Client
 from edgelab.edgecore.eventbus.drops import Drops
 from edgelab.edgecore.eventbus.inbox import Inbox
-from edgelab.edgecore.eventbus.mqtt import Endpoint, Mqtt
+from edgelab.edgecore.eventbus.mqttlink import Connection, Endpoint
 from edgelab.edgecore.eventbus.outgoing import Outgoing
 from edgelab.settings import edgecore as settings
 
@@ -37,14 +38,14 @@ class External:
         self._drops = drops
         self._filters: dict[str, None] = {}
         self._outgoing = Outgoing(clock, drops)
-        self._mqtt: Mqtt | None = None
+        self._mqtt: Connection | None = None
 
     async def run(self) -> NoReturn:
         """Work until cancelled."""
         waits = delays(FIRST_WAIT, LONGEST_WAIT)
         complaint = ""
         while True:
-            mqtt = Mqtt(self._endpoint, self._inbox, self._drops, self._drain)
+            mqtt = self._connection()
             try:
                 await mqtt.connect()
             except Unreachable as error:
@@ -76,7 +77,14 @@ class External:
         if self._mqtt is not None:
             self._mqtt.unsubscribe(pattern)
 
-    async def _session(self, mqtt: Mqtt) -> str:
+    def _connection(self) -> Connection:
+        if self._endpoint.version == "3.1.1":
+            return Client(self._endpoint, self._inbox, self._drops, self._drain)
+        from edgelab.edgecore.eventbus.mqtt import Mqtt  # noqa: PLC0415 - paho costs 3 MB
+
+        return Mqtt(self._endpoint, self._inbox, self._drops, self._drain)
+
+    async def _session(self, mqtt: Connection) -> str:
         mqtt.subscribe(self._filters)
         self._mqtt = mqtt
         self._drain()

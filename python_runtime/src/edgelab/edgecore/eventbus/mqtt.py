@@ -1,4 +1,4 @@
-"""An MQTT client (3.1.1 or 5) on the event loop: paho-mqtt without its thread.
+"""An MQTT 5 client on the event loop: paho-mqtt without its thread.
 
 paho reads and writes when the loop says that the socket is ready. Only connecting, which blocks,
 happens in a thread that ends with it. Each connection has a client object of its own, so that
@@ -13,7 +13,6 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage
@@ -25,41 +24,23 @@ from edgelab.daemon.errors import Unreachable
 from edgelab.edgecore.eventbus.broker.packets import Message
 from edgelab.edgecore.eventbus.drops import Drops
 from edgelab.edgecore.eventbus.inbox import Inbox
+from edgelab.edgecore.eventbus.mqttlink import (
+    CONNECT_TIMEOUT,
+    HEADER,
+    KEEPALIVE,
+    UNDER_WAY,
+    Endpoint,
+    deliver,
+)
 from edgelab.edgecore.eventbus.thread import in_thread
 
 log = logging.getLogger(__name__)
 
-KEEPALIVE = 30
-CONNECT_TIMEOUT = 5.0
 VERSIONS = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv5}
-
-HEADER = 2048
-"""Bytes of a packet besides its payload, generously."""
-
-UNDER_WAY = 100
-"""Published messages that the broker may still have to acknowledge."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where the broker is and who we are there."""
-
-    host: str
-    port: int
-    client_id: str
-    username: str = ""
-    password: str = field(default="", repr=False)
-    tls: ssl.SSLContext | None = None
-    version: str = "3.1.1"
-    largest: int = 256 * 1024
-    """Bytes of payload that are taken from the broker."""
 
 
 class Mqtt:
-    """One connection. `run` lasts until it is lost; received messages go to the inbox.
-
-    `on_room` is called when `has_room` becomes true.
-    """
+    """One connection, as `mqttlink.Connection`. `on_room` is called when `has_room` becomes true."""
 
     def __init__(
         self, endpoint: Endpoint, inbox: Inbox, drops: Drops, on_room: Callable[[], None] = lambda: None
@@ -229,11 +210,8 @@ class Mqtt:
         except UnicodeDecodeError:  # a broker should not have let it through
             self._drops.count("a message is refused, its topic is not UTF-8")
             return
-        if len(message.payload) > self._endpoint.largest:
-            what = f"a message on {topic[:200]!r} is refused, larger than {self._endpoint.largest} bytes"
-            self._drops.count(what)
-            return
-        self._inbox.put(topic, bytes(message.payload))
+        found = Message(topic, bytes(message.payload))
+        deliver(self._inbox, self._drops, found, len(found.payload), self._endpoint.largest)
         if self._inbox.full and not self._paused and self._socket is not None:
             self._paused = True
             self._loop.remove_reader(self._socket)

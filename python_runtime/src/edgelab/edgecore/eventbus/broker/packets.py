@@ -216,7 +216,7 @@ def packet(message: Message, qos: int, number: int = 0, *, dup: bool = False) ->
     head = _U16.pack(len(topic)) + topic
     if qos:
         head += _U16.pack(number)
-    return bytes((first,)) + _length(len(head) + len(message.payload)) + head + message.payload
+    return bytes((first,)) + length(len(head) + len(message.payload)) + head + message.payload
 
 
 def acknowledgement(kind: int, number: int) -> bytes:
@@ -227,13 +227,14 @@ def acknowledgement(kind: int, number: int) -> bytes:
 def suback(number: int, codes: Iterable[int]) -> bytes:
     """Write a SUBACK."""
     body = _U16.pack(number) + bytes(codes)
-    return bytes((SUBACK << 4,)) + _length(len(body)) + body
+    return bytes((SUBACK << 4,)) + length(len(body)) + body
 
 
 PONG = bytes((PINGRESP << 4, 0))
 
 
-def _length(size: int) -> bytes:
+def length(size: int) -> bytes:
+    """Write how long a packet's body is."""
     if size < 0x80:
         return bytes((size,))
     digits = bytearray()
