@@ -7,10 +7,11 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from google.protobuf.json_format import ParseDict
 from tests.edgecore.dmi_mapper import FakeMapper
@@ -19,10 +20,12 @@ from edgelab.daemon.clock import SystemClock
 from edgelab.daemon.unixgrpc import CallError, Peer
 from edgelab.edgecore.dmi.limits import Bucket
 from edgelab.edgecore.dmi.module import Dmi
+from edgelab.edgecore.interfaces import Refused
 from edgelab.edgecore.metamanager import rows
 from edgelab.edgecore.store import META_TABLES, Store
 from edgelab.protocol.dmi import api_pb2 as pb
 from edgelab.protocol.dmi.methods import MANAGER
+from edgelab.protocol.twin import Twin
 
 
 class Hurried(SystemClock):
@@ -33,15 +36,24 @@ class Hurried(SystemClock):
 
 
 class Edge:
-    """DMI with its store; `reports` is what would go to DeviceTwin."""
+    """DMI with its store; `reports` is what goes to DeviceTwin, which may refuse it."""
 
     def __init__(self, directory: Path, store: Store) -> None:
         self.store = store
         self.reports: list[tuple[str, Any]] = []
-        self.dmi = Dmi(str(directory), store, Hurried(), self._report)
+        self.refuse: Callable[[Any], Refused | None] = lambda _: None
+        self.dmi = Dmi(str(directory), store, Hurried(), self)
 
-    async def _report(self, topic: str, payload: bytes) -> None:
-        self.reports.append((topic, json.loads(payload)))
+    async def report(self, device_id: str, twins: Mapping[str, Twin | None]) -> None:
+        self._take(device_id, msgspec.to_builtins(twins))
+
+    async def report_state(self, device_id: str, state: str) -> None:
+        self._take(device_id, state)
+
+    def _take(self, device_id: str, what: Any) -> None:
+        if refusal := self.refuse(what):
+            raise refusal
+        self.reports.append((device_id, what))
 
     async def put(self, kind: str, name: str, **spec: Any) -> None:
         content = {"metadata": {"namespace": "default", "name": name}, "spec": spec}
@@ -227,27 +239,44 @@ async def test_what_a_mapper_refuses_is_not_said_again_until_it_changes(
     assert (await mapper.hears(3))[1:] == [("RegisterDevice", "other"), ("UpdateDevice", "d")]
 
 
-async def test_reports_go_the_way_of_mqtt(edge: Edge, mapper: FakeMapper) -> None:
+async def test_reports_go_to_devicetwin(edge: Edge, mapper: FakeMapper) -> None:
     await edge.device(model="")
     await mapper.register()
     await mapper.report(temperature="21.5", label="ein Wörtchen")
     request = {
         "deviceName": "d",
         "deviceNamespace": "default",
-        "reportedDevice": {"twins": [{"propertyName": "switch", "observedDesired": {"value": "1"}}]},
+        "reportedDevice": {
+            "twins": [
+                {"propertyName": "switch", "observedDesired": {"value": "1"}},
+                {"propertyName": "level", "observedDesired": {"value": ""}, "reported": {"value": ""}},
+            ]
+        },
     }
     await mapper.call("ReportDeviceStatus", ParseDict(request, pb.ReportDeviceStatusRequest()))
     state = pb.ReportDeviceStatesRequest(deviceName="d", deviceNamespace="default", state="OFFLINE")
     await mapper.call("ReportDeviceStates", state)
-    device = "$hw/events/device/default/d"
-    assert [(topic, body.get("twin") or body["state"]) for topic, body in edge.reports] == [
+    assert edge.reports == [
         (
-            f"{device}/twin/update",
+            "default/d",
             {"temperature": {"actual": {"value": "21.5"}}, "label": {"actual": {"value": "ein Wörtchen"}}},
         ),
-        (f"{device}/twin/update", {"switch": {"expected": {"value": "1"}}}),
-        (f"{device}/state/update", "OFFLINE"),
+        ("default/d", {"switch": {"expected": {"value": "1"}}, "level": {"actual": {"value": ""}}}),
+        ("default/d", "OFFLINE"),
     ]
+
+
+async def test_what_devicetwin_refuses_is_told_and_costs_the_others_nothing(
+    edge: Edge, mapper: FakeMapper
+) -> None:
+    await edge.device(model="")
+    edge.refuse = lambda twins: Refused(400, "the value is not float") if "level" in twins else None
+    with pytest.raises(CallError, match=r"INVALID_ARGUMENT: reportedDevice\.twins\[1\]: .* not float"):
+        await mapper.report(flow="1", level="high", speed="3")
+    assert [list(twins) for _, twins in edge.reports] == [["flow"], ["speed"]]
+    edge.refuse = lambda _: Refused(404, "no device")
+    with pytest.raises(CallError, match="NOT_FOUND: deviceName: no device"):
+        await mapper.report(level="1")
 
 
 TWIN = {"propertyName": "x", "reported": {"value": "1"}}

@@ -21,7 +21,7 @@ def shown() -> str:
 
 
 async def test_the_page_shows_a_mapper_that_works() -> None:
-    registers = {"7": "21.5"}
+    registers, hung_up = {"7": "21.5"}, asyncio.Event()
 
     async def device(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := (await reader.readline()).decode().split():
@@ -29,6 +29,8 @@ async def test_the_page_shows_a_mapper_that_works() -> None:
                 registers[line[1]] = line[2]
             writer.write(f"{registers[line[1]]}\n".encode())
         writer.close()
+        await writer.wait_closed()
+        hung_up.set()
 
     server = await asyncio.start_server(device, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -43,4 +45,5 @@ async def test_the_page_shows_a_mapper_that_works() -> None:
     await gauge.write(prop, 3.25)
     assert await gauge.read(prop) == 3.25
     await gauge.close()
+    await hung_up.wait()
     server.close()

@@ -159,7 +159,7 @@ def _route(hub: EdgeHub, meta: MetaManager | None, twin: DeviceTwin | None, bus:
 def _dmi(settings: EdgeCore, store: Store, clock: Clock, twin: DeviceTwin) -> Dmi:
     from edgelab.edgecore.dmi.module import Dmi  # noqa: PLC0415 - only when enabled
 
-    return Dmi(settings.modules.deviceTwin.dmiSockPath, store, clock, twin.from_bus)
+    return Dmi(settings.modules.deviceTwin.dmiSockPath, store, clock, twin)
 
 
 def _meta_server(settings: EdgeCore, store: Store, meta: MetaManager, hub: Hub, clock: Clock) -> MetaServer:

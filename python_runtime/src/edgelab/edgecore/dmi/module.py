@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING
 from edgelab.daemon.backoff import delays
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.unixsocket import CannotListen, listen
+from edgelab.edgecore.interfaces import Twins
 from edgelab.edgecore.metamanager import rows
 from edgelab.edgecore.store import Store
 
 if TYPE_CHECKING:
     from edgelab.edgecore.dmi.mappers import Mappers
-    from edgelab.edgecore.dmi.service import DeviceManager, Report
+    from edgelab.edgecore.dmi.service import DeviceManager
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +37,11 @@ class Dmi:
 
     name = "dmi"
 
-    def __init__(self, directory: str, store: Store, clock: Clock, report: Report) -> None:
+    def __init__(self, directory: str, store: Store, clock: Clock, twins: Twins) -> None:
         self.path = Path(directory) if directory.endswith(".sock") else Path(directory, "dmi.sock")
         self._store = store
         self._clock = clock
-        self._report = report
+        self._twins = twins
         self._mappers: Mappers | None = None
         self._manager: DeviceManager | None = None
 
@@ -95,7 +96,7 @@ class Dmi:
         if self._manager is None:
             self._mappers = Mappers(self._store, self._clock)
             self._mappers.resume()
-            self._manager = DeviceManager(self._mappers, self._report, self._clock)
+            self._manager = DeviceManager(self._mappers, self._twins, self._clock)
         return self._manager
 
 

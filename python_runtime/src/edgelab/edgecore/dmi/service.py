@@ -1,17 +1,15 @@
 """DeviceManagerService: what mappers ask of EdgeCore (KubeEdge `edge/pkg/devicetwin/dmiserver`).
 
-Reports go the way of MQTT clients' messages, so that results, documents and deltas are published and
-values travel to the cloud alike. What is wrong with a request is told by the field that is wrong.
+DeviceTwin takes reports as it takes MQTT clients': results, documents and deltas are published and values
+travel to the cloud alike. What is wrong with a request is told by the field that is wrong.
 """
 
 from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-import msgspec
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
@@ -19,25 +17,22 @@ from edgelab.daemon.clock import Clock
 from edgelab.daemon.unixgrpc import Call, InvalidArgument
 from edgelab.edgecore.dmi.limits import RATE, Bucket
 from edgelab.edgecore.dmi.mappers import Mappers, socket_path
-from edgelab.protocol import topics
+from edgelab.edgecore.interfaces import Refused, Twins
 from edgelab.protocol.dmi import api_pb2 as pb
 from edgelab.protocol.dmi.methods import MANAGER
-from edgelab.protocol.twin import KEY, STATES, STRING, value_problem
+from edgelab.protocol.twin import KEY, STATES, STRING, Twin, TwinValue, value_problem
 
 log = logging.getLogger(__name__)
 
-Report = Callable[[str, bytes], Awaitable[None]]
-"""`report(topic, payload)`: takes a message as if an MQTT client had published it."""
-
-_encoder = msgspec.json.Encoder()
+STATUSES = {400: Status.INVALID_ARGUMENT, 404: Status.NOT_FOUND}
 
 
 class DeviceManager:
     """Answers the calls."""
 
-    def __init__(self, mappers: Mappers, report: Report, clock: Clock) -> None:
+    def __init__(self, mappers: Mappers, twins: Twins, clock: Clock) -> None:
         self._mappers = mappers
-        self._report = report
+        self._twins = twins
         self._clock = clock
         self._buckets: dict[str, Bucket] = {}
 
@@ -71,8 +66,13 @@ class DeviceManager:
         device = self._device(request)
         if not request.reportedDevice.twins:
             raise InvalidArgument("reportedDevice.twins: is empty")
-        twin = dict(_twin(index, item) for index, item in enumerate(request.reportedDevice.twins))
-        await self._send(device, topics.TWIN_UPDATE, {"twin": twin})
+        twins = [_twin(index, item) for index, item in enumerate(request.reportedDevice.twins)]
+        try:
+            await self._twins.report(device, dict(twins))
+        except Refused as error:
+            if error.code != 400:
+                raise _refusal("deviceName", error) from None
+            await self._one_by_one(device, twins)
         return pb.ReportDeviceStatusResponse()
 
     async def report_state(self, request: Any) -> Any:
@@ -80,8 +80,22 @@ class DeviceManager:
         device = self._device(request)
         if request.state.lower() not in STATES:
             raise InvalidArgument(f"state: {request.state[:64]!r} is none of {', '.join(sorted(STATES))}")
-        await self._send(device, topics.STATE_UPDATE, {"state": request.state})
+        try:
+            await self._twins.report_state(device, request.state)
+        except Refused as error:
+            raise _refusal("deviceName" if error.code == 404 else "state", error) from None
         return pb.ReportDeviceStatesResponse()
+
+    async def _one_by_one(self, device: str, twins: list[tuple[str, Twin]]) -> None:
+        """Take what can be taken: one sensor's nonsense must not cost the others' values."""
+        problem: GRPCError | None = None
+        for index, (name, twin) in enumerate(twins):
+            try:
+                await self._twins.report(device, {name: twin})
+            except Refused as error:
+                problem = problem or _refusal(f"reportedDevice.twins[{index}]", error)
+        if problem is not None:
+            raise problem
 
     def _device(self, request: Any) -> str:
         """The id of a known device whose mapper is within its limit."""
@@ -105,26 +119,29 @@ class DeviceManager:
             )
             raise GRPCError(Status.RESOURCE_EXHAUSTED, text)
 
-    async def _send(self, device: str, action: str, body: dict[str, Any]) -> None:
-        message = {"event_id": "", "timestamp": 0, **body}
-        await self._report(topics.of_device(device, action), _encoder.encode(message))
+
+def _refusal(field: str, error: Refused) -> GRPCError:
+    return GRPCError(STATUSES.get(error.code, Status.INTERNAL), f"{field}: {error}")
 
 
-def _twin(index: int, item: Any) -> tuple[str, dict[str, Any]]:
+def _twin(index: int, item: Any) -> tuple[str, Twin]:
     where = f"reportedDevice.twins[{index}]"
     if not KEY.fullmatch(item.propertyName):
-        raise InvalidArgument(f"{where}.propertyName: expected 1 to 128 letters, digits and - _ . , : / @ #")
-    halves = dict(_halves(where, item))
-    if not halves:
+        text = "expected 1 to 128 letters, digits and - _ . , : / @ #"
+        raise InvalidArgument(f"{where}.propertyName: {text}")
+    expected, actual = _half(where, item, "observedDesired"), _half(where, item, "reported")
+    if expected is None and actual is None:
         raise InvalidArgument(f"{where}: neither observedDesired nor reported is set")
-    return item.propertyName, halves
+    if expected is not None and not expected.value:
+        expected = None  # mappers that were told of no desired value observe an empty one
+    return item.propertyName, Twin(expected=expected, actual=actual)
 
 
-def _halves(where: str, item: Any) -> Iterator[tuple[str, dict[str, str]]]:
+def _half(where: str, item: Any, field: str) -> TwinValue | None:
     """As in the original, metadata (type and time) is left behind: the property keeps the type it has."""
-    for field, half in (("observedDesired", "expected"), ("reported", "actual")):
-        if item.HasField(field):
-            value = getattr(item, field).value
-            if problem := value_problem(STRING, value):
-                raise InvalidArgument(f"{where}.{field}.value: {problem}")
-            yield half, {"value": value}
+    if not item.HasField(field):
+        return None
+    value = getattr(item, field).value
+    if problem := value_problem(STRING, value):
+        raise InvalidArgument(f"{where}.{field}.value: {problem}")
+    return TwinValue(value)
