@@ -212,6 +212,27 @@ async def test_devices_come_change_and_go(fleets: Fleets) -> None:
         fleets.fleet.runner("default/d")
 
 
+async def test_a_device_that_comes_back_at_once_waits_until_it_was_let_go(fleets: Fleets) -> None:
+    model, device = messages()
+    fleets.fleet.replace([model], [device])
+    await settle()
+    closing = asyncio.Event()
+
+    async def close() -> None:
+        await closing.wait()
+        fleets.drivers[0].calls.append(("close",))
+
+    fleets.drivers[0].close = close  # type: ignore[method-assign]
+    for _ in range(2):
+        fleets.fleet.remove("default/d")
+        fleets.fleet.put(device)
+        await settle()
+    assert [driver.calls for driver in fleets.drivers[1:]] == [[], []]
+    closing.set()
+    await settle()
+    assert [driver.calls[:1] for driver in fleets.drivers[1:]] == [[], [("open",)]]
+
+
 async def test_a_list_replaces_what_is_there(fleets: Fleets) -> None:
     model, stays = messages("stays")
     fleets.fleet.replace([model], [stays, messages("goes")[1]])

@@ -31,6 +31,8 @@ class Fleet:
         self._devices: dict[str, Any] = {}
         self.models: dict[str, Any] = {}
         self._runners: dict[str, tuple[Runner, asyncio.Task[None]]] = {}
+        self._ending: dict[str, set[asyncio.Task[None]]] = {}
+        """Runners of devices that were let go: the next one waits until they have closed."""
         self._tasks = Supervisor("mapper/devices")
 
     def attach(self, link: Link) -> None:
@@ -73,10 +75,10 @@ class Fleet:
             return
         assert self._link is not None
         runner = Runner(self._drive(built), self._link, self._clock)
-        after = known[1] if known else None
-        if after is not None:
-            after.cancel()
-        self._runners[device_id] = runner, self._tasks.spawn(runner.run(after), device_id)
+        if known:
+            self._end(device_id)
+        task = self._tasks.spawn(runner.run(frozenset(self._ending.get(device_id, ()))), device_id)
+        self._runners[device_id] = runner, task
         log.info("device %s %s", device_id, "starts anew" if known else "starts")
 
     def put_model(self, model: Any) -> None:
@@ -90,7 +92,7 @@ class Fleet:
         """Let a device go, if it is here."""
         self._devices.pop(device_id, None)
         if device_id in self._runners:
-            self._runners.pop(device_id)[1].cancel()
+            self._end(device_id)
             log.info("device %s is gone", device_id)
 
     def desire(self, device_id: str, desired: Mapping[str, str]) -> None:
@@ -98,6 +100,17 @@ class Fleet:
         if device_id in self._runners:
             runner = self._runners[device_id][0]
             runner.update(runner.device.wanting(desired))
+
+    def _end(self, device_id: str) -> None:
+        _, task = self._runners.pop(device_id)
+        task.cancel()
+        self._ending.setdefault(device_id, set()).add(task)
+        task.add_done_callback(lambda done: self._ended(device_id, done))
+
+    def _ended(self, device_id: str, task: asyncio.Task[None]) -> None:
+        self._ending[device_id].discard(task)
+        if not self._ending[device_id]:
+            del self._ending[device_id]
 
     async def close(self) -> None:
         """Stop, and let every device go."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, NoReturn, TypeVar
 
 from edgelab.daemon.backoff import delays
@@ -55,10 +55,10 @@ class Runner:
         self._unwritten: set[str] = set()
         self._wanted = asyncio.Event()
 
-    async def run(self, after: asyncio.Task[None] | None = None) -> None:
-        """Work until cancelled; `after` is an earlier runner of the device, which has to be done first."""
-        if after is not None:
-            await asyncio.wait([after])
+    async def run(self, after: Collection[asyncio.Task[None]] = ()) -> None:
+        """Work until cancelled; `after` are earlier runners of the device, which have to be done first."""
+        if after:
+            await asyncio.wait(after)
         self._want(self.device.properties)
         try:
             async with asyncio.TaskGroup() as group:
