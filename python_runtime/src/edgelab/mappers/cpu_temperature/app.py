@@ -10,6 +10,8 @@ from edgelab.daemon.tasks import Module, run_modules
 from edgelab.mappers.cpu_temperature.options import Options
 from edgelab.mappers.cpu_temperature.sensor import Sensor, find
 from edgelab.mappers.sdk import Broker, DeviceTwin, Offline, Reading
+from edgelab.mappers.sdk.agenda import Agenda
+from edgelab.mappers.sdk.mqtt import password
 
 log = logging.getLogger("edgelab.mappers.cpu_temperature")
 
@@ -46,15 +48,12 @@ class Sampler:
 
     async def run(self) -> None:
         """Sample until cancelled, at fixed moments: a slow reading does not shift those after it."""
-        start = self._clock.monotonic()
-        count = 0
+        agenda = Agenda({self.name: self._options.collect_cycle}, self._clock.monotonic())
         while True:
+            agenda.take(self._clock.monotonic())
             self.sample()
             self._tell()
-            count = max(count + 1, int((self._clock.monotonic() - start) / self._options.collect_cycle))
-            await self._clock.sleep(
-                max(0.0, start + count * self._options.collect_cycle - self._clock.monotonic())
-            )
+            await self._clock.sleep(agenda.wait(self._clock.monotonic()) or 0.0)
 
     def sample(self) -> None:
         """One reading, and a report when one is due."""
@@ -110,7 +109,7 @@ async def serve(options: Options, clock: Clock = SYSTEM) -> None:
         options.broker,
         f"cpu-temperature-{options.device}",
         username=options.username,
-        password=options.password(),
+        password=password(options.password_file),
         clock=clock,
     )
     twin = DeviceTwin(broker, options.namespace, options.device)

@@ -30,15 +30,6 @@ class Options(msgspec.Struct, kw_only=True):
     collect_cycle: float = 2.0
     report_cycle: float = 2.0
 
-    def password(self) -> str:
-        """The broker's password, from its file. Raises Fatal."""
-        if not self.password_file:
-            return ""
-        try:
-            return Path(self.password_file).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise Fatal(f"password file {self.password_file}: {error.strerror}") from None
-
 
 HELP = {
     "broker": "MQTT broker, tcp://host:port",

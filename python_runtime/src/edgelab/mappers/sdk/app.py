@@ -69,7 +69,7 @@ def _dmi(config: Config, fleet: Fleet, clock: Clock) -> Any:
 
 def _mqtt(config: Config, fleet: Fleet, clock: Clock) -> Any:
     from edgelab.mappers.sdk.broker import MqttLink  # noqa: PLC0415 - a mapper has one link
-    from edgelab.mappers.sdk.mqtt import Broker  # noqa: PLC0415
+    from edgelab.mappers.sdk.mqtt import Broker, password  # noqa: PLC0415
     from edgelab.protocol.dmi.objects import device_message, model_message  # noqa: PLC0415
 
     mqtt = config.mqtt
@@ -81,7 +81,11 @@ def _mqtt(config: Config, fleet: Fleet, clock: Clock) -> Any:
     except ValueError as error:
         raise Fatal(f"devices or models: {error}") from None
     broker = Broker(
-        mqtt.address, config.common.name, username=mqtt.username, password=mqtt.password(), clock=clock
+        mqtt.address,
+        config.common.name,
+        username=mqtt.username,
+        password=password(mqtt.password_file),
+        clock=clock,
     )
     return MqttLink(broker, fleet, models, devices)
 

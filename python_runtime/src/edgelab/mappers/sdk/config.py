@@ -41,15 +41,6 @@ class Mqtt(msgspec.Struct, forbid_unknown_fields=True):
     username: str = ""
     password_file: str = ""
 
-    def password(self) -> str:
-        """The broker's password, from its file. Raises Fatal."""
-        if not self.password_file:
-            return ""
-        try:
-            return Path(self.password_file).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise Fatal(f"mqtt.password_file {self.password_file}: {error.strerror}") from None
-
 
 class Config(msgspec.Struct, forbid_unknown_fields=True):
     """The whole file."""

@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -204,3 +205,13 @@ def split_address(text: str) -> tuple[str, int]:
     if parts.scheme not in ("tcp", "mqtt") or not parts.hostname or not port:
         raise Fatal(f"broker address {text!r}: expected tcp://host:port")
     return parts.hostname, port
+
+
+def password(file: str) -> str:
+    """A broker's password, from its file; empty without one. Raises Fatal."""
+    if not file:
+        return ""
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise Fatal(f"password file {file}: {error.strerror}") from None
