@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from edgelab.mappers.sdk.model import DEFAULT_CYCLE, Device, Method, Property, Scalar
 from edgelab.mappers.sdk.values import KINDS
 from edgelab.protocol.dmi.values import unpack
+
+log = logging.getLogger("edgelab.mappers.device")
+
+DAY = 86_400.0
 
 
 def build(device: Any, model: Any | None) -> Device:
@@ -17,7 +22,11 @@ def build(device: Any, model: Any | None) -> Device:
         where = f"device.spec.properties[{index}]"
         if model is not None and item.name not in described:
             raise ValueError(f"{where}.name: model {model.name} has no property {item.name!r}")
-        properties[item.name] = _property(item, described.get(item.name), where)
+        prop = properties[item.name] = _property(item, described.get(item.name), where)
+        for name, cycle in (("collectCycle", prop.collect), ("reportCycle", prop.report)):
+            if cycle > DAY:
+                text = "%s: %s of %s is %d days: cycles are in ms, before KubeEdge 1.18 they were in ns"
+                log.warning(text, device.name, name, item.name, cycle / DAY)
     status = device.status
     return Device(
         namespace=device.namespace or "default",
