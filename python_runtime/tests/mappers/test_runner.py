@@ -128,6 +128,17 @@ async def test_what_edgecore_refuses_is_told_once_and_not_sent_again(
         assert caplog.text.count("EdgeCore refuses: NOT_FOUND") == 1
 
 
+async def test_a_state_that_is_refused_costs_no_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(*_: object) -> None:
+        raise Refused("EdgeCore refuses: INVALID_ARGUMENT: state")
+
+    life = Life()
+    monkeypatch.setattr(life.link, "report_state", refuse)
+    async with life.running():
+        await life.clock.advance(1)
+        assert life.link.values[0]["level"] == "0"
+
+
 async def test_a_property_that_is_not_for_the_cloud_is_read_and_not_reported() -> None:
     def quiet(spec: dict[str, Any]) -> None:
         spec["properties"][0]["reportToCloud"] = False

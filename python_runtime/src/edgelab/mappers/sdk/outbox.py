@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from typing import NoReturn
 
 from edgelab.daemon.backoff import delays
@@ -58,13 +59,14 @@ class Outbox:
                 waits = delays(FIRST_WAIT, LONGEST_WAIT)
 
     async def _send(self, values: dict[str, Reported], state: str) -> None:
-        try:
-            if state:
-                await self._link.report_state(self._device, state)
-            if values:
-                await self._link.report(self._device, values)
-        except Refused as error:
-            self._complain(str(error))
+        """Both, even if one is refused. Raises Offline."""
+        refusal = ""
+        if state:
+            refusal = await _refusal(self._link.report_state(self._device, state))
+        if values:
+            refusal = await _refusal(self._link.report(self._device, values)) or refusal
+        if refusal:
+            self._complain(refusal)
         else:
             self._complaint = ""
 
@@ -72,3 +74,12 @@ class Outbox:
         level = logging.DEBUG if text == self._complaint else logging.WARNING
         log.log(level, "reports of %s: %s", self._device.id, text)
         self._complaint = text
+
+
+async def _refusal(report: Awaitable[None]) -> str:
+    """Why a report is not taken; empty when it is. Raises Offline."""
+    try:
+        await report
+    except Refused as error:
+        return str(error)
+    return ""
