@@ -115,6 +115,14 @@ def test_an_edge_value_that_makes_no_sense_is_named(path: str, wrong: object, ri
     assert edge(path, right) == []
 
 
+def test_two_brokers_need_two_addresses() -> None:
+    same = {"mqttServerInternal": "ssl://127.0.0.1:1883", "mqttServerExternal": "tcp://127.0.0.1:1883"}
+    assert edge("modules/eventBus", {"mqttMode": 1, **same}) == ["modules.eventBus.mqttServerInternal"]
+    assert edge("modules/eventBus", {"mqttMode": 2, **same}) == []
+    broken = {"mqttMode": 1, "mqttServerExternal": "tcp://[::1"}
+    assert edge("modules/eventBus", broken) == ["modules.eventBus.mqttServerExternal"]
+
+
 def test_a_module_that_is_off_need_not_make_sense() -> None:
     assert edge("modules/eventBus", {"enable": False, "mqttServerExternal": "nowhere"}) == []
     assert edge("modules/edgeStream", {"server": "nowhere"}) == []

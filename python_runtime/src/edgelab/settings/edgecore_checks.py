@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from edgelab.settings import checks, kubelet_checks
 from edgelab.settings.document import Problem
@@ -67,6 +68,11 @@ def _bus(bus: EventBus) -> Iterator[Problem]:
     servers = {"mqttServerInternal": (0, 1), "mqttServerExternal": (1, 2)}
     used = [name for name, modes in servers.items() if bus.mqttMode in modes]
     yield from checks.every(where, bus, used, MQTT, "tcp://HOST:PORT or ssl://HOST:PORT")
+    urls = (bus.mqttServerInternal, bus.mqttServerExternal)
+    if bus.mqttMode == 1 and all(map(MQTT, urls)) and len({urlsplit(url).netloc for url in urls}) == 1:
+        yield Problem(
+            f"{where}.mqttServerInternal", "the same as mqttServerExternal: two brokers need two ports"
+        )
     yield from checks.every(where, bus, ("mqttSessionQueueSize",), checks.at_least(1), "1 or more")
     if bus.eventBusTLS.enable:
         files = ("tlsMqttCAFile", "tlsMqttCertFile", "tlsMqttPrivateKeyFile")

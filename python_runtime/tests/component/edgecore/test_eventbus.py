@@ -88,7 +88,7 @@ async def test_mode_1_serves_programs_of_both_brokers(tmp_path: Path) -> None:
 
 async def test_a_port_held_by_mosquitto_is_named_and_everything_else_works(tmp_path: Path) -> None:
     async with mosquitto(tmp_path) as port:
-        bus = internal_bus(port, 1, mqttServerExternal=f"tcp://127.0.0.1:{port}")
+        bus = internal_bus(port, 1, mqttServerExternal=f"tcp://localhost:{port}")
         async with node(tmp_path, bus) as (process, cloud):
             await process.wait_for_line(f"MQTT port {port} is used by mosquitto (pid ")
             assert "set modules.eventBus.mqttMode to 2" in process.output()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from edgelab.edgecore.eventbus.broker import packets
@@ -111,3 +113,30 @@ def test_answers_are_written_as_mqtt_defines_them() -> None:
     assert packets.suback(2, [1, 0x80]) == bytes.fromhex("900400020180")
     assert packets.packet(Message("a", b"x", 0, True), 0) == bytes.fromhex("3104000161") + b"x"
     assert packets.packet(Message("a", b"x"), 2, 3, dup=True) == bytes.fromhex("3c060001610003") + b"x"
+
+
+def test_no_bytes_whatever_raise_anything_but_malformed() -> None:
+    samples = [
+        (0x10, CONNECT),
+        (0x10, bytes.fromhex("0004 4d515454 04 ee 000a 0001 61 0001 77 0002 6869 0001 75 0002 7077")),
+        (0x32, bytes.fromhex("0003 612f62 0001 78")),
+        (0x82, bytes.fromhex("0007 0003 612f2b 01 0001 62 02")),
+        (0xA2, bytes.fromhex("0007 0001 62")),
+    ]
+    chance = random.Random(1)
+    refused = 0
+    for _ in range(5000):
+        first, body = chance.choice(samples)
+        damaged = bytearray(body)
+        for _ in range(chance.randint(1, 4)):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        del damaged[chance.randrange(len(damaged) + 1) :]
+        readers = {0x10: packets.connect, 0x82: packets.subscribe, 0xA2: packets.unsubscribe}
+        try:
+            if first == 0x32:
+                packets.publish(first, bytes(damaged))
+            else:
+                readers[first](bytes(damaged))
+        except Malformed:
+            refused += 1
+    assert 1000 < refused < 5000
