@@ -102,6 +102,13 @@ class RawClient:
         self.send(b"\xc0\0")
         assert await self.receive() == (0xD0, b"")
 
+    async def ended(self) -> bool:
+        """Wait until the other side has hung up, whatever it says before."""
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(SECONDS):
+                await self.reader.read(-1)
+        return True
+
     async def leave(self) -> None:
         """Say goodbye, and return once the broker has done what that means."""
         self.send(b"\xe0\0")

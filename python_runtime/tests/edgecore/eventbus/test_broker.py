@@ -6,10 +6,12 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.edgecore.cloud_peer import Pki
 from tests.edgecore.edged.samples import HandClock
 from tests.edgecore.eventbus.raw_client import framed, raw_client, text
 
@@ -36,9 +38,11 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def site(access: Access | None = None, limits: Limits | None = None) -> AsyncIterator[Site]:
+async def site(
+    access: Access | None = None, limits: Limits | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Site]:
     made = Site(access or Access("", ""), limits or Limits())
-    async with made.broker.serve("127.0.0.1", 0, None) as port:
+    async with made.broker.serve("127.0.0.1", 0, tls) as port:
         made.port = port
         yield made
 
@@ -237,6 +241,24 @@ async def test_there_is_an_end_to_clients_and_to_subscriptions() -> None:
         codes = await client.subscribe(*(f"t/{number}" for number in range(FILTERS + 1)))
         assert codes == [0] * FILTERS + [packets.REFUSED]
         await client.in_step()
+
+
+async def test_handshakes_that_fail_take_nobodys_place(tmp_path: Path) -> None:
+    Pki.create(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "cloud.crt", tmp_path / "cloud.key")
+    trusting = ssl.create_default_context(cafile=tmp_path / "rootCA.crt")
+    trusting.check_hostname = False
+    async with site(limits=Limits(clients=1), tls=tls) as here:
+        for _ in range(3):
+            async with raw_client(here.port) as plain:
+                plain.send(b"no TLS at all, and no MQTT either")
+                assert await plain.ended()
+        reader, writer = await asyncio.open_connection("127.0.0.1", here.port, ssl=trusting)
+        writer.write(bytes.fromhex("100d 0004 4d515454 04 02 003c 0001 61"))
+        async with asyncio.timeout(20):
+            assert await reader.read(4) == b"\x20\x02\0\0"
+        writer.close()
 
 
 async def test_a_subscriber_that_reads_nothing_holds_up_nobody_and_gets_the_newest_later() -> None:

@@ -78,7 +78,10 @@ class Broker:
     async def serve(self, host: str, port: int, tls: ssl.SSLContext | None) -> AsyncIterator[int]:
         """Listen; gives the port. Raises OSError. At the end every client is sent away."""
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(self._connect, host, port, ssl=tls)
+        patience = LOGIN_TIME if tls else None
+        server = await loop.create_server(
+            lambda: Connection(self, self._limits.packet), host, port, ssl=tls, ssl_handshake_timeout=patience
+        )
         try:
             yield int(server.sockets[0].getsockname()[1])
         finally:
@@ -135,7 +138,8 @@ class Broker:
 
     def admit(self, connection: Connection) -> bool:
         """Whether there is room for another connection."""
-        if len(self._connections) <= self._limits.clients:
+        if len(self._connections) < self._limits.clients:
+            self._connections.add(connection)
             return True
         self._drops.count(f"there are {self._limits.clients} clients, further ones are sent away")
         return False
@@ -230,11 +234,6 @@ class Broker:
             self._part(connection, session)
 
     # What both sides need
-
-    def _connect(self) -> Connection:
-        connection = Connection(self, self._limits.packet)
-        self._connections.add(connection)
-        return connection
 
     def _part(self, connection: Connection, session: Session) -> None:
         self._sessions.part(session)
