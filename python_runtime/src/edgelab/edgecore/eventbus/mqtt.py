@@ -36,6 +36,9 @@ from edgelab.edgecore.eventbus.thread import in_thread
 
 log = logging.getLogger(__name__)
 
+LOOK = 5.0
+"""Seconds between two looks at whether a ping is due or its answer missing."""
+
 VERSIONS = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv5}
 
 
@@ -107,7 +110,7 @@ class Mqtt:
         """Keep the connection alive until it is lost; returns why."""
         try:
             while not self._lost.done():
-                await asyncio.wait((self._lost,), timeout=1)
+                await asyncio.wait((self._lost,), timeout=LOOK)
                 self._check(self._client.loop_misc())
             return self._lost.result()
         finally:
