@@ -19,6 +19,7 @@ from edgelab.edgecore.eventbus import inbox as inboxes
 from edgelab.edgecore.eventbus.broker import packets
 from edgelab.edgecore.eventbus.broker.access import Access
 from edgelab.edgecore.eventbus.broker.broker import LOGIN_TIME, Broker, Limits
+from edgelab.edgecore.eventbus.broker.connection import LOGIN_PACKET
 from edgelab.edgecore.eventbus.broker.packets import Message
 from edgelab.edgecore.eventbus.broker.sessions import FILTERS
 from edgelab.edgecore.eventbus.drops import Drops
@@ -208,10 +209,13 @@ async def test_who_breaks_the_rules_is_sent_away_and_nobody_else_is_disturbed(da
         assert await here.inbox.get() == ("Küche/°C", b"21")
 
 
-async def test_the_first_packet_must_be_connect_and_must_come_soon() -> None:
+async def test_the_first_packet_must_be_a_small_connect_and_must_come_soon() -> None:
     async with site() as here, raw_client(here.port) as rude, raw_client(here.port) as silent:
         rude.send(b"\xc0\0")
         assert await rude.receive() is None
+        async with raw_client(here.port) as greedy:
+            greedy.send(framed(0x10, text("MQTT") + bytes((4, 2, 0, 60)) + text("a" * LOGIN_PACKET)))
+            assert await greedy.receive() is None
         here.clock.moment += LOGIN_TIME + 1
         here.broker.look()
         assert await silent.receive() is None

@@ -17,6 +17,9 @@ from edgelab.edgecore.eventbus.broker.session import Session
 PATIENCE = 0.5
 """Seconds for which a client may hold up those who publish to it."""
 
+LOGIN_PACKET = 16 * 1024
+"""Bytes of a CONNECT, its will included: strangers cannot make us keep more."""
+
 UNSENT = 64 * 1024
 """Bytes that may wait in a client's socket before it counts as not taking more."""
 
@@ -63,7 +66,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, host: Host, largest_packet: int) -> None:
         self._host = host
         self._loop = asyncio.get_running_loop()
-        self._splitter = Splitter(largest_packet)
+        self._largest_packet = largest_packet
+        self._splitter = Splitter(min(LOGIN_PACKET, largest_packet))
         self._transport: asyncio.Transport | None = None
         self.peer = "?"
         self._out: list[bytes] = []
@@ -214,6 +218,7 @@ class Connection(asyncio.Protocol):
             if kind != packets.CONNECT:
                 raise Malformed("the first packet is no CONNECT")
             self._host.log_in(self, packets.connect(body))
+            self._splitter.maximum = self._largest_packet
             return
         match kind:
             case packets.PUBLISH:

@@ -58,7 +58,7 @@ class Splitter:
     """Cuts a stream into packets. What is larger than `maximum` bytes is refused at its header."""
 
     def __init__(self, maximum: int) -> None:
-        self._maximum = maximum
+        self.maximum = maximum
         self._data = bytearray()
         self._at = 0
         self._need = 2
@@ -88,8 +88,8 @@ class Splitter:
             shift += 7
             if shift > 21:
                 raise Malformed("the length of a packet has five bytes")
-        if length > self._maximum:
-            raise Malformed(f"a packet of {length} bytes, {self._maximum} are taken at most")
+        if length > self.maximum:
+            raise Malformed(f"a packet of {length} bytes, {self.maximum} are taken at most")
         end = place + length
         if end > len(data):
             self._need = end - at
