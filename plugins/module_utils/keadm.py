@@ -47,6 +47,13 @@ def not_yet(module):
     return f"{missing[0]} is not there yet, so everything counts as a change" if missing else ""
 
 
+def outdated(module, error):
+    """In check mode before an upgrade: that this keadm has no such command yet. Empty otherwise."""
+    if module.check_mode and "No such command" in str(error):
+        return f"{module.params['keadm']} is of an older release, so everything counts as a change"
+    return ""
+
+
 def diff_of(changes):
     """A module's diff of objects: (title, before, after) of each, a side that is None is not shown."""
     diff = {"before": "", "after": ""}

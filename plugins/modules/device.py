@@ -203,6 +203,7 @@ from ansible_collections.edgelab.kubeedge.plugins.module_utils.keadm import (
     ask,
     diff_of,
     not_yet,
+    outdated,
     secrets_in,
 )
 
@@ -275,13 +276,17 @@ def main():
         device = described(params)
     except FieldError as error:
         module.fail_json(msg=f"device: {error}")
-    if reason := not_yet(module):
-        present = params["state"] == "present"
-        module.exit_json(changed=present, action="created" if present else "unchanged", device={}, msg=reason)
+    reason = not_yet(module)
     try:
-        answer = ask(module, command(params, module.check_mode), stdin=json.dumps(device))
+        answer = None if reason else ask(module, command(params, module.check_mode), json.dumps(device))
     except KeadmError as error:
-        module.fail_json(msg=f"device: {error}")
+        reason = outdated(module, error)
+        if not reason:
+            module.fail_json(msg=f"device: {error}")
+    if reason:
+        present = params["state"] == "present"
+        action = "created" if present else "unchanged"
+        module.exit_json(changed=present, action=action, device={}, msg=reason)
     module.exit_json(**told(module, answer))
 
 

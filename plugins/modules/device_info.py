@@ -147,6 +147,7 @@ from ansible_collections.edgelab.kubeedge.plugins.module_utils.keadm import (
     KeadmError,
     ask,
     not_yet,
+    outdated,
 )
 from ansible_collections.edgelab.kubeedge.plugins.module_utils.polling import poll
 
@@ -267,6 +268,8 @@ def main():
     try:
         devices = wait(module) if module.params["until"] else look(module, patient=False)
     except (KeadmError, ValueError) as error:
+        if reason := outdated(module, error):
+            module.exit_json(changed=False, devices=[], msg=reason)
         module.fail_json(msg=f"device_info: {error}")
     module.exit_json(changed=False, devices=devices)
 

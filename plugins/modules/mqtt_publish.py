@@ -164,6 +164,7 @@ from ansible_collections.edgelab.kubeedge.plugins.module_utils.keadm import (
     KeadmError,
     ask,
     not_yet,
+    outdated,
 )
 
 SPEC = {
@@ -216,7 +217,12 @@ def publish(module, payload):
     if reason := not_yet(module):
         return {"broker": module.params["host"], "msg": reason}
     request = {"payload": payload, "password": module.params["password"] or ""}
-    return ask(module, command(module.params, module.check_mode), stdin=request)
+    try:
+        return ask(module, command(module.params, module.check_mode), stdin=request)
+    except KeadmError as error:
+        if reason := outdated(module, error):
+            return {"broker": module.params["host"], "msg": reason}
+        raise
 
 
 def main():

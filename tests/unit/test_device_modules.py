@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.edgelab.kubeedge.plugins.modules import device, device_info, device_model
+from ansible_collections.edgelab.kubeedge.plugins.modules import (
+    device,
+    device_info,
+    device_model,
+    mqtt_publish,
+)
 
 from tests.unit.module_harness import REAL_KEADM, FakeKeadm, run
 
@@ -238,3 +243,22 @@ def test_the_real_keadm_understands_the_question(
     )
     assert result["failed"]
     assert "the API server cannot be reached" in result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "changed"),
+    [
+        (device, {"name": "cellar"}, True),
+        (device_info, {}, False),
+        (mqtt_publish, {"topic": "a", "payload": "x"}, True),
+    ],
+)
+def test_a_keadm_from_before_an_upgrade_fails_no_check_mode(
+    keadm: FakeKeadm, cluster: dict[str, str], module: Any, options: dict[str, Any], changed: bool
+) -> None:
+    keadm.answer(default={"error": "keadm failed with status 2: No such command 'device'."})
+    where = {"keadm": cluster["keadm"]} if module is mqtt_publish else cluster
+    result = run(module, **options, **where, _ansible_check_mode=True)
+    assert (result["failed"], result["changed"]) == (False, changed)
+    assert "is of an older release" in result["msg"]
+    assert run(module, **options, **where)["failed"] is True
