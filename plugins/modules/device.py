@@ -257,8 +257,9 @@ def command(params, check_mode):
 def told(module, answer):
     """The module's result."""
     [done] = answer["objects"]
-    for line in answer.get("warnings", []):
-        module.warn(line)
+    if not module.check_mode:  # there, a task before this one would have made the model
+        for line in answer.get("warnings", []):
+            module.warn(line)
     after = done["after"] if module.params["state"] == "present" else {}
     result = {"changed": answer["changed"], "action": done["action"], "device": after}
     if module._diff and answer["changed"]:
