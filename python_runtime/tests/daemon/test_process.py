@@ -76,6 +76,21 @@ def test_sigterm_ends_cleanly_and_readiness_reaches_systemd(tmp_path: Path) -> N
     assert (process.returncode, err) == (0, "")
 
 
+@pytest.mark.parametrize("left", [True, False], ids=["a socket that nobody reads", "no socket"])
+def test_sigterm_ends_it_when_nobody_listens_to_its_state_any_more(left: bool, tmp_path: Path) -> None:
+    place = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(place))
+        systemd.settimeout(60)
+        process = start("await asyncio.sleep(60)", NOTIFY_SOCKET=str(place))
+        assert systemd.recv(4096) == b"READY=1\nSTATUS=serving"
+    if not left:
+        place.unlink()
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=50)
+    assert (process.returncode, err) == (0, "")
+
+
 def test_fatal_is_found_in_nested_groups() -> None:
     fatal = Fatal("x")
     group = ExceptionGroup("outer", [ValueError(), ExceptionGroup("inner", [fatal])])
