@@ -20,8 +20,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from edgelab.cloudcore import app
+from edgelab.cloudcore.cloudhub.conversation import PATIENCE
 from edgelab.cloudcore.cloudhub.peer import Door, Peer, Refusal
-from edgelab.cloudcore.cloudhub.reception import PATIENCE
 from edgelab.cloudcore.cloudhub.rivals import KNOWN, MANY, WITHIN_SECONDS, Rivals
 from edgelab.cloudcore.cloudhub.websocket import MESSAGE_LIMIT
 from edgelab.daemon.errors import Fatal

@@ -41,9 +41,10 @@ async def test_requests_share_one_connection(client: HttpClient, server: Misbeha
 
 
 async def test_many_requests_at_once_share_a_bounded_number_of_connections(
-    client: HttpClient, server: MisbehavingServer
+    server: MisbehavingServer, certificate: tuple[bytes, Path]
 ) -> None:
-    answers = await asyncio.gather(*(client.get(NODES, "n1") for _ in range(4 * REQUESTS_AT_ONCE)))
+    async with HttpClient(Kubeconfig(server=server.url, ca_pem=certificate[0])) as client:
+        answers = await asyncio.gather(*(client.get(NODES, "n1") for _ in range(4 * REQUESTS_AT_ONCE)))
     assert len(answers) == len(server.requests) == 4 * REQUESTS_AT_ONCE
     assert len({id(request.protocol) for request in server.requests}) <= REQUESTS_AT_ONCE
 

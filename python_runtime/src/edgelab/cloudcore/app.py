@@ -11,7 +11,7 @@ from edgelab.cloudcore.cloudhub.bootstrap import BootstrapServer
 from edgelab.cloudcore.cloudhub.complaints import Complaints
 from edgelab.cloudcore.cloudhub.hub import CloudHub
 from edgelab.cloudcore.cloudhub.nodeevents import NodeEvents
-from edgelab.cloudcore.cloudhub.ownership import Ownership
+from edgelab.cloudcore.cloudhub.ownership import Ownership, trimmed
 from edgelab.cloudcore.cloudhub.peer import Door
 from edgelab.cloudcore.cloudhub.pki import Pki, SecretStore, TokenKeeper, prepare
 from edgelab.cloudcore.cloudhub.reception import Reception
@@ -151,7 +151,7 @@ def _ownership(
 ) -> tuple[Informer, Replicas, Ownership]:
     """What several CloudCores on one cluster need to share its nodes."""
     namespace = settings.edgelab.namespace
-    leases = Informer(api, LEASES, namespace, label_selector=LABEL, clock=clock)
+    leases = Informer(api, LEASES, namespace, label_selector=LABEL, transform=trimmed, clock=clock)
     replicas = Replicas(api, hub.complaints, namespace=namespace, me=replica_id(settings), clock=clock)
     ownership = Ownership(api, hub, replicas, namespace=namespace, clock=clock)
     hub.elsewhere = ownership.elsewhere

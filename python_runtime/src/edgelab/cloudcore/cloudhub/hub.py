@@ -9,7 +9,6 @@ Dispatch: KubeEdge `cloud/pkg/cloudhub/dispatcher/message_dispatcher.go` (docs/r
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -44,23 +43,33 @@ NOT_STORED = "ObjectNotStored"
 NOT_TREATED = "MessageNotTreated"
 
 
+def nothing() -> None:
+    """What a session calls while nobody listens to it."""
+
+
 class Session:
     """One connection of one node."""
+
+    __slots__ = ("code", "ended", "is_over", "node", "outbox", "peer", "reason", "wake")
 
     def __init__(self, node: str, window: int, peer: Peer) -> None:
         self.node = node
         self.peer = peer
         self.outbox = Outbox(window)
-        self.wake = asyncio.Event()
-        self.ended = asyncio.Event()
+        self.wake: Callable[[], None] = nothing
+        """Called when there may be something to send."""
+        self.ended: Callable[[], None] = nothing
+        """Called when the connection is to be closed."""
+        self.is_over = False
         self.reason = ""
         self.code = CLOSED
 
     def end(self, reason: str, code: int = CLOSED) -> None:
         """Have the connection closed; the first reason counts."""
-        if not self.ended.is_set():
+        if not self.is_over:
+            self.is_over = True
             self.reason, self.code = reason, code
-            self.ended.set()
+            self.ended()
 
 
 class CloudHub:
@@ -184,7 +193,7 @@ class CloudHub:
             self.counts["lost"] += 1
             return
         session.outbox.offer_plain(message)
-        session.wake.set()
+        session.wake()
 
     def push(self, node: str, delivery: Delivery) -> None:
         """Bring an object to the node, now or when it is back, unless it has that version."""
@@ -268,7 +277,7 @@ class CloudHub:
     def _offer(self, node: str, delivery: Delivery) -> None:
         session = self._sessions.get(node)
         if session is not None and session.outbox.offer(delivery):
-            session.wake.set()
+            session.wake()
 
     def _settled(self, session: Session, message: Message, delivery: Delivery, *, stored: bool) -> None:
         if stored:
@@ -280,7 +289,7 @@ class CloudHub:
             self.complaints.tell(
                 session.node, NOT_STORED, f"it could not store {delivery.resource}: {reason!r}"
             )
-        session.wake.set()
+        session.wake()
 
     def _answer_ca(self, node: str, message: Message) -> None:
         content = (self._kube_ca or b"").decode()

@@ -30,6 +30,7 @@ PREFIX = "cloudcore-node-"
 NODE = "node"
 NODE_ANNOTATION = "edgelab.io/node"
 LONGEST_NAME = 253
+KEPT = ("name", "namespace", "uid", "resourceVersion", "labels", "annotations")
 TRIES = 5
 """How often a claim that meets others is repeated at once."""
 
@@ -142,8 +143,9 @@ class Ownership:
                     raise
                 present = await self._read(node)
                 continue
-            if _revision(lease) >= _revision(self._leases.get(node)):
-                self._leases[node] = lease
+            # The informer's, when it was faster: there is one of each in memory.
+            if _revision(lease) > _revision(self._leases.get(node)):
+                self._leases[node] = trimmed(lease)
             return
 
     async def _put(self, node: str, present: Obj | None) -> Obj:
@@ -189,6 +191,13 @@ def lease_name(node: str) -> str:
     if len(PREFIX + node) <= LONGEST_NAME:
         return PREFIX + node
     return PREFIX + hashlib.sha256(node.encode()).hexdigest()
+
+
+def trimmed(lease: Obj) -> Obj:
+    """What is kept of a Lease in memory, by the thousand; enough to update it."""
+    metadata = lease["metadata"]
+    kept = {key: metadata[key] for key in KEPT if key in metadata}
+    return {"metadata": kept, "spec": lease.get("spec") or {}}
 
 
 def _holder(lease: Obj | None) -> str:

@@ -21,12 +21,13 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from edgelab.cloudcore.cloudhub.conversation import MALFORMED
 from edgelab.cloudcore.cloudhub.handshakes import FAILED
 from edgelab.cloudcore.cloudhub.link import MESSAGE_LIMIT, Broken, Gone
 from edgelab.cloudcore.cloudhub.peer import FULL, Peer, peer_in
 from edgelab.cloudcore.cloudhub.pki import Pki
 from edgelab.cloudcore.cloudhub.quicwire import QuicLink, Wire
-from edgelab.cloudcore.cloudhub.reception import MALFORMED, NODE_HEADER, Reception
+from edgelab.cloudcore.cloudhub.reception import NODE_HEADER, Reception
 from edgelab.daemon.tasks import Supervisor
 from edgelab.identity.ca import load_certificate, load_key
 from edgelab.identity.proof import ProofError, verified

@@ -101,7 +101,7 @@ class NodeListener:
         except OSError:
             sock.close()
             return False
-        return True
+        return link.stands  # uvloop takes a node's hanging up meanwhile for no error
 
     async def _let_in(self, link: WebSocketLink) -> bool:
         """Whether the node asks to be let in, and is."""

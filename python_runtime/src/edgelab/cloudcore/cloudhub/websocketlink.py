@@ -14,7 +14,7 @@ from typing import cast
 
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
-from websockets.protocol import State
+from websockets.protocol import Protocol, State
 from websockets.server import ServerProtocol
 
 from edgelab.cloudcore.cloudhub.link import BAD_FRAME, OVERSIZE, Broken, Gone
@@ -73,6 +73,11 @@ class WebSocketLink(asyncio.Protocol):
             self._peer = peer_of(self._transport.get_extra_info("peercert"))
         return self._peer
 
+    @property
+    def stands(self) -> bool:
+        """Whether TLS came about."""
+        return self._transport is not None
+
     def header(self, name: str) -> list[str]:
         """All values of a header that `accept` was asked to keep."""
         return self._headers.get(name, [])
@@ -99,7 +104,16 @@ class WebSocketLink(asyncio.Protocol):
         self._headers = {name: request.headers.get_all(name) for name in keep if name in request.headers}
         self._websocket.send_response(response)
         self._flush()
-        return response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS
+        if response.status_code != http.HTTPStatus.SWITCHING_PROTOCOLS:
+            return False
+        self._forget_request()
+        return True
+
+    def _forget_request(self) -> None:
+        """The library's parser holds the request as long as it runs; the one of frames alone does not."""
+        if not self._websocket.reader.buffer and self._websocket.state is State.OPEN:
+            self._websocket.parser = Protocol.parse(self._websocket)
+            next(self._websocket.parser)
 
     def reject(self, status: int, text: str, headers: dict[str, str]) -> None:
         """Answer with an error and hang up."""
