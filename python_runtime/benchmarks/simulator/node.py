@@ -22,8 +22,9 @@ from edgelab.protocol.session.sending import Bucket
 
 LEASES = "kube-node-lease"
 NEVER = float("inf")
-RETRY = 10.0
-"""Seconds after which a request is repeated that was refused or not answered."""
+RETRY = 60.0
+"""Seconds after which a request is repeated that was refused or not answered: so long EdgeCore waits for an
+answer (KubeEdge `edge/pkg/metamanager/client`). Who asks sooner adds to what a busy cloud has to do."""
 
 
 @dataclass(frozen=True, slots=True)
