@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from edgelab.cloudcore.cloudhub.acceptor import Acceptor, Turn
-from edgelab.cloudcore.cloudhub.handshakes import FAILED, watch_handshakes
+from edgelab.cloudcore.cloudhub.handshakes import FAILED, expect_endings, watch_handshakes
 from edgelab.cloudcore.cloudhub.hub import GOING_AWAY
 from edgelab.cloudcore.cloudhub.link import MESSAGE_LIMIT, Broken, Gone
 from edgelab.cloudcore.cloudhub.peer import CHECK_NO_TIME
@@ -58,13 +58,17 @@ class NodeListener:
         """Serve until cancelled; then tell the nodes."""
         # Who comes too late is told so by name, which a failed handshake could not do.
         self._tls.verify_flags |= CHECK_NO_TIME
-        watch_handshakes(self._tls, lambda why: self._complain(f"TLS: {why}", why))
-        self.listening.set()
-        try:
-            await self._acceptor.run()
-        finally:
-            await asyncio.gather(*(link.close(GOING_AWAY, "") for link in list(self._links)))
-            await self._acceptor.close()
+        watch_handshakes(self._tls, self._tls_failed)
+        with expect_endings(self._tls_failed):
+            self.listening.set()
+            try:
+                await self._acceptor.run()
+            finally:
+                await asyncio.gather(*(link.close(GOING_AWAY, "") for link in list(self._links)))
+                await self._acceptor.close()
+
+    def _tls_failed(self, why: str) -> None:
+        self._complain(f"TLS: {why}", why)
 
     def _complain(self, text: str, detail: str) -> None:
         """Of somebody who has not proven who it is."""
