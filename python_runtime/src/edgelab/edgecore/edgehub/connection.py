@@ -1,4 +1,4 @@
-"""One WebSocket connection to CloudCore (KubeEdge `pkg/viaduct`), with the `websockets` library.
+"""One WebSocket connection to CloudCore (KubeEdge `pkg/viaduct`).
 
 TLS with the node's certificate; no subprotocol, no compression, no pings. A peer that vanishes is
 noticed by TCP: keepalive probes make it acknowledge something every few seconds, and how long it has
@@ -15,9 +15,7 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator
-from typing import Any
 
-from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from edgelab.daemon.errors import Unreachable
@@ -28,6 +26,7 @@ from edgelab.edgecore.edgehub.link import (
     Endpoint,
     addresses,
 )
+from edgelab.edgecore.edgehub.websocket import WebSocket
 
 TCP_TIMEOUT = 5.0
 NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST")
@@ -43,22 +42,10 @@ _TOLD_UP_TO = _LAST_ACK_AT + _LAST_ACK_RECEIVED.size
 """A kernel tells all of it; what stands in for one (QEMU's user-mode emulator) has only its first word."""
 
 
-class _Link(ClientConnection):
-    """Keeps the TLS alert with which the server turned us away; the library shows only an end of file."""
-
-    alert: ssl.SSLError | None = None
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Called by the transport at its end."""
-        if isinstance(exc, ssl.SSLError):
-            self.alert = exc
-        super().connection_lost(exc)
-
-
 class WebSocketConnection:
     """An open connection: whole messages in both directions."""
 
-    def __init__(self, websocket: ClientConnection, sock: socket.socket, write_timeout: float) -> None:
+    def __init__(self, websocket: WebSocket, sock: socket.socket, write_timeout: float) -> None:
         self._websocket = websocket
         self._socket = sock
         self._write_timeout = write_timeout
@@ -77,7 +64,7 @@ class WebSocketConnection:
         """Send one text message. Raises Disconnected, also when it cannot be written in time."""
         try:
             async with asyncio.timeout(self._write_timeout):
-                await self._websocket.send(frame, text=True)
+                await self._websocket.send(frame)
         except TimeoutError:
             raise Disconnected(f"nothing could be written for {self._write_timeout:g} s") from None
         except (ConnectionClosed, OSError) as error:
@@ -86,7 +73,7 @@ class WebSocketConnection:
     async def receive(self) -> bytes:
         """The next message, its fragments joined. Raises Disconnected."""
         try:
-            return await self._websocket.recv(decode=False)
+            return await self._websocket.receive()
         except (ConnectionClosed, OSError) as error:
             raise Disconnected(_reason(error)) from error
 
@@ -96,48 +83,40 @@ async def open_connection(endpoint: Endpoint) -> AsyncIterator[WebSocketConnecti
     """Connect; leaving the block closes. Raises Unreachable or Distrusted."""
     context = tls_context(endpoint)
     sock = await _dial(endpoint)
-    links: list[_Link] = []
-
-    class Link(_Link):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **options)
-            links.append(self)
-
+    websocket = WebSocket(endpoint.url, endpoint.headers)
     try:
-        websocket = await connect(
-            endpoint.url,
-            sock=sock,
-            ssl=context,
-            server_hostname=endpoint.host,
-            additional_headers=endpoint.headers,
-            compression=None,
-            ping_interval=None,
-            open_timeout=endpoint.handshake_timeout,
-            close_timeout=1,
-            max_size=None,
-            user_agent_header=None,
-            proxy=None,
-            create_connection=Link,
-        )
-    except ssl.SSLError as error:
+        await _open(websocket, sock, context, endpoint)
+    except BaseException:
+        websocket.abort()
         sock.close()
+        raise
+    try:
+        yield WebSocketConnection(websocket, sock, endpoint.write_timeout)
+    finally:
+        await websocket.close()
+
+
+async def _open(
+    websocket: WebSocket, sock: socket.socket, context: ssl.SSLContext, endpoint: Endpoint
+) -> None:
+    try:
+        async with asyncio.timeout(endpoint.handshake_timeout):
+            await asyncio.get_running_loop().create_connection(
+                lambda: websocket, sock=sock, ssl=context, server_hostname=endpoint.host
+            )
+            await websocket.opened()
+    except ssl.SSLError as error:
         if error.reason in NOT_TLS:
             raise Unreachable(f"{endpoint.server} does not speak TLS; is that CloudCore's port?") from error
         raise distrusted(error, endpoint) from error
     except InvalidStatus as error:
-        sock.close()
         if error.response.headers.get(REFUSED) in OF_THE_CERTIFICATE:
             raise Distrusted(f"{_refused(error)}; join again") from error
         raise Unreachable(_refused(error)) from error
     except (OSError, TimeoutError, InvalidHandshake) as error:
-        sock.close()
-        if links and links[0].alert is not None:
-            raise distrusted(links[0].alert, endpoint) from error
+        if websocket.alert is not None:
+            raise distrusted(websocket.alert, endpoint) from error
         raise Unreachable(f"{endpoint.server}: {_unanswered(error, endpoint)}") from error
-    try:
-        yield WebSocketConnection(websocket, sock, endpoint.write_timeout)
-    finally:
-        await _close(websocket)
 
 
 def tls_context(endpoint: Endpoint) -> ssl.SSLContext:
@@ -163,12 +142,6 @@ def distrusted(error: ssl.SSLError, endpoint: Endpoint) -> Distrusted:
     else:
         fix = f"{endpoint.cert_file} may belong to another cluster or be too old; join again"
     return Distrusted(f"TLS with CloudCore at {endpoint.server} failed: {text}; {fix}")
-
-
-async def _close(websocket: ClientConnection) -> None:
-    with contextlib.suppress(OSError, ConnectionClosed):
-        async with asyncio.timeout(2):
-            await websocket.close()
 
 
 async def _dial(endpoint: Endpoint) -> socket.socket:
