@@ -6,11 +6,16 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from edgelab.daemon.deferred import defer
 from edgelab.settings.commandline import checked, handle, parser
 from edgelab.settings.document import ConfigError
 from edgelab.settings.edgecore import PROGRAM
 
 log = logging.getLogger("edgelab.edgecore")
+
+UNUSED = ("google.protobuf.internal.python_message", "importlib.metadata", "urllib.request")
+"""What protobuf (its implementation in Python), websockets (its version) and paho (proxies) import for cases
+that are not ours: 2.7 MiB with what those import in turn."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status = handle(PROGRAM, options)
     if status is not None:
         return status
+    defer(*UNUSED)
     from edgelab.daemon.main import configure_logging, run  # noqa: PLC0415 - printing flags need no event loop
     from edgelab.edgecore.app import serve  # noqa: PLC0415
 

@@ -21,7 +21,7 @@ FORBIDDEN = (
     "google/_upb",
     "edgelab/kube/",
 )
-CEILING_MIB = 45
+CEILING_MIB = 40
 
 
 def resident(pid: int) -> float:
@@ -83,6 +83,30 @@ async def test_no_enabled_module_imports_what_is_too_heavy_for_a_node(name: str)
     )
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
     assert await child.wait() == 0
+
+
+async def test_what_libraries_import_without_need_is_not_run() -> None:
+    import sys
+
+    code = (
+        "import sys\n"
+        "from edgelab.daemon.deferred import defer\n"
+        "from edgelab.edgecore.__main__ import UNUSED\n"
+        "defer(*UNUSED)\n"
+        "import edgelab.edgecore.app, edgelab.edgecore.edged, edgelab.edgecore.edgehub.hub\n"
+        "import edgelab.edgecore.edgehub.connection, edgelab.edgecore.eventbus.bus\n"
+        "import edgelab.edgecore.devicetwin.module\n"
+        "import edgelab.cri.api.runtime_pb2 as pb\n"
+        "assert pb.VersionRequest.FromString(b'\\x0a\\x011').version == '1'\n"
+        "assert len(UNUSED) == 3\n"
+        "needless = ['http.client', 'email', 'zipfile', 'google.protobuf.text_format', 'grpclib', 'h2']\n"
+        "loaded = [name for name in needless if name in sys.modules]\n"
+        "loaded += [name for name in UNUSED if type(sys.modules[name]).__name__ != '_Deferred']\n"
+        "sys.exit(', '.join(loaded) or 0)\n"
+    )
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stderr=asyncio.subprocess.PIPE)
+    _, errors = await child.communicate()
+    assert (child.returncode, errors) == (0, b"")
 
 
 async def test_a_metaserver_that_is_off_is_not_loaded(tmp_path: Path) -> None:
