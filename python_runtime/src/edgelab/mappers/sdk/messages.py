@@ -23,6 +23,10 @@ def build(device: Any, model: Any | None) -> Device:
         if model is not None and item.name not in described:
             raise ValueError(f"{where}.name: model {model.name} has no property {item.name!r}")
         prop = properties[item.name] = _property(item, described.get(item.name), where)
+        if item.HasField("pushMethod"):
+            log.warning(
+                "%s: pushMethod of %s is not served: its values go to EdgeCore", device.name, item.name
+            )
         for name, cycle in (("collectCycle", prop.collect), ("reportCycle", prop.report)):
             if cycle > DAY:
                 text = "%s: %s of %s is %d days: cycles are in ms, before KubeEdge 1.18 they were in ns"
