@@ -23,8 +23,11 @@ ATTEMPTS = 5
 BREATH = 64
 """Changes that are followed up before others may run."""
 
-Rows = Mapping[tuple[str, str], Sequence[Statement]]
-"""Statements that make a row what it is now, by its owner and its name."""
+Write = Callable[[], Sequence[Statement]]
+"""Gives the statements that make a row what it is; asked only of what is stored, not of what is replaced."""
+
+Rows = Mapping[tuple[str, str], Write]
+"""Rows by their owner and their name."""
 
 
 class Commits:
@@ -33,7 +36,7 @@ class Commits:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._rows: dict[tuple[str, str], Sequence[Statement]] = {}
+        self._rows: dict[tuple[str, str], Write] = {}
         self._added: list[Statement] = []
         self._waiting: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._news = asyncio.Event()
@@ -76,7 +79,7 @@ class Commits:
             rows, added, waiting = self._rows, self._added, self._waiting
             self._rows, self._added, self._waiting = {}, [], []
             self._freed.set()
-            stored = await self._commit([*(s for row in rows.values() for s in row), *added])
+            stored = await self._commit([*(s for write in rows.values() for s in write()), *added])
             for number, (then, failed) in enumerate(waiting, 1):
                 then() if stored else failed()
                 if number % BREATH == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from edgelab.daemon.clock import Clock, rfc3339
@@ -77,7 +78,7 @@ class Updates:
             self._clients.state(ids, state_of(device))
             self._reporter.mark(device.id, [STATE])
 
-        self._commits.put({(device.id, STATE): [table.put_device(device)]}, then=then)
+        self._commits.put({(device.id, STATE): lambda: [table.put_device(device)]}, then=then)
 
     def _carry_out(
         self, device: Device, outcome: Outcome, ids: tuple[str, ...], event: str, first: Callable[[], None]
@@ -85,7 +86,8 @@ class Updates:
         device.twins |= outcome.changed
         delta = twins.delta(device.twins) if ids else ({}, {})
         rows = {
-            (device.id, name): table.put_twin(device.id, name, twin) for name, twin in outcome.changed.items()
+            (device.id, name): partial(table.put_twin, device.id, name, twin)
+            for name, twin in outcome.changed.items()
         }
         kept = [] if self._hub.connected else self._spool.keep(device, outcome.changed)
 
