@@ -287,6 +287,13 @@ async def test_the_internal_broker_speaks_tls_and_asks_for_a_certificate_when_it
         assert await greeting(port, trusting) == (b"" if checked else b"\x20\x02\0\0")
         trusting.load_cert_chain(pki.directory / "server.crt", pki.directory / "server.key")
         assert await greeting(port, trusting) == b"\x20\x02\0\0"
+        Pki.create(tmp_path)  # another CA, and certificates of it
+        renewed = ssl.create_default_context(cafile=tmp_path / "rootCA.crt")
+        renewed.check_hostname = False
+        renewed.load_cert_chain(pki.directory / "server.crt", pki.directory / "server.key")
+        async with asyncio.timeout(SECONDS):
+            while await greeting(port, renewed) == b"":
+                await asyncio.sleep(0.05)
         assert here.hub.sent.empty()
 
 

@@ -10,13 +10,14 @@ from typing import NoReturn
 from edgelab.daemon.backoff import delays
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.errors import Unreachable
-from edgelab.edgecore.eventbus.addresses import address, client_tls
+from edgelab.edgecore.eventbus.addresses import address
 from edgelab.edgecore.eventbus.broker.packets import Message
 from edgelab.edgecore.eventbus.client import Client
 from edgelab.edgecore.eventbus.drops import Drops
 from edgelab.edgecore.eventbus.inbox import Inbox
 from edgelab.edgecore.eventbus.mqttlink import Connection, Endpoint
 from edgelab.edgecore.eventbus.outgoing import Outgoing
+from edgelab.edgecore.eventbus.tls import Tls, client_tls
 from edgelab.settings import edgecore as settings
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,9 @@ class External:
 
     name = "external"
 
-    def __init__(self, endpoint: Endpoint, inbox: Inbox, clock: Clock, drops: Drops) -> None:
+    def __init__(self, endpoint: Endpoint, tls: Tls | None, inbox: Inbox, clock: Clock, drops: Drops) -> None:
         self._endpoint = endpoint
+        self._tls = tls
         self._inbox = inbox
         self._clock = clock
         self._drops = drops
@@ -45,6 +47,8 @@ class External:
         waits = delays(FIRST_WAIT, LONGEST_WAIT)
         complaint = ""
         while True:
+            if self._tls is not None:
+                self._tls.refresh()
             mqtt = self._connection()
             try:
                 await mqtt.connect()
@@ -110,14 +114,15 @@ def external(
 ) -> External:
     """The link that the settings describe. Raises Fatal for what cannot work."""
     where = address("mqttServerExternal", config.mqttServerExternal)
+    tls = client_tls(config.eventBusTLS, encrypted=where.encrypted)
     endpoint = Endpoint(
         host=where.host,
         port=where.port,
         client_id=config.mqttSubClientID or f"hub-client-sub-{str(time.time_ns() // 1_000_000)[:10]}",
         username=config.mqttUsername,
         password=config.mqttPassword,
-        tls=client_tls(config.eventBusTLS, encrypted=where.encrypted),
+        tls=tls.context if tls else None,
         version=extra.externalVersion,
         largest=extra.maximumPacketSize,
     )
-    return External(endpoint, inbox, clock, drops)
+    return External(endpoint, tls, inbox, clock, drops)

@@ -5,25 +5,30 @@ A port that is taken is named with its holder and tried again; the rest of EdgeC
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import logging
-import ssl
 from typing import NoReturn
 
 from edgelab.daemon.backoff import delays
 from edgelab.daemon.clock import Clock
 from edgelab.edgecore.eventbus import listeners
-from edgelab.edgecore.eventbus.addresses import Address, address, server_tls
+from edgelab.edgecore.eventbus.addresses import Address, address
 from edgelab.edgecore.eventbus.broker.access import Access
 from edgelab.edgecore.eventbus.broker.broker import Broker, Limits
 from edgelab.edgecore.eventbus.broker.packets import Message
 from edgelab.edgecore.eventbus.drops import Drops
 from edgelab.edgecore.eventbus.inbox import Inbox
 from edgelab.edgecore.eventbus.thread import in_thread
+from edgelab.edgecore.eventbus.tls import Tls, server_tls
 from edgelab.settings import edgecore as settings
 
 log = logging.getLogger(__name__)
+
+
+RENEW = 60.0
+"""Seconds between two looks at whether the certificate was renewed."""
 
 
 class Internal:
@@ -35,7 +40,7 @@ class Internal:
         self,
         broker: Broker,
         where: Address,
-        tls: ssl.SSLContext | None,
+        tls: Tls | None,
         clock: Clock,
         *,
         qos: int,
@@ -55,9 +60,11 @@ class Internal:
         complaint = ""
         while True:
             try:
-                async with self._broker.serve(host, port, self._tls) as bound:
+                async with self._broker.serve(host, port, self._tls.context if self._tls else None) as bound:
                     log.info("the internal MQTT broker listens on %s:%d", host, bound)
-                    await self._broker.sweep()
+                    async with asyncio.TaskGroup() as group:
+                        group.create_task(self._broker.sweep(), name="eventbus/sweep")
+                        group.create_task(self._renew(), name="eventbus/certificate")
             except OSError as error:
                 if str(error) != complaint:
                     log.error("%s", await self._reason(error))
@@ -75,6 +82,11 @@ class Internal:
     def unsubscribe(self, pattern: str) -> None:
         """Undo `subscribe`."""
         self._broker.ignore(pattern)
+
+    async def _renew(self) -> None:
+        while self._tls is not None:
+            await self._clock.sleep(RENEW)
+            self._tls.refresh()
 
     async def _reason(self, error: OSError) -> str:
         port = self._where.port
@@ -95,7 +107,7 @@ def internal(
     where = address("mqttServerInternal", config.mqttServerInternal)
     access = Access(extra.passwordFile, extra.aclFile)
     tls = server_tls(config.eventBusTLS, encrypted=where.encrypted)
-    checked = tls is not None and tls.verify_mode == ssl.CERT_REQUIRED
+    checked = tls is not None and config.eventBusTLS.enable
     if access.anonymous and not checked and not _is_loopback(where.host):
         log.warning(
             "modules.eventBus.mqttServerInternal: whoever reaches %s:%d may read and write everything; set "
