@@ -153,6 +153,9 @@ CLOUD-TIMESERIES cloud host failed
 CLOUD-TWIN-LAG cloud host failed
   the twinexporter is healthy and has no backlog
   what its /healthz says
+CLOUD-CONSOLE cloud host failed
+  the web page is served, and reads cluster and time series
+  `journalctl -u edgelab-console -n 50`
 CLOUD-CONFIG cloud keadm failed
   cloudcore.yaml is valid
   `cloudcore --check-config FILE`

@@ -36,12 +36,14 @@ UNITS = {
         "kubelet.service",
         "victoria-metrics.service",
         "edgelab-twinexporter.service",
+        "edgelab-console.service",
     ),
     "edge": ("edgecore.service", "containerd.service", "docker.service", "mosquitto.service"),
 }
 OLDER_KEADM = "the runtime of this host is older than the doctor: run site.yml --tags python_runtime"
 CLOUDCORE_HEALTH = "http://127.0.0.1:9091/healthz"
 TIMESERIES_HEALTH = "http://127.0.0.1:8428/health"
+CONSOLE_HEALTH = "http://127.0.0.1:9190/healthz"
 EXPORTER = "http://127.0.0.1:9186"
 
 
@@ -80,6 +82,7 @@ def _answers():
     asked = {
         "cloudcore": CLOUDCORE_HEALTH,
         "timeseries": TIMESERIES_HEALTH,
+        "console": CONSOLE_HEALTH,
         "exporter": f"{EXPORTER}/healthz",
         "exporter_metrics": f"{EXPORTER}/metrics",
     }

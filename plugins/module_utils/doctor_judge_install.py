@@ -156,6 +156,18 @@ def twin_lag(facts, wanted):
     return good(f"{waiting:.0f} samples wait to be written")
 
 
+@judges("CLOUD-CONSOLE")
+def console(facts, wanted):
+    """The web page's own health."""
+    if "edgelab-console.service" not in facts.need("units"):
+        return None
+    found = facts.need("answers")["console"]
+    if found["status"] == 200:
+        return good("the console serves what it reads of the cluster")
+    said = ", ".join(found["text"].strip().splitlines()) or "nothing"
+    return bad(f"the console's /healthz: {said}", "journalctl -u edgelab-console -n 50")
+
+
 def _metric(text, name):
     match = re.search(rf"^edgelab_twinexporter_{name} (\S+)$", text, re.MULTILINE)
     if not match:

@@ -72,6 +72,7 @@ HEALTHY: dict[str, Any] = {
         "cloudcore.service": UNIT,
         "victoria-metrics.service": UNIT,
         "edgelab-twinexporter.service": UNIT,
+        "edgelab-console.service": UNIT,
     },
     "runtime": {
         "installed": True,
@@ -118,6 +119,7 @@ HEALTHY: dict[str, Any] = {
         "cloudcore": {"status": 200, "text": "ok"},
         "timeseries": {"status": 200, "text": "OK"},
         "exporter": {"status": 200, "text": "ok"},
+        "console": {"status": 200, "text": "ok"},
         "exporter_metrics": {"status": 200, "text": METRICS},
     },
 }

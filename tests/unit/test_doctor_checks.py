@@ -235,6 +235,14 @@ FAULTS: list[tuple[str, str, Any, str, str, str]] = [
         "5000 samples",
         "victoria-metrics",
     ),
+    (
+        "CLOUD-CONSOLE",
+        "answers/console",
+        {"status": 503, "text": "pods cannot be read\nnodes cannot be read\n"},
+        "failed",
+        "pods cannot be read, nodes cannot be read",
+        "journalctl",
+    ),
 ]
 
 # code, section that is missing
@@ -251,7 +259,7 @@ NOT_KNOWN = {
     "EDGE-MQTT-CLASH": "settings", "EDGE-MQTT-OPEN": "listeners", "EDGE-CLOUD-NAME": "cloud",
     "EDGE-CLOUD-PORTS": "cloud", "EDGE-CLOUD-CA": "cloud", "EDGE-CLOUD-VALIDITY": "cloud",
     "EDGE-CLOUD-SAN": "cloud", "CLOUD-HEALTH": "answers", "CLOUD-TIMESERIES": "answers",
-    "CLOUD-TWIN-LAG": "answers",
+    "CLOUD-TWIN-LAG": "answers", "CLOUD-CONSOLE": "answers",
 }  # fmt: skip
 
 
