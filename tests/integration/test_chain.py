@@ -5,9 +5,11 @@ Covers the promise of `make up`; failures and the pulled plug have files of thei
 
 from __future__ import annotations
 
+import json
+
 from tests.integration.lab import Lab, eventually, fetch
 
-MOST_TASKS = 130
+MOST_TASKS = 137
 """Executed tasks of a second run over both hosts and the controller."""
 
 
@@ -51,6 +53,18 @@ def test_samples_keep_arriving_in_the_database(lab: Lab) -> None:
 
     first = eventually(samples, "a first sample", 30)
     eventually(lambda: samples() >= first + 3, "three more samples", 30)
+
+
+def test_the_console_serves_its_page_and_reads_everything(lab: Lab) -> None:
+    url = lab.url("console")
+    assert "<title>edgelab console</title>" in fetch(url)
+    assert eventually(lambda: fetch(f"{url}healthz"), "a healthy console", 30) == "ok\n"
+    curves = eventually(
+        lambda: json.loads(fetch(f"{url}api/series?device=default/edge1-cpu&seconds=300"))["curves"],
+        "a curve of the temperature",
+        30,
+    )
+    assert len(curves["temperature"]) > 1
 
 
 def test_what_kubectl_prints_names_the_parts(lab: Lab) -> None:
