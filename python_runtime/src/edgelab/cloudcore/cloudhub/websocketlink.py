@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import http
 import logging
-from collections import deque
 from typing import cast
 
 from websockets.frames import Frame, Opcode
@@ -59,7 +58,7 @@ class WebSocketLink(asyncio.Protocol):
         self._peer: Peer | None = None
         self._request: Request | None = None
         self._headers: dict[str, list[str]] = {}
-        self._arrived: deque[bytes] = deque()
+        self._arrived: list[bytes] = []
         self._parts: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
@@ -129,7 +128,7 @@ class WebSocketLink(asyncio.Protocol):
         """The next message, its fragments joined. Raises Gone."""
         while not self._arrived:
             await self._something()
-        message = self._arrived.popleft()
+        message = self._arrived.pop(0)
         if len(self._arrived) == READ_AGAIN and self._transport is not None:
             self._transport.resume_reading()
         return message

@@ -12,7 +12,6 @@ SyncController brings them later), `PLAIN` unacknowledged messages (the oldest i
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -69,12 +68,24 @@ class _Flight:
 class Outbox:
     """The queues of one session. All times are seconds of one monotonic clock, passed in."""
 
+    __slots__ = (
+        "_answers",
+        "_busy",
+        "_flights",
+        "_plain",
+        "_waiting",
+        "dropped",
+        "repeated",
+        "window",
+    )
+
     def __init__(self, window: int = 1) -> None:
         self.window = max(1, window)
         self.dropped = 0
         self.repeated = 0
-        self._plain: deque[Message] = deque()
-        self._answers: deque[Delivery] = deque()
+        # Lists: an empty deque takes 700 bytes, and almost all of thousands of outboxes are empty.
+        self._plain: list[Message] = []
+        self._answers: list[Delivery] = []
         self._waiting: dict[str, _Waiting] = {}
         self._flights: dict[str, _Flight] = {}
         self._busy: dict[str, str] = {}
@@ -85,7 +96,7 @@ class Outbox:
     def offer_plain(self, message: Message) -> None:
         """Queue a message that is sent once."""
         if len(self._plain) >= PLAIN:
-            self._plain.popleft()
+            del self._plain[0]
             self.dropped += 1
         self._plain.append(message)
 
@@ -108,12 +119,12 @@ class Outbox:
 
     def poll(self, now: float) -> list[Message]:
         """Everything that is to be sent now, in order."""
-        out = list(self._plain)
-        self._plain.clear()
+        out, self._plain = self._plain, []
         self._repeat(now, out)
-        while self._answers:
+        answers, self._answers = self._answers, []
+        for answer in answers:
             # Answers do not wait for the window: somebody at the edge is waiting for them.
-            self._launch(self._answers.popleft(), now, out)
+            self._launch(answer, now, out)
         self._fill(now, out)
         return out
 
