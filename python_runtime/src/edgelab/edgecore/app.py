@@ -67,20 +67,27 @@ async def serve(settings: EdgeCore, clock: Clock = SYSTEM) -> None:
     tables += TWIN_TABLES if modules.deviceTwin.enable else ()
     tables += BUS_TABLES if modules.eventBus.enable else ()
     async with Store(Path(settings.database.dataSource), tables) as store:
-        built = build(settings, store, clock)
+        hub = _edge_hub(settings, store, clock) if modules.edgeHub.enable else None
+        if hub is not None:
+            hub.begin()
+            await asyncio.sleep(0)  # its child works while the other modules are loaded
+        built = build(settings, store, clock, hub)
         gc.collect()
         gc.freeze()  # what exists now stays: later collections need not look at it
         await run_modules([*built, StoreCare(store, clock), Readiness(built)])
 
 
-def build(settings: EdgeCore, store: Store, clock: Clock) -> list[Module]:
-    """The enabled modules, wired. Raises Fatal for a combination that cannot work."""
+def build(settings: EdgeCore, store: Store, clock: Clock, edge_hub: EdgeHub | None = None) -> list[Module]:
+    """The enabled modules, wired; `edge_hub` is the one that exists already.
+
+    Raises Fatal for a combination that cannot work.
+    """
     modules = settings.modules
     node = modules.edged.hostnameOverride
     built: list[Module] = []
     hub: Hub = NoHub()
     if modules.edgeHub.enable:
-        hub = edge_hub = _edge_hub(settings, store, clock)
+        hub = edge_hub = edge_hub or _edge_hub(settings, store, clock)
         built.append(edge_hub)
     meta = None
     if modules.metaManager.enable:
@@ -138,10 +145,10 @@ def build(settings: EdgeCore, store: Store, clock: Clock) -> list[Module]:
         if meta_server:
             meta_server.attach(edged)
         hub.on_connection(edged.connection_changed)
-        if modules.edgeHub.enable:
+        if edge_hub is not None:
             edge_hub.tell = edged.warn
         built.append(edged)
-    if modules.edgeHub.enable:
+    if edge_hub is not None:
         _route(edge_hub, meta, twin, bus)
     return built
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import sys
+from collections.abc import Iterator
+from typing import IO
 
 from edgelab.daemon.errors import Unreachable
 
@@ -23,16 +27,17 @@ class ChildFailed(Unreachable):
 
 async def identity(command: str, *arguments: str, standard_input: str = "", seconds: float = TIMEOUT) -> str:
     """What `python -m edgelab.identity COMMAND` prints. Raises ChildFailed."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-P", "-m", "edgelab.identity", command, *arguments),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    with _filled(standard_input) as pipe:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-P", "-m", "edgelab.identity", command, *arguments),
+            stdin=pipe,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
     try:
         async with asyncio.timeout(seconds):
-            output, errors = await process.communicate(standard_input.encode())
+            output, errors = await process.communicate()
     except TimeoutError:
         raise ChildFailed(f"edgelab.identity {command} took longer than {seconds:g} s", CUT_OFF) from None
     finally:
@@ -44,3 +49,18 @@ async def identity(command: str, *arguments: str, standard_input: str = "", seco
         said = lines[-1] if lines else f"edgelab.identity {command} ended with status {process.returncode}"
         raise ChildFailed(said, process.returncode)
     return output.decode()
+
+
+@contextlib.contextmanager
+def _filled(text: str) -> Iterator[IO[bytes]]:
+    """The reading end of a pipe that has the text: who reads it needs nothing more of this process.
+
+    A token is far smaller than what a pipe holds. Raises BlockingIOError for a text that is not.
+    """
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    with os.fdopen(reading, "rb") as pipe:
+        with os.fdopen(writing, "wb", buffering=0) as other:
+            os.set_blocking(writing, False)
+            if other.write(text.encode()) != len(text.encode()):
+                raise BlockingIOError("more than a pipe holds")
+        yield pipe

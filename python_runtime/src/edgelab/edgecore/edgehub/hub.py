@@ -66,6 +66,7 @@ class EdgeHub:
         self._rotate = rotate
         self._reconnect_cap = reconnect_cap
         self._joined_before = joined_before
+        self._enrolling: asyncio.Task[None] | None = None
         self._routes: dict[str, Handler] = {}
         self._listeners: list[Callable[[bool], None]] = []
         self._pending: dict[str, asyncio.Future[Message]] = {}
@@ -117,13 +118,20 @@ class EdgeHub:
             if not future.cancel() and not future.cancelled():
                 future.exception()  # seen, even if Offline came from `send` before it came from here
 
+    def begin(self) -> None:
+        """Start to enrol before `run`, which waits for it: a child of this process does the work."""
+        self._enrolling = asyncio.create_task(self._enrol(), name="edgehub/enrolment")
+
     async def run(self) -> None:
         """Enrol, then connect, again and again; renew the certificate meanwhile."""
-        await self._enrolment.ensure(patient=self._joined_before())
+        await (self._enrolling or self._enrol())
         async with asyncio.TaskGroup() as group:
             group.create_task(self._stay_connected(), name="edgehub/connection")
             if self._rotate:
                 group.create_task(self._stay_certified(), name="edgehub/rotation")
+
+    async def _enrol(self) -> None:
+        await self._enrolment.ensure(patient=self._joined_before())
 
     async def _stay_certified(self) -> NoReturn:
         while True:
