@@ -1,4 +1,4 @@
-"""A whole node for benchmarks: EdgeCore as a process on a private containerd, joined to a CloudCore.
+"""A whole node for benchmarks: EdgeCore as it is installed, on a private containerd, joined to a CloudCore.
 
 containerd, its images and its namespaces are those of the component tests; Mosquitto stands by for devices.
 """
@@ -10,7 +10,6 @@ import base64
 import os
 import shutil
 import sqlite3
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +19,8 @@ from typing import Any
 
 import yaml
 from benchmarks.cloudcore import Cloud, cloud
+from benchmarks.edgesite import free_port
+from benchmarks.installed import Installed, install
 from benchmarks.processes import Usage
 from benchmarks.wire import Connection
 from tests.component.edged import containerd as private
@@ -36,9 +37,19 @@ PATIENCE = 120.0
 class Node:
     """The node, and the ways to look at it from both sides."""
 
-    def __init__(self, made: Cloud, connection: Connection, base: Path, endpoint: str, broker: int) -> None:
+    def __init__(
+        self,
+        made: Cloud,
+        connection: Connection,
+        base: Path,
+        endpoint: str,
+        *,
+        broker: int,
+        installed: Installed,
+    ) -> None:
         self.cloud = made
         self.api = connection
+        self.installed = installed
         self.broker = broker
         self._base = base
         self._endpoint = endpoint
@@ -55,11 +66,10 @@ class Node:
         before = (await self.find(lease) or {}).get("spec", {}).get("renewTime", "")
         config = await self._settings()
         began = time.perf_counter()
-        environment = {**os.environ, "CHECK_EDGECORE_ENVIRONMENT": "false"}
         with (self._base / "edgecore.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "edgelab.edgecore", "--config", config),
-                env=environment,
+                *(str(self.installed.python), "-P", "-m", "edgelab.edgecore", "--config", config),
+                env=self.installed.environment(),
                 stderr=log,
             )
 
@@ -118,7 +128,7 @@ class Node:
             "imageServiceEndpoint": self._endpoint,
             "cgroupRoot": CGROUPS,
             "podLogsDir": str(self._base / "logs"),
-            "readOnlyPort": 0,
+            "readOnlyPort": free_port(),
         }
         edged = {
             "hostnameOverride": NODE,
@@ -155,6 +165,7 @@ async def node() -> AsyncIterator[Node]:
         raise RuntimeError(missing)
     archives = private.images()
     base = Path(tempfile.mkdtemp(prefix="edgelab-bench-", dir="/var/tmp"))
+    installed = await install(base)
     with private.own_namespaces():
         daemon = private.Containerd(base)
         daemon.start()
@@ -162,7 +173,7 @@ async def node() -> AsyncIterator[Node]:
             daemon.load(archives)
             async with cloud() as made, mosquitto(base) as broker:
                 connection = await Connection.open(made.site.target)
-                found = Node(made, connection, base, daemon.endpoint, broker)
+                found = Node(made, connection, base, daemon.endpoint, broker=broker, installed=installed)
                 try:
                     yield found
                 finally:
