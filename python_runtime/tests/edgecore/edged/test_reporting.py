@@ -253,3 +253,24 @@ async def test_a_status_for_a_pod_that_is_gone_is_told() -> None:
         reports.publish(pod(), {"phase": "Running"})
         await until(lambda: gone)
     assert gone == ["u-1"]
+
+
+async def test_a_pod_does_not_wait_for_the_answer_to_another() -> None:
+    both = asyncio.Barrier(2)
+
+    class Meeting(FakeMeta):
+        async def patch_pod_status(self, namespace: str, name: str, patch: dict[str, Any]) -> dict[str, Any]:
+            async with asyncio.timeout(60):
+                await both.wait()
+            return await super().patch_pod_status(namespace, name, patch)
+
+    meta = Meeting()
+    reports = Reports(meta, SYSTEM)
+    for number in (1, 2):
+        described = pod()
+        described["metadata"] |= {"uid": f"u{number}", "name": f"p{number}"}
+        reports.publish(described, {"phase": "Pending"})
+    async with background(reports.run()):
+        await reports.delivered("u1", 60)
+        await reports.delivered("u2", 60)
+    assert sorted(name for name, _ in meta.history) == ["p1", "p2"]

@@ -104,12 +104,11 @@ class Reports:
             await self._kick.wait()
             self._kick.clear()
             due = [(uid, r) for uid, r in self._reports.items() if r.wanted != r.sent and self._knows(uid, r)]
-            failed = False
-            for uid, report in due:
-                failed = not await self._send(uid, report) or failed
+            # At the same time: ten pods that start together must not wait for one another's answers.
+            sent = await asyncio.gather(*(self._send(uid, report) for uid, report in due))
             async with self._changed:
                 self._changed.notify_all()
-            if failed:
+            if not all(sent):
                 await self._wait_before_retry()
 
     async def _wait_before_retry(self) -> None:
