@@ -1,8 +1,9 @@
 """N-1 -> N -> rollback on the lab, and a version that does not start: what upgrade.yml makes of it.
 
-N-1 is an earlier commit of this repository, of the same layout of EdgeSite's store: versions before it cannot
-read what this one wrote, refuse to start, and are rolled back. In a clone that does not have it, it is this
-commit's tree with another text in it, which is another version all the same.
+N-1 is an earlier commit of this repository, of the same layout of EdgeSite's store and with the daemons
+and commands that the roles of today drive: versions before it refuse to start, or lack what they are asked,
+and are rolled back. In a clone that does not have it, it is this commit's tree with another text in it, which
+is another version all the same.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pytest
 from tests.integration.conftest import REUSE
 from tests.integration.lab import CHECKOUT, Lab
 
-EARLIER = "1f7c8da5aa88f45ad85eea6b3439fe3d262d2cdb"
+EARLIER = "9d38c98baa80c78306a4e112b6d69861a5f1aa2d"
 MAIN = Path("python_runtime/src/edgelab/edgecore/__main__.py")
 
 
