@@ -180,7 +180,7 @@ def _edge(
     upstream.requests.on_request = starter.certificate_requested
     annotations: WorkQueue[str] = WorkQueue("edgecontroller/annotations", upstream.annotate, clock=clock)
     hub.handlers[""] = upstream.handle
-    hub.on_connect += [downstream.bring, annotations.add]
+    hub.on_connect += [upstream.connected, downstream.bring, annotations.add]
     starter.then(downstream.start)
     return [annotations], permissions
 

@@ -1,4 +1,4 @@
-"""What nodes write of themselves: their Node and their Lease. Other nodes' are passed over."""
+"""What nodes write of themselves: their Node. Other nodes' are passed over."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from edgelab.cloudcore.cluster import EDGE_LABEL
 from edgelab.cloudcore.interfaces import Courier
-from edgelab.cloudcore.replies import Replier, missing
+from edgelab.cloudcore.replies import Replier
 from edgelab.daemon.errors import Unreachable
 from edgelab.kube.impersonation import acting_as_oneself, is_acting
 from edgelab.kube.informer import Informer
 from edgelab.kube.interface import KubeApi, Obj, PatchType
-from edgelab.kube.resources import LEASES, NODES
+from edgelab.kube.resources import NODES
 from edgelab.objects.status import ApiError
 from edgelab.protocol.message import Message
 from edgelab.protocol.resource import Resource
@@ -21,7 +21,6 @@ log = logging.getLogger("edgelab.cloudcore.upstream")
 
 ADDRESS_ANNOTATION = "cloudcore"
 """On a Node: the address of the CloudCore that it is connected to (used by the router)."""
-LEASE_NAMESPACE = "kube-node-lease"
 RESERVED, RESTRICTED = "kubernetes.io", "node-restriction.kubernetes.io"
 """Prefixes of labels: Kubernetes' own, and those that are for administrators alone (NodeRestriction)."""
 ROLES = (EDGE_LABEL, "node-role.kubernetes.io/agent")
@@ -110,26 +109,6 @@ class NodeWrites:
         )
         await self._reply.wrapped(node, message, call, versioned=True)
 
-    async def write_lease(self, node: str, message: Message, resource: Resource) -> None:
-        """The node lives."""
-        if not _own_lease(node, message, resource):
-            return
-        body = typed(message.object(), "Lease", LEASES.api_version)
-        write = self._api.create if message.route.operation == "insert" else self._api.update
-        await self._reply.wrapped(node, message, write(LEASES, body, LEASE_NAMESPACE))
-
-    async def query_lease(self, node: str, message: Message, resource: Resource) -> None:
-        """The node's Lease as the API has it."""
-        if not _own_lease(node, message, resource):
-            return
-        await self._reply.wrapped(node, message, self._lease(node))
-
-    async def _lease(self, node: str) -> Obj:
-        try:
-            return await self._api.get(LEASES, node, LEASE_NAMESPACE)
-        except ApiError as error:
-            raise missing(error, "lease", node, LEASES.group) from None
-
 
 def _shared_out(node: str, labels: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """Labels that the node sets itself, and those that it may not; some it gets from nobody on its word."""
@@ -156,13 +135,6 @@ def own(node: str, message: Message, resource: Resource) -> bool:
 def typed(obj: Any, kind: str, api_version: str) -> Obj:
     """The object with kind and apiVersion, which Go's typed objects lack on the wire."""
     return {**obj, "kind": kind, "apiVersion": api_version}
-
-
-def _own_lease(node: str, message: Message, resource: Resource) -> bool:
-    if resource.namespace == LEASE_NAMESPACE:
-        return own(node, message, resource)
-    log.warning("node %s may not %s %s", node, message.route.operation, message.route.resource)
-    return False
 
 
 def _changes(present: Obj, wanted: Obj, address: str) -> Obj:

@@ -10,6 +10,7 @@ module sends to another and a node may not.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
@@ -17,6 +18,7 @@ from typing import TypeAlias
 import msgspec
 
 from edgelab.cloudcore.edgecontroller.events import EventWrites
+from edgelab.cloudcore.edgecontroller.leases import NodeLeases
 from edgelab.cloudcore.edgecontroller.legacy import LegacyReports
 from edgelab.cloudcore.edgecontroller.nodes import NodeWrites
 from edgelab.cloudcore.edgecontroller.permissions import Permissions
@@ -34,6 +36,10 @@ log = logging.getLogger("edgelab.cloudcore.upstream")
 
 Work: TypeAlias = Callable[[str, Message, Resource], Awaitable[None]]
 
+AT_ONCE = 24
+"""Requests of nodes that are carried out at a time, in the order of their coming. A client of the API server
+has 32 connections (`edgelab.kube.client`): some stay free for what CloudCore itself has to write."""
+
 
 class Upstream:
     """`handle` treats one message of a node; `present` are the Nodes as the API server has them."""
@@ -50,7 +56,9 @@ class Upstream:
         clock: Clock = SYSTEM,
     ) -> None:
         self._unknown: set[tuple[str, str]] = set()
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._nodes = nodes = NodeWrites(api, courier, present, address)
+        self._leases = leases = NodeLeases(api, courier)
         pods = PodWrites(api, courier, permissions)
         events = EventWrites(api)
         self.requests = requests = Requests(api, courier, queries, permissions)
@@ -60,9 +68,9 @@ class Upstream:
             ("node", "update"): nodes.update,
             ("node", "query"): requests.query,
             ("nodepatch", "patch"): nodes.patch,
-            ("lease", "insert"): nodes.write_lease,
-            ("lease", "update"): nodes.write_lease,
-            ("lease", "query"): nodes.query_lease,
+            ("lease", "insert"): leases.write,
+            ("lease", "update"): leases.write,
+            ("lease", "query"): leases.query,
             ("podpatch", "patch"): pods.patch,
             ("pod", "insert"): pods.create,
             ("pod", "delete"): pods.delete,
@@ -93,9 +101,14 @@ class Upstream:
                 log.warning("node %s sends %s of %r, which nothing here answers", node, kind[1], kind[0])
             return
         try:
-            await work(node, message, resource)
+            async with self._turns:
+                await work(node, message, resource)
         except (msgspec.DecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("node %s: %s of %s cannot be read: %s", node, kind[1], message.route.resource, error)
+
+    def connected(self, node: str) -> None:
+        """A node has connected: what was known of it may be old."""
+        self._leases.forget(node)
 
     async def annotate(self, node: str) -> None:
         """Write down on the Node that it is connected here. Raises ApiError, Unreachable."""
