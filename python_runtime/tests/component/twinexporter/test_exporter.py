@@ -122,7 +122,7 @@ async def test_a_restart_makes_no_sample_count_twice(database: VictoriaMetrics) 
             await exporter.report("1", exporter.first)
             assert await eventually(lambda one=exporter: one.writer.written.lines == 1)
     window = {"time": str(time.time())}
-    counted = await eventually(lambda: database.query(f"count_over_time({SERIES}[10m])", **window))
+    counted = await eventually(lambda: database.query(f"count_over_time({SERIES}[2h])", **window))
     assert counted[0]["value"][1] == "1"
 
 
