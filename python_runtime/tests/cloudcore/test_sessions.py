@@ -157,6 +157,26 @@ async def test_authority_and_token_survive_a_restart(tmp_path: Path) -> None:
         assert cloud.pki.server.cert_pem != before[1]
 
 
+async def test_a_big_message_in_fragments_is_put_together(cloud: Cloud) -> None:
+    """The original's edges end a frame after 4,082 bytes."""
+    await cloud.node()
+    edge = await cloud.join()
+    text = "x" * 20_000
+    patch = wire.new(
+        source="edged",
+        group="meta",
+        operation="patch",
+        resource="null/nodepatch/edge1",
+        content=f'{{"status":{{"phase":"{text}"}}}}',
+    )
+    data = wire.encode(patch)
+    assert edge.connection is not None
+    await edge.connection.send([data[at : at + 4082] for at in range(0, len(data), 4082)], text=True)
+    answer = await edge.wait(lambda message: message.parent_id == patch.id)
+    assert answer.object()["Object"]["status"]["phase"] == text
+    await edge.close()
+
+
 async def test_a_changed_config_map_reaches_the_nodes_that_use_it(cloud: Cloud) -> None:
     await cloud.node()
     edge = await cloud.join()
