@@ -29,6 +29,7 @@ ANSWERS = {
         Answer(200, b"hello"),
         False,
     ),
+    "more than was asked for": (PLAIN + PLAIN, Answer(200, b"hello"), False),
     "an old server": (PLAIN.replace(b"1.1", b"1.0"), Answer(200, b"hello"), False),
 }
 NONSENSE = {

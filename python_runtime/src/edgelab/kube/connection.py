@@ -112,6 +112,7 @@ class Connection(asyncio.Protocol):
             self._waiter.set_exception(error)
 
     def _finish(self) -> bool:
+        self.reusable = self.reusable and not self._buffer  # what nobody asked for is no answer to the next
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(Answer(self._status, b"".join(self._parts)))
         return False
