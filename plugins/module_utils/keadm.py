@@ -64,6 +64,15 @@ def diff_of(changes):
     return diff
 
 
+def outcome(module, title, answer):
+    """A module's result from keadm's answer about one object, `title` of the diff; and what became of it."""
+    [done] = answer["objects"]
+    result = {"changed": answer["changed"], "action": done["action"]}
+    if module._diff and answer["changed"]:
+        result["diff"] = diff_of([(title, done["before"], done["after"])])
+    return result, done
+
+
 def ask(module, arguments, stdin=None):
     """Run keadm with `--output json`. Returns its answer; raises KeadmError.
 

@@ -201,8 +201,8 @@ from ansible_collections.edgelab.kubeedge.plugins.module_utils.keadm import (
     KEADM_SPEC,
     KeadmError,
     ask,
-    diff_of,
     not_yet,
+    outcome,
     outdated,
     secrets_in,
 )
@@ -256,16 +256,12 @@ def command(params, check_mode):
 
 def told(module, answer):
     """The module's result."""
-    [done] = answer["objects"]
+    title = "Device/{namespace}/{name}".format(**module.params)
+    result, done = outcome(module, title, answer)
     if not module.check_mode:  # there, a task before this one would have made the model
         for line in answer.get("warnings", []):
             module.warn(line)
-    after = done["after"] if module.params["state"] == "present" else {}
-    result = {"changed": answer["changed"], "action": done["action"], "device": after}
-    if module._diff and answer["changed"]:
-        title = "Device/{namespace}/{name}".format(**module.params)
-        result["diff"] = diff_of([(title, done["before"], done["after"])])
-    return result
+    return {**result, "device": done["after"] if module.params["state"] == "present" else {}}
 
 
 def main():

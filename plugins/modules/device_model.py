@@ -139,8 +139,8 @@ from ansible_collections.edgelab.kubeedge.plugins.module_utils.keadm import (
     KEADM_SPEC,
     KeadmError,
     ask,
-    diff_of,
     not_yet,
+    outcome,
     secrets_in,
 )
 
@@ -203,11 +203,7 @@ def main():
         answer = ask(module, command(params, module.check_mode), stdin=json.dumps(model))
     except KeadmError as error:
         module.fail_json(msg=f"device_model: {error}")
-    [done] = answer["objects"]
-    result = {"changed": answer["changed"], "action": done["action"]}
-    if module._diff and answer["changed"]:
-        title = "DeviceModel/{namespace}/{name}".format(**params)
-        result["diff"] = diff_of([(title, done["before"], done["after"])])
+    result, _done = outcome(module, "DeviceModel/{namespace}/{name}".format(**params), answer)
     module.exit_json(**result)
 
 
