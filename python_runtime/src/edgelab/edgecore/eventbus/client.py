@@ -25,7 +25,7 @@ from edgelab.edgecore.eventbus.inbox import Inbox
 from edgelab.edgecore.eventbus.mqttlink import (
     CONNECT_TIMEOUT,
     KEEPALIVE,
-    UNDER_WAY,
+    Connection,
     Endpoint,
     deliver,
 )
@@ -42,25 +42,18 @@ REFUSALS = {
 """What codes of CONNACK mean."""
 
 
-class Client(asyncio.Protocol):
-    """One connection, as `mqttlink.Connection`."""
+class Client(Connection, asyncio.Protocol):
+    """One connection, which is its transport's protocol as well."""
 
     def __init__(
         self, endpoint: Endpoint, inbox: Inbox, drops: Drops, on_room: Callable[[], None] = lambda: None
     ) -> None:
-        self._endpoint = endpoint
-        self._inbox = inbox
-        self._drops = drops
-        self._on_room = on_room
-        self._loop = asyncio.get_running_loop()
-        self._lost: asyncio.Future[str] = self._loop.create_future()
-        self._accepted: asyncio.Future[None] = self._loop.create_future()
+        super().__init__(endpoint, inbox, drops, on_room)
         self._transport: asyncio.Transport | None = None
         self._socket: Any = None
         self._stream = Stream(endpoint.largest + LONGEST_HEAD)
         self._out: list[bytes] = []
         self._asked: dict[int, list[str]] = {}
-        self._under_way: dict[int, Message] = {}
         self._number = 0
         self._heard = self._loop.time()
 
@@ -104,16 +97,6 @@ class Client(asyncio.Protocol):
     def unsubscribe(self, topic: str) -> None:
         """Unsubscribe."""
         self._send(clientpackets.unsubscribe(self._next_number(), topic))
-
-    @property
-    def has_room(self) -> bool:
-        """Whether the broker keeps up with what it is sent."""
-        return len(self._under_way) < UNDER_WAY and not self._lost.done()
-
-    @property
-    def unacknowledged(self) -> list[Message]:
-        """What was published and perhaps did not get through."""
-        return list(self._under_way.values())
 
     def publish(self, topic: str, payload: bytes) -> bool:
         """Publish with QoS 1, not retained; False, and nothing done, when the broker does not keep up."""
@@ -175,9 +158,7 @@ class Client(asyncio.Protocol):
                     self._send(packets.acknowledgement(packets.PUBACK, published.number))
                 self._deliver(published)
             case packets.PUBACK:
-                self._under_way.pop(packets.identifier(packet.body), None)
-                if len(self._under_way) == UNDER_WAY // 2:
-                    self._loop.call_soon(self._on_room)
+                self._acknowledged(packets.identifier(packet.body))
             case packets.CONNACK:
                 self._answered(packet.body)
             case packets.SUBACK:
@@ -222,10 +203,6 @@ class Client(asyncio.Protocol):
         out, self._out = self._out, []
         if out and self._transport is not None:
             self._transport.write(b"".join(out))
-
-    def _end(self, why: str) -> None:
-        if not self._lost.done():
-            self._lost.set_result(why)
 
 
 def _reason(error: Exception) -> str:

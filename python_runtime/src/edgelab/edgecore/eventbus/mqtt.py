@@ -29,6 +29,7 @@ from edgelab.edgecore.eventbus.mqttlink import (
     HEADER,
     KEEPALIVE,
     UNDER_WAY,
+    Connection,
     Endpoint,
     deliver,
 )
@@ -42,23 +43,16 @@ LOOK = 5.0
 VERSIONS = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv5}
 
 
-class Mqtt:
-    """One connection, as `mqttlink.Connection`. `on_room` is called when `has_room` becomes true."""
+class Mqtt(Connection):
+    """One connection."""
 
     def __init__(
         self, endpoint: Endpoint, inbox: Inbox, drops: Drops, on_room: Callable[[], None] = lambda: None
     ) -> None:
-        self._endpoint = endpoint
-        self._inbox = inbox
-        self._drops = drops
-        self._on_room = on_room
-        self._loop = asyncio.get_running_loop()
-        self._lost: asyncio.Future[str] = self._loop.create_future()
-        self._accepted: asyncio.Future[None] = self._loop.create_future()
+        super().__init__(endpoint, inbox, drops, on_room)
         self._socket: socket.socket | None = None
         self._paused = False
         self._asked: dict[int | None, list[str]] = {}
-        self._under_way: dict[int, Message] = {}
         self._client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=endpoint.client_id,
@@ -128,16 +122,6 @@ class Mqtt:
         """Unsubscribe."""
         self._check(self._client.unsubscribe(topic)[0])
 
-    @property
-    def has_room(self) -> bool:
-        """Whether the broker keeps up with what it is sent."""
-        return len(self._under_way) < UNDER_WAY and not self._lost.done()
-
-    @property
-    def unacknowledged(self) -> list[Message]:
-        """What was published and perhaps did not get through."""
-        return list(self._under_way.values())
-
     def publish(self, topic: str, payload: bytes) -> bool:
         """Publish with QoS 1, not retained; False, and nothing done, when the broker does not keep up."""
         if not self.has_room:
@@ -197,10 +181,6 @@ class Mqtt:
         if code not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_AGAIN):
             self._end(f"connection lost ({code.name})")
 
-    def _end(self, why: str) -> None:
-        if not self._lost.done():
-            self._lost.set_result(why)
-
     def _on_connect(self, _client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
             self._end(f"login refused: {reason}")
@@ -227,11 +207,9 @@ class Mqtt:
             self._loop.call_soon(self._read_decrypted)
 
     def _on_publish(self, _client: Client, _data: Any, number: int, reason: Any, _properties: Any) -> None:
-        sent = self._under_way.pop(number, None)
+        sent = self._acknowledged(number)
         if sent is not None and reason.is_failure:
             self._drops.count(f"the broker refuses a message on {sent.topic!r}: {reason}")
-        if len(self._under_way) == UNDER_WAY // 2:
-            self._loop.call_soon(self._on_room)  # not now: paho is busy with what it read
 
     def _on_subscribe(self, _client: Client, _data: Any, number: int, reasons: Any, _properties: Any) -> None:
         for topic, reason in zip(self._asked.pop(number, ()), reasons, strict=False):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from edgelab.edgecore.eventbus.broker.packets import Message
 from edgelab.edgecore.eventbus.drops import Drops
@@ -37,38 +38,64 @@ class Endpoint:
     """Bytes of payload that are taken from the broker."""
 
 
-class Connection(Protocol):
-    """One connection. `run` lasts until it is lost; received messages go to an inbox."""
+class Connection(ABC):
+    """One connection. `run` lasts until it is lost; received messages go to the inbox.
 
+    `on_room` is called when `has_room` becomes true.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, inbox: Inbox, drops: Drops, on_room: Callable[[], None] = lambda: None
+    ) -> None:
+        self._endpoint = endpoint
+        self._inbox = inbox
+        self._drops = drops
+        self._on_room = on_room
+        self._loop = asyncio.get_running_loop()
+        self._lost: asyncio.Future[str] = self._loop.create_future()
+        self._accepted: asyncio.Future[None] = self._loop.create_future()
+        self._under_way: dict[int, Message] = {}
+
+    @abstractmethod
     async def connect(self) -> None:
         """Connect and log in. Raises Unreachable with the reason."""
-        ...
 
+    @abstractmethod
     async def run(self) -> str:
         """Keep the connection alive until it is lost; returns why."""
-        ...
 
+    @abstractmethod
     def subscribe(self, filters: Iterable[str]) -> None:
         """Subscribe with QoS 1. A refusal is logged."""
-        ...
 
+    @abstractmethod
     def unsubscribe(self, topic: str) -> None:
         """Unsubscribe."""
-        ...
+
+    @abstractmethod
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """Publish with QoS 1, not retained; False, and nothing done, when the broker does not keep up."""
 
     @property
     def has_room(self) -> bool:
         """Whether the broker keeps up with what it is sent."""
-        ...
+        return len(self._under_way) < UNDER_WAY and not self._lost.done()
 
     @property
     def unacknowledged(self) -> list[Message]:
         """What was published and perhaps did not get through."""
-        ...
+        return list(self._under_way.values())
 
-    def publish(self, topic: str, payload: bytes) -> bool:
-        """Publish with QoS 1, not retained; False, and nothing done, when the broker does not keep up."""
-        ...
+    def _acknowledged(self, number: int) -> Message | None:
+        """The broker has taken a message; whoever waits for room is told in a turn of its own."""
+        message = self._under_way.pop(number, None)
+        if len(self._under_way) == UNDER_WAY // 2:
+            self._loop.call_soon(self._on_room)
+        return message
+
+    def _end(self, why: str) -> None:
+        if not self._lost.done():
+            self._lost.set_result(why)
 
 
 def deliver(inbox: Inbox, drops: Drops, message: Message, size: int, largest: int) -> None:
