@@ -15,8 +15,6 @@ from edgelab.kube.informer import DELETED, Informer
 from edgelab.kube.interface import KubeApi, Obj
 from edgelab.objects.metadata import key_of
 
-LEASE_NAMESPACE = "kube-node-lease"
-
 
 class Cluster:
     """Six informers and the board that they fill; run `informers`."""
@@ -24,7 +22,9 @@ class Cluster:
     def __init__(self, api: KubeApi, board: Board, clock: Clock = SYSTEM) -> None:
         self._board = board
         self._nodes = Informer(api, resources.NODES, transform=trimming.NODE, clock=clock)
-        self._leases = Informer(api, resources.LEASES, LEASE_NAMESPACE, transform=trimming.LEASE, clock=clock)
+        self._leases = Informer(
+            api, resources.LEASES, resources.LEASE_NAMESPACE, transform=trimming.LEASE, clock=clock
+        )
         self._pods = Informer(api, resources.PODS, transform=trimming.POD, clock=clock)
         self._devices = Informer(api, resources.DEVICES, transform=trimming.DEVICE, clock=clock)
         self._statuses = Informer(api, resources.DEVICE_STATUSES, transform=trimming.STATUS, clock=clock)
@@ -51,7 +51,7 @@ class Cluster:
 
     def _node(self, name: str) -> None:
         node = self._nodes.store.get(("", name))
-        lease = self._leases.store.get((LEASE_NAMESPACE, name))
+        lease = self._leases.store.get((resources.LEASE_NAMESPACE, name))
         self._board.put(("nodes", name), rows.node_row(node, lease) if node else None)
 
     def _pod(self, event: str, _old: Obj | None, pod: Obj) -> None:

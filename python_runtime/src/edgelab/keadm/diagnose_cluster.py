@@ -11,7 +11,7 @@ from edgelab import KUBEEDGE_VERSION
 from edgelab.keadm.diagnose_findings import Finding, failed, ok, unknown, warning
 from edgelab.keadm.nodes import Node
 from edgelab.kube.interface import KubeApi, Obj
-from edgelab.kube.resources import DAEMON_SETS, LEASES, NODES, PODS
+from edgelab.kube.resources import DAEMON_SETS, LEASE_NAMESPACE, LEASES, NODES, PODS
 from edgelab.objects.metadata import labels
 from edgelab.objects.placement import EDGE_LABEL, Reach, reach
 
@@ -29,7 +29,6 @@ CLOUD_ONLY = (
     "antrea",
     "nodelocaldns",
 )
-LEASE_NAMESPACE = "kube-node-lease"
 SETTLING = dt.timedelta(seconds=60)
 """So long a pod may be on its way."""
 

@@ -10,11 +10,10 @@ from typing import Any
 from edgelab.daemon.clock import SYSTEM, Clock, parse_rfc3339
 from edgelab.keadm.report import Failure
 from edgelab.kube.interface import KubeApi, Obj
-from edgelab.kube.resources import LEASES, NODES
+from edgelab.kube.resources import LEASE_NAMESPACE, LEASES, NODES
 from edgelab.objects.status import ApiError
 
 POLL = 0.5
-LEASE_NAMESPACE = "kube-node-lease"
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 LABEL = re.compile(r"(?P<key>[A-Za-z0-9][A-Za-z0-9._/-]*)(?:=(?P<value>[A-Za-z0-9._-]*)|(?P<gone>-))")
 TAINT = re.compile(

@@ -15,7 +15,7 @@ from edgelab.cloudcore.replies import Replier, answer, missing, object_resp
 from edgelab.daemon.errors import Unreachable
 from edgelab.kube.impersonation import is_acting
 from edgelab.kube.interface import KubeApi, Obj
-from edgelab.kube.resources import LEASES
+from edgelab.kube.resources import LEASE_NAMESPACE, LEASES
 from edgelab.objects.status import ApiError
 from edgelab.protocol.content.objects import ObjectResponse
 from edgelab.protocol.message import Message
@@ -23,7 +23,6 @@ from edgelab.protocol.resource import Resource
 
 log = logging.getLogger("edgelab.cloudcore.upstream")
 
-NAMESPACE = "kube-node-lease"
 MOST_KNOWN = 8192
 """Answers that are kept, 1 KiB each; beyond, the oldest is dropped and asked for again."""
 
@@ -48,7 +47,7 @@ class NodeLeases:
         body = typed(message.object(), "Lease", LEASES.api_version)
         call = self._api.create if message.route.operation == "insert" else self._api.update
         try:
-            written = await call(LEASES, body, NAMESPACE)
+            written = await call(LEASES, body, LEASE_NAMESPACE)
         except (ApiError, Unreachable) as error:
             self.forget(node)
             self._reply.refused(node, message, error)
@@ -64,7 +63,7 @@ class NodeLeases:
             self._courier.send(node, answer(message, known))
             return
         try:
-            found = await self._api.get(LEASES, node, NAMESPACE)
+            found = await self._api.get(LEASES, node, LEASE_NAMESPACE)
         except (ApiError, Unreachable) as error:
             self._reply.refused(node, message, missing(error, "lease", node, LEASES.group))
             return
@@ -79,7 +78,7 @@ class NodeLeases:
 
 
 def _own(node: str, message: Message, resource: Resource) -> bool:
-    if resource.namespace == NAMESPACE:
+    if resource.namespace == LEASE_NAMESPACE:
         return own(node, message, resource)
     log.warning("node %s may not %s %s", node, message.route.operation, message.route.resource)
     return False
