@@ -46,6 +46,11 @@ class Fleet:
         self._is_closing = False
 
     @property
+    def registers(self) -> bool:
+        """Whether the nodes of this fleet make their Nodes."""
+        return self._behaviour.registers
+
+    @property
     def registered(self) -> int:
         """Nodes whose Node object the cloud has confirmed on their present connection."""
         return sum(link.node.registered for link in self.links)
