@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from edgelab.daemon.clock import SYSTEM, Clock, rfc3339
@@ -61,7 +61,10 @@ class FakeApi:
         resource_version: str = "",
         label_selector: str = "",
         field_selector: str = "",
+        opened: Callable[[], None] | None = None,
     ) -> AsyncIterator[WatchEvent]:
+        if opened is not None:
+            opened()
         queue: asyncio.Queue[WatchEvent] = asyncio.Queue()
         for event in self.log.get(resource, []):
             if int(event.object["metadata"]["resourceVersion"]) > int(resource_version or 0):

@@ -105,6 +105,17 @@ async def test_changes_during_an_outage_are_delivered_once(
     assert informer.last_error is None
 
 
+async def test_a_watch_that_is_open_again_ends_the_outage_though_nothing_changes(
+    informer: Informer, server: MisbehavingServer, seen: Seen
+) -> None:
+    await server.stop()
+    await until(lambda: informer.last_error is not None)
+    await server.start()
+    await until(lambda: informer.last_error is None)
+    assert seen.events == ["ADDED a", "ADDED b"]
+    assert server.lists == 1
+
+
 async def test_forgotten_history_is_listed_again_without_repeating_it(
     informer: Informer, server: MisbehavingServer, seen: Seen
 ) -> None:

@@ -13,7 +13,7 @@ import random
 import socket
 import ssl
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -128,6 +128,7 @@ class HttpClient:
         resource_version: str = "",
         label_selector: str = "",
         field_selector: str = "",
+        opened: Callable[[], None] | None = None,
     ) -> AsyncGenerator[WatchEvent, None]:
         """Changes after `resource_version`, until the server ends the stream."""
         params = _selectors(label_selector, field_selector)
@@ -140,6 +141,8 @@ class HttpClient:
                 if response.status >= 400:
                     raise _failure(response.status, await response.read())
                 _keep_alive(response)
+                if opened is not None:
+                    opened()
                 try:
                     async for line in _lines(response.content):
                         yield _event(line, resource)

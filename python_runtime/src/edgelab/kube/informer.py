@@ -116,7 +116,11 @@ class Informer:
     async def _watch(self) -> None:
         began = self._clock.monotonic()
         stream = self._api.watch(
-            self.resource, self._namespace, resource_version=self._version, **self._selectors
+            self.resource,
+            self._namespace,
+            resource_version=self._version,
+            opened=self._connected,
+            **self._selectors,
         )
         try:
             async for kind, obj in stream:
@@ -138,10 +142,13 @@ class Informer:
         self.last_error = str(error) if error is not None else self.last_error
         await self._clock.sleep(next(self._delays))
 
-    def _recovered(self) -> None:
+    def _connected(self) -> None:
         if self.last_error is not None:
             log.info("%s: connected again", self.name)
             self.last_error = None
+
+    def _recovered(self) -> None:
+        self._connected()
         self._delays = _delays()
 
     def _present(self, key: Key, obj: Obj) -> None:

@@ -7,7 +7,7 @@ change what it receives. All methods raise `edgelab.objects.status.ApiError`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -110,8 +110,12 @@ class KubeApi(Protocol):
         resource_version: str = "",
         label_selector: str = "",
         field_selector: str = "",
+        opened: Callable[[], None] | None = None,
     ) -> AsyncIterator[WatchEvent]:
-        """Changes after `resource_version`; ApiError 410 when they are no longer kept."""
+        """Changes after `resource_version`; ApiError 410 when they are no longer kept.
+
+        `opened` is called when the server has accepted the watch: the first change may be long in coming.
+        """
         ...
 
     async def create(

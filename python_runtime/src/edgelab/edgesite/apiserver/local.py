@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
@@ -66,10 +66,13 @@ class LocalApi:
         resource_version: str = "",
         label_selector: str = "",
         field_selector: str = "",
+        opened: Callable[[], None] | None = None,
     ) -> AsyncIterator[WatchEvent]:
         """Changes after a version; ApiError 410 when they are no longer kept."""
         kind = self._kind(resource)
         where: Filter = parse_filter(kind, label_selector, field_selector)
+        if opened is not None:
+            opened()
         async for batch in self._service.reader.watch(kind, namespace or "", where, resource_version):
             for change in batch:
                 if change.type != INITIAL_END and change.entry is not None:
