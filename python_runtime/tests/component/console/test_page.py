@@ -43,8 +43,9 @@ async def test_rows_appear_change_and_go_while_the_page_is_open(lab: Lab, page: 
     shown = await page.text(nodes)
     for word in ("edge", "v1.32.10-kubeedge-v1.23.1", "containerd://1.6.20", "192.168.77.11", "ago"):
         assert word in shown, shown
-    await page.until("document.querySelector('#pods [data-key=\"default/nginx\"]')")
-    row = await page.text('#pods [data-key="default/nginx"]')
+    pod = '#pods [data-key="default/nginx"]'
+    await page.until(f"document.querySelector('{pod}')?.innerText.includes('Running')")
+    row = await page.text(pod)
     for word in ("Running", "1 of 1", "edge1", "2", "edgelab.local/nginx:1.22"):
         assert word in row, row
     await page.until("document.querySelector('[data-property=temperature] .value')?.innerText === '61.5'")

@@ -49,6 +49,10 @@ async def bench(docker: Dockerd, tmp_path: Path) -> AsyncIterator[Bench]:
     bench.settings.podSandboxImage = PAUSE
     yield bench
     await bench.stop()
+    for container in await bench.runtime.list_containers():
+        await bench.runtime.stop_container(
+            container.id, 0
+        )  # without the ten seconds that a sandbox's stop gives
     await bench.clean()
 
 
