@@ -8,6 +8,10 @@ begin=$SECONDS
 jobs=1
 declare -A titles=() begins=() logs=()
 
+# What pytest is told for the component tests: most of them wait, so four processes are what keeps two cores busy.
+# shellcheck disable=SC2034
+component=(-n 4 --dist loadfile python_runtime/tests/component)
+
 # enter TITLE BEGIN STATUS LOG: a row of the table; of what failed, the lines that name it are kept for the end, which
 # is all that one sees of a long run. LOG is removed.
 enter() {

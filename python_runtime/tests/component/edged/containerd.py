@@ -93,18 +93,23 @@ def images() -> dict[str, Path]:
     return paths
 
 
+def call(name: str, *arguments: object) -> None:
+    """A function of libc; OSError when it fails."""
+    if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+
+
+def leave(namespaces: int) -> None:
+    """Go on in new namespaces of these kinds (CLONE_NEW...)."""
+    call("unshare", namespaces)
+
+
 @contextmanager
 def own_namespaces() -> Iterator[None]:
     """New network and mount namespaces for this process; the network comes back at the end."""
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def call(name: str, *arguments: object) -> None:
-        if getattr(libc, name)(*arguments) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, f"{name}: {os.strerror(number)}")
-
     with Path("/proc/self/ns/net").open() as before:
-        call("unshare", CLONE_NEWNS | CLONE_NEWNET)
+        leave(CLONE_NEWNS | CLONE_NEWNET)
         call("mount", b"none", b"/", None, MS_REC | MS_PRIVATE, None)
         for directory in SHARED:  # what containerd, runc and the plugins leave there goes with the namespace
             Path(directory).mkdir(parents=True, exist_ok=True)
