@@ -98,6 +98,32 @@ async def test_cycles_in_nanoseconds_are_stored_with_a_warning() -> None:
     ]
 
 
+async def test_push_methods_that_cannot_work_are_stored_with_a_warning() -> None:
+    http = {"hostName": "10.0.0.5", "port": 80}
+    redis = {"redisClientConfig": {"addr": "127.0.0.1:6379"}}
+    spec = {
+        "properties": [
+            {"name": "a", "pushMethod": {"http": http}},
+            {
+                "name": "b",
+                "pushMethod": {"mqtt": {"address": "ssl://h", "topic": "t"}, "dbMethod": {"redis": redis}},
+            },
+            {"name": "c", "pushMethod": {"dbMethod": {"mysql": {"mysqlClientConfig": {"addr": "h"}}}}},
+            {"name": "d", "pushMethod": {"anomalyDetection": {"a": "b"}}},
+            {"name": "e", "pushMethod": {}},
+        ]
+    }
+    request = {"uid": "u1", "operation": "CREATE", "object": {"metadata": {}, "spec": spec}}
+    response = (await validated(msgspec.json.encode({"request": request}), devices.device))["response"]
+    assert response["allowed"]
+    assert [text.partition(": ")[0] for text in response["warnings"]] == [
+        "spec.properties[0].pushMethod.http.hostName",
+        "spec.properties[2].pushMethod.dbMethod.mysql.mysqlClientConfig.database",
+        "spec.properties[4].pushMethod",
+    ]
+    assert await refusal(devices.device, {"spec": {"properties": [{"name": "a", "pushMethod": 1}]}})
+
+
 class Rules:
     """A namespace with one endpoint of each type, named as its type."""
 

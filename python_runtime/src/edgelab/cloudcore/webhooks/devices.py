@@ -12,6 +12,7 @@ from edgelab.cloudcore.webhooks.reviews import Refused, Request
 from edgelab.kube.interface import Obj
 from edgelab.objects.devices import LONGEST_SPOOL, OFFLINE_AFTER, SPOOL, annotation
 from edgelab.objects.deviceversions.fields import mapping, mappings, text, whole
+from edgelab.objects.pushmethods import parse
 from edgelab.settings.durations import seconds
 
 DAY = 86_400_000
@@ -23,7 +24,7 @@ async def device(request: Request) -> list[str]:
     """Raises Refused and LayoutError naming the field."""
     _unique_names(request.spec())
     _check_annotations({"metadata": request.metadata()})
-    return [*_long_cycles(request.spec())]
+    return [*_long_cycles(request.spec()), *_useless_pushes(request.spec())]
 
 
 async def model(request: Request) -> None:
@@ -63,3 +64,10 @@ def _long_cycles(spec: Obj) -> Iterator[str]:
             cycle = whole(holder, key, path) or 0
             if cycle > DAY:
                 yield f"{path}.{key}: {cycle} ms is more than a day; cycles are milliseconds, not nanoseconds"
+
+
+def _useless_pushes(spec: Obj) -> Iterator[str]:
+    """What no mapper can send: a host without a scheme, a port that is none, a database without a name."""
+    for prop, path in mappings(spec, "properties", "spec"):
+        if prop.get("pushMethod") is not None:
+            yield from parse(mapping(prop, "pushMethod", path), f"{path}.pushMethod").faults
