@@ -16,7 +16,11 @@ from pathlib import Path
 from grpc_tools import protoc
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
-PROTOS = [SOURCE / "edgelab/cri/api/runtime.proto", SOURCE / "edgelab/protocol/dmi/api.proto"]
+PROTOS = [
+    SOURCE / "edgelab/cri/api/runtime.proto",
+    SOURCE / "edgelab/protocol/dmi/api.proto",
+    SOURCE / "edgelab/protocol/otlp/metrics.proto",
+]
 
 
 def main() -> int:
