@@ -113,8 +113,12 @@ def test_the_wire_and_the_objects_do_no_io(room: str) -> None:
         assert not tops & NO_IO, f"{path.relative_to(PACKAGE)} does I/O"
 
 
-EXTRAS = {"aioquic": {"cloudcore/cloudhub", "edgecore/edgehub"}}
-"""Optional packages, and the folders whose files `quic*.py` import them."""
+EXTRAS = {
+    "aioquic": ("quic", {"cloudcore/cloudhub", "edgecore/edgehub"}),
+    "aiomysql": ("mysql", {"mappers/sdk/push"}),
+    "redis": ("redis", {"mappers/sdk/push"}),
+}
+"""Optional packages, how the names of the files begin that import them, and their folders."""
 
 
 @pytest.mark.parametrize("package", EXTRAS)
@@ -124,15 +128,16 @@ def test_what_a_setting_needs_is_imported_by_its_own_files_alone(package: str) -
         for path in SOURCES
         if package in {name.split(".")[0] for name in imported(path, package_of(path))}
     }
-    assert {str(path.parent) for path in users} == EXTRAS[package]
-    assert all(path.name.startswith("quic") for path in users)
+    prefix, folders = EXTRAS[package]
+    assert {str(path.parent) for path in users} == folders
+    assert all(path.name.startswith(prefix) for path in users)
 
 
 @pytest.mark.parametrize("package", EXTRAS)
 def test_what_a_setting_needs_is_not_loaded_without_it(package: str) -> None:
     code = (
         "import sys, edgelab.cloudcore.app, edgelab.edgecore.app, edgelab.edgecore.edgehub.hub,"
-        "edgelab.edgecore.edgehub.connection, edgelab.keadm.__main__\n"
+        "edgelab.edgecore.edgehub.connection, edgelab.keadm.__main__, edgelab.mappers.sdk.app\n"
         f"sys.exit({package!r} in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

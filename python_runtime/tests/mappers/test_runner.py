@@ -174,12 +174,10 @@ def test_moments_are_fixed_and_missed_ones_left_out() -> None:
 def test_what_a_device_asks_in_vain_is_told(caplog: pytest.LogCaptureFixture) -> None:
     def old(spec: dict[str, Any]) -> None:
         spec["properties"][0]["collectCycle"] = 1_000_000_000
-        spec["properties"][1]["pushMethod"] = {"mqtt": {"address": "tcp://127.0.0.1:1883", "topic": "t"}}
 
     model, device = messages(change=old)
     assert build(device, model).properties["level"].collect == 1_000_000
     assert "d: collectCycle of level is 11 days" in caplog.text
-    assert "d: pushMethod of switch is not served" in caplog.text
 
 
 class Fleets:

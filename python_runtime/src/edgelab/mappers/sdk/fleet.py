@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.tasks import Supervisor
@@ -14,6 +14,10 @@ from edgelab.mappers.sdk.link import Link
 from edgelab.mappers.sdk.messages import build
 from edgelab.mappers.sdk.model import Device
 from edgelab.mappers.sdk.runner import NotThere, Runner
+from edgelab.objects.pushmethods import NOTHING
+
+if TYPE_CHECKING:
+    from edgelab.mappers.sdk.push.hub import Hub, Outlet
 
 log = logging.getLogger("edgelab.mappers.fleet")
 
@@ -34,6 +38,9 @@ class Fleet:
         self._ending: dict[str, set[asyncio.Task[None]]] = {}
         """Runners of devices that were let go: the next one waits until they have closed."""
         self._tasks = Supervisor("mapper/devices")
+        self._hub: Hub | None = None
+        """Where samples are pushed to, once a device has a `pushMethod`."""
+        self._outlets: dict[str, Outlet] = {}
 
     def attach(self, link: Link) -> None:
         """Name the way to EdgeCore."""
@@ -74,9 +81,12 @@ class Fleet:
             known[0].update(built)
             return
         assert self._link is not None
-        runner = Runner(self._drive(built), self._link, self._clock)
+        outlet = self._outlet(built)  # before the old one goes, so that what they share stays
+        runner = Runner(self._drive(built), self._link, self._clock, outlet.put if outlet else None)
         if known:
             self._end(device_id)
+        if outlet:
+            self._outlets[device_id] = outlet
         task = self._tasks.spawn(runner.run(frozenset(self._ending.get(device_id, ()))), device_id)
         self._runners[device_id] = runner, task
         log.info("device %s %s", device_id, "starts anew" if known else "starts")
@@ -104,6 +114,8 @@ class Fleet:
     def _end(self, device_id: str) -> None:
         _, task = self._runners.pop(device_id)
         task.cancel()
+        if outlet := self._outlets.pop(device_id, None):
+            outlet.close()
         self._ending.setdefault(device_id, set()).add(task)
         task.add_done_callback(lambda done: self._ended(device_id, done))
 
@@ -115,6 +127,17 @@ class Fleet:
     async def close(self) -> None:
         """Stop, and let every device go."""
         await self._tasks.close()
+        if self._hub:
+            await self._hub.close()
+
+    def _outlet(self, device: Device) -> Outlet | None:
+        if all(prop.push == NOTHING for prop in device.properties.values()):
+            return None
+        if self._hub is None:
+            from edgelab.mappers.sdk.push.hub import Hub  # noqa: PLC0415 - few mappers push
+
+            self._hub = Hub(self._clock)
+        return self._hub.outlet(device)
 
 
 def _id(message: Any) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 
 from edgelab.mappers.sdk.model import DEFAULT_CYCLE, Device, Method, Property, Scalar
 from edgelab.mappers.sdk.values import KINDS
+from edgelab.objects.pushmethods import NOTHING, parse
+from edgelab.protocol.dmi.objects import push_method
 from edgelab.protocol.dmi.values import unpack
 
 log = logging.getLogger("edgelab.mappers.device")
@@ -23,10 +25,6 @@ def build(device: Any, model: Any | None) -> Device:
         if model is not None and item.name not in described:
             raise ValueError(f"{where}.name: model {model.name} has no property {item.name!r}")
         prop = properties[item.name] = _property(item, described.get(item.name), where)
-        if item.HasField("pushMethod"):
-            log.warning(
-                "%s: pushMethod of %s is not served: its values go to EdgeCore", device.name, item.name
-            )
         for name, cycle in (("collectCycle", prop.collect), ("reportCycle", prop.report)):
             if cycle > DAY:
                 text = "%s: %s of %s is %d days: cycles are in ms, before KubeEdge 1.18 they were in ns"
@@ -60,6 +58,7 @@ def _property(item: Any, described: Any | None, where: str) -> Property:
         collect=_seconds(item.collectCycle),
         report=item.reportCycle / 1000 if item.reportCycle > 0 else 0.0,
         to_cloud=item.reportToCloud,
+        push=parse(push_method(item.pushMethod)) if item.HasField("pushMethod") else NOTHING,
     )
 
 

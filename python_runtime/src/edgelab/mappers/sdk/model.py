@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from edgelab.mappers.sdk.values import Value, from_text
+from edgelab.objects.pushmethods import NOTHING, Push
 
 Scalar: TypeAlias = bool | int | float | str
 
@@ -31,6 +32,17 @@ class Property:
     collect: float = DEFAULT_CYCLE
     report: float = 0.0
     to_cloud: bool = True
+    push: Push = NOTHING
+
+    @property
+    def cycle(self) -> float:
+        """Seconds between two readings. What is pushed more often than it is collected is read as often."""
+        return min(self.collect, self.report) if self.push.methods and self.report else self.collect
+
+    @property
+    def report_cycle(self) -> float:
+        """Seconds between two reports to EdgeCore; 0 when each reading is reported."""
+        return self.report if self.cycle == self.collect else self.collect
 
     def wanted(self) -> Value:
         """`desired` as a value of the property's type. Raises ValueError."""

@@ -60,9 +60,11 @@ class Broker:
         self._clock = clock
         self._handlers: dict[str, Handler] = {}
         self._listeners: list[Callable[[], None]] = []
+        self._publications: list[Callable[[], None]] = []
         self._connected = asyncio.Event()
         self._gone = asyncio.Event()
         self._refusal = ""
+        self._complaint = ""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
@@ -76,6 +78,7 @@ class Broker:
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
+        self._client.on_publish = self._on_publish
         self._client.on_socket_open = self._on_socket_open
         self._client.on_socket_close = self._on_socket_close
         self._client.on_socket_register_write = self._on_want_write
@@ -101,13 +104,20 @@ class Broker:
         if self.connected:
             self._client.subscribe(topic, QOS)
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        """Send with QoS 1. Raises Offline."""
+    def on_published(self, listener: Callable[[], None]) -> None:
+        """Call `listener()` when a message has arrived (with QoS 0: left), and when a connection ends."""
+        self._publications.append(listener)
+
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, qos: int = QOS
+    ) -> paho.MQTTMessageInfo:
+        """Send; what comes back tells whether the broker has it. Raises Offline."""
         if not self.connected:
             raise Offline(f"no connection to {self._host}:{self._port}")
-        done = self._client.publish(topic, payload, QOS, retain)
+        done = self._client.publish(topic, payload, qos, retain)
         if done.rc != paho.MQTT_ERR_SUCCESS:
             raise Offline(paho.error_string(done.rc))
+        return done
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
@@ -127,7 +137,7 @@ class Broker:
         try:
             await asyncio.to_thread(self._client.connect, self._host, self._port, KEEP_ALIVE)
         except OSError as error:
-            log.warning("no broker at %s:%s: %s", self._host, self._port, error.strerror or error)
+            self._complain(f"no broker at {self._host}:{self._port}: {error.strerror or error}")
             return False
         misc = asyncio.create_task(self._misc(), name="mqtt/misc")
         try:
@@ -138,8 +148,14 @@ class Broker:
                 await misc
         stood = self.connected
         self._connected.clear()
-        log.warning("connection to %s:%s ended%s", self._host, self._port, self._refusal)
+        self._complain(f"connection to {self._host}:{self._port} ended{self._refusal}")
+        self._on_publish()
         return stood
+
+    def _complain(self, text: str) -> None:
+        """Tell what is wrong, the same only once."""
+        log.log(logging.DEBUG if text == self._complaint else logging.WARNING, "%s", text)
+        self._complaint = text
 
     async def _misc(self) -> None:
         """Keep-alive and timeouts; paho notices by itself when the broker has been silent too long."""
@@ -151,7 +167,7 @@ class Broker:
         if reason.is_failure:
             self._refusal = f": {reason}"
             return
-        self._refusal = ""
+        self._refusal = self._complaint = ""
         for topic in self._handlers:
             self._client.subscribe(topic, QOS)
         self._connected.set()
@@ -161,6 +177,10 @@ class Broker:
 
     def _on_disconnect(self, *_: Any) -> None:
         self._gone.set()
+
+    def _on_publish(self, *_: Any) -> None:
+        for listener in self._publications:
+            listener()
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
         log.debug("no handler for %s", message.topic)

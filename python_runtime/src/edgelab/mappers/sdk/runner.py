@@ -39,14 +39,19 @@ class BadValue(ValueError):
 class Runner:
     """Owns a driver. `latest` has the newest report of each property."""
 
-    def __init__(self, driver: Driver, link: Link, clock: Clock) -> None:
+    def __init__(
+        self, driver: Driver, link: Link, clock: Clock, push: Callable[[str, Reported], None] | None = None
+    ) -> None:
         self.device = driver.device
         self.latest: dict[str, Reported] = {}
         self.health = "unknown"
         self._driver = driver
         self._clock = clock
         self._outbox = Outbox(driver.device, link, clock)
+        self._push = push
+        """Takes the readings of properties with a `pushMethod`."""
         self._due: dict[str, float] = {}
+        self._push_due: dict[str, float] = {}
         self._turn = asyncio.Lock()
         self._failures = 0
         self._ailing = True
@@ -130,7 +135,7 @@ class Runner:
 
     async def _cycle(self) -> None:
         """Write and read in cycles, until the device has failed several times in a row."""
-        cycles = {name: prop.collect for name, prop in self.device.properties.items()}
+        cycles = {name: prop.cycle for name, prop in self.device.properties.items()}
         if self.device.state_cycle:
             cycles[STATE] = self.device.state_cycle
         agenda = Agenda(cycles, self._clock.monotonic())
@@ -183,11 +188,19 @@ class Runner:
         if self._ailing:
             self._ailing = False
             await self._ask_health()
-        now = self._clock.monotonic()
-        if prop.to_cloud and now >= self._due.get(name, now):
-            # Half a collect cycle of tolerance keeps equal cycles in step with one another.
-            self._due[name] = now + max(0.0, prop.report - prop.collect / 2)
+        if self._push and prop.push.methods and self._is_due(self._push_due, prop, prop.report):
+            self._push(name, reported)
+        if prop.to_cloud and self._is_due(self._due, prop, prop.report_cycle):
             self._outbox.put(name, reported)
+
+    def _is_due(self, due: dict[str, float], prop: Property, cycle: float) -> bool:
+        """Whether `cycle` seconds are over since the last time; always, when readings are as rare."""
+        now = self._clock.monotonic()
+        if cycle > prop.cycle and now < due.get(prop.name, now):
+            return False
+        # Half a reading's cycle of tolerance keeps equal cycles in step with one another.
+        due[prop.name] = now + max(0.0, cycle - prop.cycle / 2)
+        return True
 
     async def _ask_health(self) -> None:
         try:

@@ -24,6 +24,7 @@ _SPELLINGS = {
     "dbName": "dbname",
 }
 """Keys of `pushMethod` that the API spells differently."""
+_API_SPELLINGS = {here: there for there, here in (_SPELLINGS | _DATABASES).items()}
 
 
 def model_message(model: Obj) -> Any:
@@ -106,6 +107,20 @@ def _respelt(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     return {_SPELLINGS.get(key, key): item if key == "tag" else _respelt(item) for key, item in value.items()}
+
+
+def push_method(message: Any) -> dict[str, Any]:
+    """A PushMethod as the API has it; what `anomalyDetection` holds is left out."""
+    found: dict[str, Any] = {}
+    for field, value in message.ListFields():
+        name = _API_SPELLINGS.get(field.name, field.name)
+        if field.name == "anomalyDetection":
+            found[name] = {}
+        elif field.name == "tag":
+            found[name] = dict(value)
+        else:
+            found[name] = push_method(value) if field.message_type is not None else value
+    return found
 
 
 def _object(parent: Obj, name: str) -> Obj:
