@@ -99,6 +99,8 @@ def database(name: str, part: str, **changes: Any) -> dict[str, Any]:
         (changed("http", hostName="ftp://h"), "pushMethod.http.hostName: expected http://host"),
         (changed("http", hostName="http://h/x"), "pushMethod.http.hostName: expected http://host"),
         (changed("http", hostName="http://h\n"), "pushMethod.http.hostName: has a control character"),
+        (changed("http", hostName="http://[1.2]"), "pushMethod.http.hostName: [1.2] is no address of IPv6"),
+        (changed("http", hostName="http://\u2100"), "pushMethod.http.hostName: expected http://host"),
         (changed("http", port=0), "pushMethod.http.port: 0 is no port from 1 to 65535"),
         (changed("http", port=70000), "pushMethod.http.port: 70000 is no port"),
         (changed("http", port="80"), "pushMethod.http.port: expected a whole number"),
@@ -109,6 +111,7 @@ def database(name: str, part: str, **changes: Any) -> dict[str, Any]:
         (changed("mqtt", address="tcp://h:99999"), "pushMethod.mqtt.address: 99999 is no port"),
         (changed("mqtt", topic=""), "pushMethod.mqtt.topic: is empty"),
         (changed("mqtt", topic="a/#"), "pushMethod.mqtt.topic: + and # cannot be"),
+        (changed("mqtt", topic="x" * 70_000), "pushMethod.mqtt.topic: is longer than 65535 bytes"),
         (changed("mqtt", qos=3), "pushMethod.mqtt.qos: 3 is not from 0 to 2"),
         (changed("otel", endpointURL="o:4318"), "pushMethod.otel.endpointURL: expected http://host:4318"),
         (
@@ -126,6 +129,10 @@ def database(name: str, part: str, **changes: Any) -> dict[str, Any]:
         (
             database("influxdb2", "influxdb2DataConfig", tag={"a\nb": "x"}),
             "pushMethod.dbMethod.influxdb2.influxdb2DataConfig.tag.key: has a control character",
+        ),
+        (
+            database("redis", "redisClientConfig", addr="[1.2]:6379"),
+            "pushMethod.dbMethod.redis.redisClientConfig.addr: expected host:port",
         ),
         (
             database("redis", "redisClientConfig", addr="h:x"),

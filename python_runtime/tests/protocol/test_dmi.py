@@ -11,7 +11,7 @@ from google.protobuf.json_format import MessageToDict
 
 from edgelab.protocol.dmi import api_pb2 as pb
 from edgelab.protocol.dmi.methods import MANAGER, MAPPER
-from edgelab.protocol.dmi.objects import device_message, model_message
+from edgelab.protocol.dmi.objects import device_message, model_message, push_method
 from edgelab.protocol.dmi.values import pack, unpack
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -165,3 +165,24 @@ def test_a_value_that_is_none_is_named_by_its_key() -> None:
     message.data["odd"].Pack(pb.MapperInfo())
     with pytest.raises(ValueError, match=r"odd: .*MapperInfo is no plain value"):
         unpack(message.data)
+
+
+def test_a_push_method_arrives_as_it_was_written() -> None:
+    push = {
+        "http": {"hostName": "http://h", "port": 8080, "requestPath": "/x", "timeout": 3},
+        "mqtt": {"address": "tcp://h", "topic": "t", "qos": 1, "retained": True},
+        "otel": {"endpointURL": "http://o"},
+        "anomalyDetection": {"threshold": 3},
+        "dbMethod": {
+            "influxdb2": {
+                "influxdb2ClientConfig": {"url": "http://i", "org": "o", "bucket": "b"},
+                "influxdb2DataConfig": {"measurement": "m", "tag": {"dbName": "hostName"}, "fieldKey": "f"},
+            },
+            "redis": {"redisClientConfig": {"addr": "r:1", "db": 1, "poolsize": 30, "minIdleConns": 3}},
+            "TDEngine": {"TDEngineClientConfig": {"addr": "t:1", "dbName": "d"}},
+            "mysql": {"mysqlClientConfig": {"addr": "m:1", "database": "d", "userName": "u"}},
+        },
+    }
+    document = {"metadata": {"name": "d"}, "spec": {"properties": [{"name": "p", "pushMethod": push}]}}
+    message = device_message(document, None).spec.properties[0].pushMethod
+    assert push_method(message) == push | {"anomalyDetection": {}}

@@ -72,13 +72,13 @@ async def test_a_login_in_the_url_is_a_header_and_is_not_shown(
     recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", "edgelab")
-    recorder.answers = [(503, b"later")]
+    recorder.answers = [(503, b"later: Basic Ym9iOnMzY3JldCE= is s3cret!")]
     async with pushing(form(recorder, hostName="http://bob:s3cret%21@127.0.0.1")) as push:
         push.put("1")
         await push.done()
     header = "Basic " + base64.b64encode(b"bob:s3cret!").decode()
     assert [request.headers["authorization"] for request in recorder.requests] == [header] * 2
-    assert "status 503: later" in caplog.text
+    assert "status 503: later: Basic *** is ***;" in caplog.text
     assert "s3cret" not in caplog.text
     assert "bob" not in caplog.text
 

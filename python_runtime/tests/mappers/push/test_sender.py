@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from tests.mappers.parts import StepClock, settle
@@ -13,7 +13,7 @@ from tests.mappers.push.parts import FakeTarget, items
 
 from edgelab.daemon.errors import Unreachable
 from edgelab.mappers.sdk.push.sender import Sender
-from edgelab.mappers.sdk.push.target import Refused
+from edgelab.mappers.sdk.push.target import Item, Refused
 
 
 class Line:
@@ -117,6 +117,26 @@ async def test_what_is_refused_costs_only_itself(caplog: pytest.LogCaptureFixtur
     assert line.target.calls[-1] == ["f", "g"]
     assert line.sender.refused.total == 2
     assert caplog.text.count("samples refused, the last: too long") == 1
+
+
+async def test_what_cannot_be_encoded_is_refused() -> None:
+    line = Line()
+
+    async def encode(found: Sequence[Item]) -> None:
+        line.target.got += [item.sample.value.encode().decode() for item in found]
+
+    line.target.send = encode  # type: ignore[method-assign]
+    async with line.running():
+        line.put("a", "\udc80", "b")
+        await settle()
+    assert line.target.got[-2:] == ["a", "b"]
+    assert line.sender.refused.total == 1
+
+
+def test_a_thousand_samples_may_wait() -> None:
+    line = Line()
+    line.put(*map(str, range(1500)))
+    assert (line.sender.waiting, line.sender.dropped.total) == (1000, 500)
 
 
 async def test_what_a_target_lost_for_good_is_not_sent_again() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import NamedTuple
 
 from edgelab.objects.deviceversions.fields import LayoutError, Obj, text, whole
 from edgelab.objects.pushmethods.methods import Login
 
-_HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\s/@:?#\[\]\\]+)"
+_HOST = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
 _LOGIN = r"(?:([^\s/@?#:]*)(?::([^\s/@?#]*))?@)?"
 _URL = re.compile(
     rf"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://{_LOGIN}{_HOST}(?::(\d{{1,5}}))?(/[^\s?#]*)?(\?[^\s#]*)?"
@@ -39,6 +40,8 @@ def url(obj: Obj, key: str, where: str, expected: str, schemes: tuple[str, ...])
     if found is None or found[1].lower() not in schemes:
         raise LayoutError(f"{where}.{key}: expected {expected}")
     scheme, user, password, host, digits, path, query = found.groups()
+    if not _is_host(host):
+        raise LayoutError(f"{where}.{key}: {host} is no address of IPv6")
     login = Login(user, password or "") if user else None
     port = _in_range(digits, f"{where}.{key}") if digits else 0
     return Url(scheme.lower(), login, host, port, path or "", query or "")
@@ -47,7 +50,7 @@ def url(obj: Obj, key: str, where: str, expected: str, schemes: tuple[str, ...])
 def address(obj: Obj, key: str, where: str, default: int) -> tuple[str, int]:
     """Host and port below `key`. Raises LayoutError."""
     found = _ADDRESS.fullmatch(needed(obj, key, where, "is empty: expected host:port"))
-    if found is None:
+    if found is None or not _is_host(found[1]):
         raise LayoutError(f"{where}.{key}: expected host:port")
     host, digits = found.groups()
     return host.strip("[]"), _in_range(digits, f"{where}.{key}") if digits else default
@@ -77,6 +80,17 @@ def between(obj: Obj, key: str, where: str, low: int, high: int) -> int:
     if not low <= found <= high:
         raise LayoutError(f"{where}.{key}: {found} is not from {low} to {high}")
     return found
+
+
+def _is_host(host: str) -> bool:
+    """False for what stands in brackets and is no IPv6 address."""
+    if not host.startswith("["):
+        return True
+    try:
+        ipaddress.IPv6Address(host[1:-1])
+    except ValueError:
+        return False
+    return True
 
 
 def _in_range(digits: str, where: str) -> int:

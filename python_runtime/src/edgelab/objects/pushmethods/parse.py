@@ -30,6 +30,7 @@ HTTP = ("http", "https")
 MQTT = ("tcp", "mqtt")
 MQTT_ELSEWHERE = ("ssl", "tls", "tcps", "mqtts", "mqtt+ssl", "ws", "wss")
 """Schemes that KubeEdge's mappers know and ours do not."""
+LONGEST_TOPIC = 65_535
 OTLP_PATH = "/v1/metrics"
 
 
@@ -100,6 +101,8 @@ def _mqtt(obj: Obj, where: str) -> Method:
     topic = needed(obj, "topic", where)
     if "+" in topic or "#" in topic:
         raise LayoutError(f"{where}.topic: + and # cannot be in the topic of a message")
+    if len(topic.encode()) > LONGEST_TOPIC:
+        raise LayoutError(f"{where}.topic: is longer than {LONGEST_TOPIC} bytes")
     qos = between(obj, "qos", where, 0, 2)
     if parts.scheme in MQTT_ELSEWHERE:
         raise _Unserved(f"{where}.address: {parts.scheme}:// is not supported, only tcp://host:port")

@@ -114,6 +114,8 @@ class Sender:
                 await self._target.send(self._flight)
         except Refused as error:
             self._refuse(error)
+        except UnicodeError:
+            self._refuse(Refused("a value that is no Unicode"))
         except Exception as error:  # whatever a target does, it is its own trouble
             log.debug("push to %s", self.name, exc_info=True)
             self._take_back()

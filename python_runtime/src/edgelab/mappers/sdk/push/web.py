@@ -67,6 +67,8 @@ class Web:
                 found += chunk
                 if len(found) > LONGEST_ANSWER:
                     break
+            for word in _secrets(headers.get("Authorization", "")):
+                found = found.replace(word, b"***")  # some servers answer with what they were asked
             return Answer(response.status, found)
 
     async def close(self) -> None:
@@ -83,6 +85,15 @@ def _cause(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientOSError) and isinstance(error.__cause__, OSError):
         return _cause(error.__cause__)
     return str(error) or type(error).__name__
+
+
+def _secrets(authorization: str) -> list[bytes]:
+    """What of a header must not be shown: the credential, and the password in it."""
+    kind, _, credential = authorization.partition(" ")
+    words = [credential.encode()]
+    if kind == "Basic":
+        words.append(base64.b64decode(credential).partition(b":")[2])
+    return [word for word in words if word]
 
 
 def basic(user: str, password: str) -> dict[str, str]:
