@@ -123,6 +123,22 @@ async def test_a_changed_device_keeps_its_target_and_its_queue(mapper: Mapper) -
     assert len(shared.got) >= 1 + 2 + 30
 
 
+async def test_a_device_that_its_driver_refuses_holds_no_target(mapper: Mapper) -> None:
+    drive, mapper.fleet._drive = mapper.fleet._drive, refuse
+    with pytest.raises(ValueError, match="no port"):
+        mapper.put({"http": HTTP})
+    mapper.fleet._drive = drive
+    mapper.put({"http": HTTP})
+    await settle()
+    mapper.fleet.remove("default/d")
+    await settle()
+    assert mapper.targets["http://h:80"].closed == 1
+
+
+def refuse(device: Any) -> FakeDriver:
+    raise ValueError("no port")
+
+
 async def test_faults_are_told_once_and_values_still_go_to_edgecore(
     mapper: Mapper, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -81,8 +81,9 @@ class Fleet:
             known[0].update(built)
             return
         assert self._link is not None
+        driver = self._drive(built)
         outlet = self._outlet(built)  # before the old one goes, so that what they share stays
-        runner = Runner(self._drive(built), self._link, self._clock, outlet.put if outlet else None)
+        runner = Runner(driver, self._link, self._clock, outlet.put if outlet else None)
         if known:
             self._end(device_id)
         if outlet:

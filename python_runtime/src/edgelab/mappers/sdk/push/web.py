@@ -17,6 +17,8 @@ from edgelab.objects.pushmethods import Login
 AGENT = f"edgelab/{__version__}"
 LATER = frozenset({401, 403, 404, 407, 408, 425, 429})
 """Statuses below 500 after which the same request may be taken later, when settings were mended."""
+IDLE = 75.0
+"""Seconds that a connection stays without requests: longer than most cycles."""
 LONGEST_ANSWER = 65_536
 EXCERPT = 200
 
@@ -44,6 +46,7 @@ class Web:
         """Any answer of the server; redirects are not followed. Raises Unreachable."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(keepalive_timeout=IDLE),
                 timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": AGENT},
