@@ -21,10 +21,23 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     flags.add_argument("--kube-config", type=Path, default=DEFAULT_KUBE_CONFIG, metavar="FILE")
-    flags.add_argument("--url", default=DEFAULT_URL, help="where lines are written to")
+    flags.add_argument(
+        "--url",
+        dest="urls",
+        action="append",
+        metavar="URL",
+        help=f"where lines are written to, for each database once (default: {DEFAULT_URL}); '' for none",
+    )
     flags.add_argument("--listen", default="", metavar="HOST:PORT", help="serve /healthz and /metrics there")
     flags.add_argument("--namespace", default="", help="only devices of this namespace")
     flags.add_argument("--queue", type=int, default=100_000, metavar="LINES", help="lines kept while offline")
+    flags.add_argument("--state-dir", type=Path, metavar="DIR", help="keep a checkpoint there")
+    flags.add_argument(
+        "--device-metrics",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="serve the values of device twins at /metrics",
+    )
     flags.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return flags
 
@@ -32,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Run the exporter; the exit status."""
     arguments = parser().parse_args()
+    arguments.urls = [DEFAULT_URL] if arguments.urls is None else arguments.urls
     configure_logging()
     from edgelab.twinexporter.app import Options, serve  # noqa: PLC0415 - `--help` needs no HTTP client
 

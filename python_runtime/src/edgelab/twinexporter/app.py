@@ -1,20 +1,30 @@
-"""Watch devices and their statuses, write what they report."""
+"""Watch devices and their statuses, write what they report.
+
+informers -> Twins (new reports only) -> a Pipe a database (bounded queue, checkpoint) -> its Sink
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgelab.daemon.errors import Fatal
 from edgelab.daemon.notify import ready
 from edgelab.daemon.tasks import Module, run_modules
 from edgelab.kube.client import HttpClient
 from edgelab.kube.informer import Informer
+from edgelab.kube.interface import KubeApi
 from edgelab.kube.kubeconfig import load
 from edgelab.kube.resources import DEVICE_STATUSES, DEVICES
+from edgelab.twinexporter.checkpoint import Checkpoint
+from edgelab.twinexporter.influx import InfluxSink
 from edgelab.twinexporter.monitor import Monitor
-from edgelab.twinexporter.samples import Twins
-from edgelab.twinexporter.writer import Writer
+from edgelab.twinexporter.pipe import Pipe
+from edgelab.twinexporter.samples import Device, Sample, Twins
+from edgelab.twinexporter.sink import Sink
 
 log = logging.getLogger("edgelab.twinexporter")
 
@@ -24,24 +34,97 @@ class Options:
     """Where to read and where to write; an empty `listen` serves nothing, an empty `namespace` means all."""
 
     kube_config: Path
-    url: str
+    urls: Sequence[str]
     listen: str = ""
     namespace: str = ""
     queue: int = 100_000
+    state_dir: Path | None = None
+    device_metrics: bool = True
+    postgresql_dsn_file: Path | None = None
+
+
+class Exporter:
+    """The modules of one exporter, which reads through `api`."""
+
+    def __init__(self, options: Options, api: KubeApi) -> None:
+        """Raises Fatal for a state directory or a database's address that cannot be used."""
+        self.twins = Twins(self._emit, self._gone)
+        sinks = databases(options)
+        self.checkpoint = Checkpoint(options.state_dir, self.twins.live)
+        self.pipes = [Pipe(sink, self.checkpoint.positions(sink.name), limit=options.queue) for sink in sinks]
+        namespace = options.namespace or None
+        devices, statuses = Informer(api, DEVICES, namespace), Informer(api, DEVICE_STATUSES, namespace)
+        devices.add_handler(self.twins.on_device)
+        statuses.add_handler(self.twins.on_status)
+        self.informers = [devices, statuses]
+        self.monitor: Monitor | None = None
+        if options.listen:
+            self.monitor = Monitor(
+                options.listen,
+                self.twins,
+                self.pipes,
+                self.informers,
+                self.checkpoint,
+                devices=options.device_metrics,
+            )
+
+    async def run(self) -> None:
+        """Run until cancelled; the checkpoint is saved when all others have ended."""
+        settler = Settler(self.informers, self.checkpoint, self.pipes, self.twins)
+        modules: list[Module] = [*self.pipes, *self.informers, self.checkpoint, settler]
+        try:
+            await run_modules([*modules, *([self.monitor] if self.monitor else [])])
+        finally:
+            self.checkpoint.close()
+
+    def _emit(self, sample: Sample) -> None:
+        for pipe in self.pipes:
+            pipe.put(sample)
+
+    def _gone(self, device: Device) -> None:
+        for pipe in self.pipes:
+            pipe.gone(device)
+
+
+class Settler:
+    """A module that, once all devices are known, lets the others forget those that were deleted before."""
+
+    name = "settler"
+
+    def __init__(
+        self, informers: Sequence[Informer], checkpoint: Checkpoint, pipes: Sequence[Pipe], twins: Twins
+    ) -> None:
+        self._informers = informers
+        self._checkpoint = checkpoint
+        self._pipes = pipes
+        self._twins = twins
+
+    async def run(self) -> None:
+        """Do so, then wait until cancelled."""
+        for informer in self._informers:
+            await informer.wait_synced()
+        self._checkpoint.settle()
+        for pipe in self._pipes:
+            pipe.settle(lambda: self._twins.nodes)
+        await asyncio.Event().wait()
+
+
+def databases(options: Options) -> list[Sink]:
+    """Where samples go. Raises Fatal for an address that is none, for none at all, and for one twice."""
+    sinks: list[Sink] = [InfluxSink(url) for url in options.urls if url]
+    if not sinks:
+        raise Fatal("nowhere to write to: give --url or --postgresql-dsn-file")
+    names = [sink.name for sink in sinks]
+    if len(set(names)) < len(names):
+        raise Fatal(f"--url names a database twice: {', '.join(names)}")
+    return sinks
 
 
 async def serve(options: Options) -> None:
-    """Run until cancelled. Raises Fatal for a kubeconfig that cannot be used."""
-    writer = Writer(options.url, limit=options.queue)
-    twins = Twins(writer.put)
+    """Run until cancelled. Raises Fatal for a kubeconfig or another option that cannot be used."""
     async with HttpClient(load(options.kube_config), user_agent="edgelab-twinexporter") as api:
-        namespace = options.namespace or None
-        devices, statuses = Informer(api, DEVICES, namespace), Informer(api, DEVICE_STATUSES, namespace)
-        devices.add_handler(twins.on_device)
-        statuses.add_handler(twins.on_status)
-        modules: list[Module] = [writer, devices, statuses]
-        if options.listen:
-            modules.append(Monitor(options.listen, twins, writer, [devices, statuses]))
-        log.info("writing to %s", options.url)
-        ready(f"writing to {options.url}")
-        await run_modules(modules)
+        exporter = Exporter(options, api)
+        where = ", ".join(pipe.sink.name for pipe in exporter.pipes)
+        log.info("writing to %s", where)
+        ready(f"writing to {where}")
+        await exporter.run()

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from tests.component.twinexporter.conftest import VictoriaMetrics
 
-from edgelab.twinexporter.samples import line
+from edgelab.twinexporter.influx import line
+from edgelab.twinexporter.samples import Sample
 
 ROOT = Path(__file__).resolve().parents[3]
 DASHBOARDS = sorted((ROOT / "src" / "edgelab" / "data" / "dashboards").glob("*.json"))
@@ -46,7 +47,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VictoriaMetrics
     database.start()
     now = int(time.time())
     lines = [
-        line(("default", device), node, name, str(40 + second % 7 + number), (now - second) * 1000)
+        line(Sample(("default", device), node, name, "", (now - second) * 1000, 40.0 + second % 7 + number))
         for number, (device, node) in enumerate(DEVICES.items())
         for name in PROPERTIES
         for second in range(0, 120, 2)

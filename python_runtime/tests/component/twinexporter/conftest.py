@@ -24,9 +24,10 @@ def free_port() -> int:
 
 
 class VictoriaMetrics:
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *flags: str, dedup: bool = True) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
         self.directory = directory
+        self._flags = [*flags, *(["-dedup.minScrapeInterval=1ms"] if dedup else [])]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -39,7 +40,7 @@ class VictoriaMetrics:
             "-search.latencyOffset=1ms",
         ]
         self._process = subprocess.Popen(
-            [program, *flags, "-dedup.minScrapeInterval=1ms", "-memory.allowedBytes=64MB"],
+            [program, *flags, *self._flags, "-memory.allowedBytes=64MB"],
             stderr=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + 60

@@ -12,33 +12,36 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from tests.component.twinexporter.conftest import VictoriaMetrics
 from tests.kube.fake_api import FakeApi
 
-from edgelab.daemon.tasks import run_modules
-from edgelab.kube.informer import Informer
 from edgelab.kube.resources import DEVICE_STATUSES, DEVICES
-from edgelab.twinexporter.monitor import Monitor
-from edgelab.twinexporter.samples import Twins
-from edgelab.twinexporter.writer import Writer
+from edgelab.twinexporter.app import Exporter as Application
+from edgelab.twinexporter.app import Options
 
+KUBECONFIG = """
+clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]
+contexts: [{name: c, context: {cluster: c, user: u}}]
+users: [{name: u, user: {}}]
+current-context: c
+"""
 SERIES = "kubeedge_device_temperature"
 DEVICE = {"metadata": {"name": "edge1-cpu", "namespace": "default"}, "spec": {"nodeName": "edge1"}}
 
 
 class Exporter:
-    def __init__(self, url: str, limit: int = 1000) -> None:
+    def __init__(self, *urls: str) -> None:
         self.api = FakeApi()
-        self.writer = Writer(f"{url}/write", limit=limit)
-        self.twins = Twins(self.writer.put)
-        self.informers = [Informer(self.api, DEVICES), Informer(self.api, DEVICE_STATUSES)]
-        self.informers[0].add_handler(self.twins.on_device)
-        self.informers[1].add_handler(self.twins.on_status)
-        self.monitor = Monitor("127.0.0.1:0", self.twins, self.writer, self.informers)
+        options = Options(Path("unused"), [f"{url}/write" for url in urls], "127.0.0.1:0", queue=1000)
+        self.app = Application(options, self.api)
+        self.pipes = self.app.pipes
+        assert self.app.monitor is not None
+        self.monitor = self.app.monitor
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(run_modules([self.writer, *self.informers, self.monitor]), name="exporter")
+        task = asyncio.create_task(self.app.run(), name="exporter")
         try:
             yield
         finally:
@@ -77,13 +80,17 @@ async def test_each_report_is_one_sample_with_its_own_time_and_labels(database: 
         for number, stamp in enumerate(stamps):
             await exporter.report(f"{40 + number}.25", stamp)
             await asyncio.sleep(0.05)
-        await eventually(lambda: exporter.writer.written.lines == 5)
+        await eventually(lambda: exporter.pipes[0].written.lines == 5)
         found = await eventually(lambda: [s for s in database.series(SERIES) if len(s["values"]) == 5])
         async with aiohttp.ClientSession() as session:
             async with session.get(f"http://127.0.0.1:{exporter.monitor.port}/healthz") as answer:
                 assert (answer.status, await answer.text()) == (200, "ok\n")
             async with session.get(f"http://127.0.0.1:{exporter.monitor.port}/metrics") as answer:
-                assert "edgelab_twinexporter_samples_total 5\n" in await answer.text()
+                text = await answer.text()
+                assert "edgelab_twinexporter_samples_total 5\n" in text
+                where = f'{{database="{database.url}/write"}}'
+                for name, value in {"lines_total": 5, "up": 1, "waiting_lines": 0}.items():
+                    assert f"edgelab_twinexporter_database_{name}{where} {value}\n" in text
     [series] = found
     labels = {"__name__": SERIES, "namespace": "default", "device": "edge1-cpu", "node": "edge1"}
     assert series["metric"] == labels
@@ -98,21 +105,20 @@ async def test_samples_wait_for_a_database_that_is_away(database: VictoriaMetric
         for step in range(3):
             await exporter.report(str(step), exporter.first + step * 1000)
             await asyncio.sleep(0.05)
-        await eventually(lambda: exporter.writer.trouble)
+        await eventually(lambda: exporter.pipes[0].trouble)
         assert any("database" in text for text in exporter.monitor.troubles())
         await asyncio.to_thread(database.start)
-        assert await eventually(lambda: exporter.writer.written.lines == 3)
+        assert await eventually(lambda: exporter.pipes[0].written.lines == 3)
         assert exporter.monitor.troubles() == []
         assert await eventually(lambda: [s for s in database.series(SERIES) if s["values"] == [0, 1, 2]])
 
 
 async def test_what_the_database_refuses_is_dropped_and_counted(database: VictoriaMetrics) -> None:
-    exporter = Exporter(database.url)
-    exporter.writer.url = f"{database.url}/no/such/path"
+    exporter = Exporter(f"{database.url}/no/such/path")
     async with exporter.running():
         await exporter.report("1", exporter.first)
-        assert await eventually(lambda: exporter.writer.written.refused == 1)
-        assert exporter.writer.waiting == 0
+        assert await eventually(lambda: exporter.pipes[0].written.refused == 1)
+        assert exporter.pipes[0].waiting == 0
 
 
 async def test_a_restart_makes_no_sample_count_twice(database: VictoriaMetrics) -> None:
@@ -120,14 +126,53 @@ async def test_a_restart_makes_no_sample_count_twice(database: VictoriaMetrics) 
         exporter = Exporter(database.url)
         async with exporter.running():
             await exporter.report("1", exporter.first)
-            assert await eventually(lambda one=exporter: one.writer.written.lines == 1)
+            assert await eventually(lambda one=exporter: one.pipes[0].written.lines == 1)
     window = {"time": str(time.time())}
     counted = await eventually(lambda: database.query(f"count_over_time({SERIES}[2h])", **window))
     assert counted[0]["value"][1] == "1"
 
 
+async def test_one_database_that_is_away_does_not_hold_up_the_other(
+    database: VictoriaMetrics, tmp_path: Path
+) -> None:
+    other = VictoriaMetrics(tmp_path / "other")
+    exporter = Exporter(database.url, other.url)
+    try:
+        async with exporter.running():
+            await exporter.report("1", exporter.first)
+            assert await eventually(lambda: database.series(SERIES))
+            assert await eventually(lambda: exporter.pipes[1].trouble)
+            [trouble] = exporter.monitor.troubles()
+            assert trouble.startswith(f"database {other.url}/write: ")
+            await asyncio.to_thread(other.start)
+            assert await eventually(lambda: other.series(SERIES))
+        assert other.series(SERIES) == database.series(SERIES)
+    finally:
+        other.stop()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--url", "127.0.0.1:8428"], "--url wants the address of a database"),
+        (["--url", ""], "nowhere to write to"),
+        (["--url", "http://a/w", "--url", "http://u:secret@a/w"], "--url names a database twice: http://a/w"),
+        (["--state-dir", "/proc/none"], "--state-dir /proc/none cannot be used"),
+    ],
+)
+def test_wrong_options_end_in_one_line(tmp_path: Path, words: list[str], said: str) -> None:
+    config = tmp_path / "kubeconfig"
+    config.write_text(KUBECONFIG, encoding="utf-8")
+    errors = failure(["--kube-config", str(config), *words])
+    assert said in errors
+    assert "secret" not in errors
+
+
 def test_a_kubeconfig_that_is_missing_ends_in_one_line(tmp_path: Path) -> None:
-    words = ["--kube-config", str(tmp_path / "none")]
+    assert "No such file" in failure(["--kube-config", str(tmp_path / "none")])
+
+
+def failure(words: list[str]) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "edgelab.twinexporter", *words],
         capture_output=True,
@@ -136,5 +181,5 @@ def test_a_kubeconfig_that_is_missing_ends_in_one_line(tmp_path: Path) -> None:
         timeout=15,
     )
     assert done.returncode == 1
-    assert "No such file" in done.stderr
     assert "Traceback" not in done.stderr
+    return done.stderr
