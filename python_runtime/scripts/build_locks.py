@@ -19,7 +19,7 @@ OLDEST_PYTHON = "3.11"
 COMMON = ["cryptography", "msgspec", "PyYAML", "typer<0.21", "websockets"]
 """typer before 0.21 neither wants pydantic nor, without its rich output, rich."""
 EDGE = ["grpclib", "h11", "paho-mqtt", "protobuf"]
-CLOUD = ["aiohttp", "h11", "uvloop"]
+CLOUD = ["aiohttp", "h11", "psycopg>=3.2,<4", "uvloop"]
 PROFILES = {
     "edge": COMMON + EDGE,
     "cloud": COMMON + CLOUD,
@@ -32,8 +32,9 @@ PROFILES = {
 OPTIONAL = {"uvloop"}
 """The extra `speed`: left out on hosts that the index has no wheel for, such as 32-bit ARM."""
 
-LEFT_OUT = {"rich", "pygments", "markdown-it-py", "mdurl", "pycparser"}
-"""Pulled in by typer and cffi, which work without them as we use them: 14 MB that no host needs."""
+LEFT_OUT = {"rich", "pygments", "markdown-it-py", "mdurl", "pycparser", "tzdata"}
+"""Pulled in by typer and cffi, which work without them as we use them: 14 MB that no host needs;
+by psycopg on Windows."""
 
 EDGE_IMPORTS = [
     "edgelab.edgecore.__main__",

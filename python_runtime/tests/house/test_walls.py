@@ -116,9 +116,10 @@ def test_the_wire_and_the_objects_do_no_io(room: str) -> None:
 EXTRAS = {
     "aioquic": ("quic", {"cloudcore/cloudhub", "edgecore/edgehub"}),
     "aiomysql": ("mysql", {"mappers/sdk/push"}),
+    "psycopg": ("postgresql", {"twinexporter"}),
     "redis": ("redis", {"mappers/sdk/push"}),
 }
-"""Optional packages, how the names of the files begin that import them, and their folders."""
+"""Optional packages; what the names of files that import them begin with, and the folders of these."""
 
 
 @pytest.mark.parametrize("package", EXTRAS)
@@ -128,16 +129,17 @@ def test_what_a_setting_needs_is_imported_by_its_own_files_alone(package: str) -
         for path in SOURCES
         if package in {name.split(".")[0] for name in imported(path, package_of(path))}
     }
-    prefix, folders = EXTRAS[package]
+    begin, folders = EXTRAS[package]
     assert {str(path.parent) for path in users} == folders
-    assert all(path.name.startswith(prefix) for path in users)
+    assert all(path.name.startswith(begin) for path in users)
 
 
 @pytest.mark.parametrize("package", EXTRAS)
 def test_what_a_setting_needs_is_not_loaded_without_it(package: str) -> None:
     code = (
         "import sys, edgelab.cloudcore.app, edgelab.edgecore.app, edgelab.edgecore.edgehub.hub,"
-        "edgelab.edgecore.edgehub.connection, edgelab.keadm.__main__, edgelab.mappers.sdk.app\n"
+        "edgelab.twinexporter.app, edgelab.edgecore.edgehub.connection, edgelab.keadm.__main__,"
+        "edgelab.mappers.sdk.app\n"
         f"sys.exit({package!r} in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

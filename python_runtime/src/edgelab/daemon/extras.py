@@ -7,7 +7,7 @@ import sys
 
 from edgelab.daemon.errors import Fatal
 
-REQUIREMENTS = {"aioquic": "aioquic>=1.7,<2"}
+REQUIREMENTS = {"aioquic": "aioquic>=1.7,<2", "psycopg": "psycopg>=3.2,<4"}
 """Packages of pyproject's optional dependencies, and what pip is to be told."""
 
 

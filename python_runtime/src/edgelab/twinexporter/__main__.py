@@ -17,7 +17,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     flags = argparse.ArgumentParser(
         prog="edgelab-twinexporter",
-        description="Writes what devices report into a time-series database, by Influx line protocol.",
+        description="Writes what devices report into databases: by Influx line protocol, as rows.",
         allow_abbrev=False,
     )
     flags.add_argument("--kube-config", type=Path, default=DEFAULT_KUBE_CONFIG, metavar="FILE")
@@ -31,6 +31,12 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--listen", default="", metavar="HOST:PORT", help="serve /healthz and /metrics there")
     flags.add_argument("--namespace", default="", help="only devices of this namespace")
     flags.add_argument("--queue", type=int, default=100_000, metavar="LINES", help="lines kept while offline")
+    flags.add_argument(
+        "--postgresql-dsn-file",
+        type=Path,
+        metavar="FILE",
+        help="write rows to the PostgreSQL database that this file (mode 0600) names",
+    )
     flags.add_argument("--state-dir", type=Path, metavar="DIR", help="keep a checkpoint there")
     flags.add_argument(
         "--device-metrics",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgelab.daemon.errors import Fatal
+from edgelab.daemon.extras import require
 from edgelab.daemon.notify import ready
 from edgelab.daemon.tasks import Module, run_modules
 from edgelab.kube.client import HttpClient
@@ -110,14 +111,26 @@ class Settler:
 
 
 def databases(options: Options) -> list[Sink]:
-    """Where samples go. Raises Fatal for an address that is none, for none at all, and for one twice."""
+    """Where samples go. Raises Fatal for an address or DSN that is none, for no address and for one twice."""
     sinks: list[Sink] = [InfluxSink(url) for url in options.urls if url]
+    if options.postgresql_dsn_file is not None:
+        sinks.append(_postgresql(options.postgresql_dsn_file, options.namespace))
     if not sinks:
         raise Fatal("nowhere to write to: give --url or --postgresql-dsn-file")
     names = [sink.name for sink in sinks]
     if len(set(names)) < len(names):
         raise Fatal(f"--url names a database twice: {', '.join(names)}")
     return sinks
+
+
+def _postgresql(dsn_file: Path, namespace: str) -> Sink:
+    require("psycopg", "--postgresql-dsn-file")
+    try:
+        from edgelab.twinexporter.postgresql import PostgresSink  # noqa: PLC0415 - only where it is wanted
+    except ImportError as error:
+        why = str(error).splitlines()[0]
+        raise Fatal(f"--postgresql-dsn-file needs the library libpq ({why}): apt install libpq5") from None
+    return PostgresSink(dsn_file, namespace)
 
 
 async def serve(options: Options) -> None:
