@@ -12,6 +12,7 @@ from tests.mappers.parts import FakeDriver, FakeLink, StepClock, messages, settl
 
 from edgelab.daemon.errors import Fatal
 from edgelab.mappers.sdk import Device, Property
+from edgelab.mappers.sdk.app import main
 from edgelab.mappers.sdk.config import load
 from edgelab.mappers.sdk.fleet import Fleet
 from edgelab.mappers.sdk.http import HttpServer, Request
@@ -211,6 +212,38 @@ async def test_requests_over_a_real_connection(api: Api) -> None:
         await other.run()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+WITH_MQTT = """
+mqtt: {address: "tcp://127.0.0.1:1883", password_file: /nowhere}
+models:
+- {metadata: {name: wave}, spec: {protocol: virtual, properties: [{name: level, type: FLOAT}]}}
+devices:
+- metadata: {name: wave-1}
+  spec: {deviceModelRef: {name: wave}, protocol: {protocolName: virtual}, properties: [{name: level}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (WITH_MQTT, ""),
+        ("", ""),
+        ("common: {http_prot: 1}\n", "http_prot"),
+        (WITH_MQTT.replace("tcp:", "ftp:"), "ftp://127.0.0.1:1883"),
+        (WITH_MQTT.replace("[{name: level}]", "7"), "properties"),
+    ],
+)
+def test_a_check_says_what_is_wrong_with_a_file_and_starts_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, told: str
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    status = main("x-mapper", VirtualDevice, "virtual", ["--check", "--config-file", str(path)])
+    assert status == (1 if told else 0)
+    said = capsys.readouterr().err
+    assert said.startswith("x-mapper: ") if told else said == ""
+    assert told in said
 
 
 def test_waveforms_have_their_shape() -> None:

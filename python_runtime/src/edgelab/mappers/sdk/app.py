@@ -28,15 +28,28 @@ def main(program: str, drive: Drive, protocol: str, arguments: Sequence[str] | N
     """Run a mapper whose devices `drive` makes drivers for; gives the exit status."""
     flags = argparse.ArgumentParser(prog=program, description=f"KubeEdge mapper for protocol {protocol}.")
     flags.add_argument("--config-file", "--config", type=Path, default=Path("config.yaml"), metavar="FILE")
+    flags.add_argument("--check", action="store_true", help="say what is wrong with the file, and end")
     flags.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    path = flags.parse_args(arguments).config_file
+    options = flags.parse_args(arguments)
     configure_logging()
     try:
-        config = load(path, protocol)
+        config = load(options.config_file, protocol)
+        if options.check:
+            check(config)
+            return 0
     except Fatal as error:
         print(f"{program}: {error}", file=sys.stderr)
         return error.code
     return run(program, lambda: serve(config, drive))
+
+
+def check(config: Config) -> None:
+    """Find what is wrong with a configuration before a mapper starts; no secret is read. Raises Fatal."""
+    if config.mqtt is not None:
+        from edgelab.mappers.sdk.mqtt import split_address  # noqa: PLC0415 - a mapper has one link
+
+        split_address(config.mqtt.address)
+        _documents(config)
 
 
 async def serve(config: Config, drive: Drive, clock: Clock = SYSTEM) -> None:
@@ -70,16 +83,10 @@ def _dmi(config: Config, fleet: Fleet, clock: Clock) -> Any:
 def _mqtt(config: Config, fleet: Fleet, clock: Clock) -> Any:
     from edgelab.mappers.sdk.broker import MqttLink  # noqa: PLC0415 - a mapper has one link
     from edgelab.mappers.sdk.mqtt import Broker, password  # noqa: PLC0415
-    from edgelab.protocol.dmi.objects import device_message, model_message  # noqa: PLC0415
 
     mqtt = config.mqtt
     assert mqtt is not None
-    try:
-        models = [model_message(model) for model in config.models]
-        defaults = {model.name: raw for model, raw in zip(models, config.models, strict=True)}
-        devices = [device_message(raw, defaults.get(_model_name(raw))) for raw in config.devices]
-    except ValueError as error:
-        raise Fatal(f"devices or models: {error}") from None
+    models, devices = _documents(config)
     broker = Broker(
         mqtt.address,
         config.common.name,
@@ -88,6 +95,19 @@ def _mqtt(config: Config, fleet: Fleet, clock: Clock) -> Any:
         clock=clock,
     )
     return MqttLink(broker, fleet, models, devices)
+
+
+def _documents(config: Config) -> tuple[list[Any], list[Any]]:
+    """The models and devices of the file as messages of DMI."""
+    from edgelab.protocol.dmi.objects import device_message, model_message  # noqa: PLC0415 - only with MQTT
+
+    try:
+        models = [model_message(model) for model in config.models]
+        defaults = {model.name: raw for model, raw in zip(models, config.models, strict=True)}
+        devices = [device_message(raw, defaults.get(_model_name(raw))) for raw in config.devices]
+    except ValueError as error:
+        raise Fatal(f"devices or models: {error}") from None
+    return models, devices
 
 
 def _model_name(device: dict[str, Any]) -> str:
