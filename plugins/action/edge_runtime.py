@@ -6,7 +6,11 @@ from pathlib import Path
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.edgelab.kubeedge.plugins.plugin_utils.runtime_bundle import Builder, BundleError
+from ansible_collections.edgelab.kubeedge.plugins.plugin_utils.runtime_bundle import (
+    Builder,
+    BundleError,
+    with_extras,
+)
 
 display = Display()
 DEFAULT_CACHE = "~/.cache/edgelab"
@@ -30,10 +34,11 @@ class ActionModule(ActionBase):
             return result
         try:
             builder = self._builder(arguments)
-            arguments["version"] = builder.version
+            profile = with_extras(arguments.get("profile", "edge"), arguments.get("extras"))
+            arguments["version"] = builder.installed_version(profile)
             answer = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
             if answer.pop("needs_bundle", False):
-                bundle = builder.bundle(arguments.get("profile", "edge"), answer["python"])
+                bundle = builder.bundle(profile, answer["python"])
                 answer = self._install(bundle, arguments, task_vars)
         except BundleError as error:
             answer = {"failed": True, "msg": f"edge_runtime: {error}"}

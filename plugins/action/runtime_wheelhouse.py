@@ -15,6 +15,7 @@ SPEC = {
     "dest": {"type": "path", "required": True},
     "targets": {"type": "list", "elements": "dict", "required": True},
     "profiles": {"type": "list", "elements": "str", "default": ["edge", "cloud"]},
+    "extras": {"type": "list", "elements": "str", "default": []},
     "source": {"type": "path"},
     "cache_dir": {"type": "path", "default": "~/.cache/edgelab"},
     "index_url": {"type": "str", "no_log": True},
@@ -45,7 +46,7 @@ class ActionModule(ActionBase):
         try:
             builder = Builder(source, options["cache_dir"], say=_say, index_url=options["index_url"] or None)
             house = Wheelhouse(builder, options["dest"], options["debian_mirror"], build=options["build"])
-            house.fill(options["targets"], options["profiles"])
+            house.fill(options["targets"], [*options["profiles"], *options["extras"]])
         except (BundleError, ForeignError, OSError) as error:
             result.update(failed=True, msg=f"runtime_wheelhouse: {error}")
             return result

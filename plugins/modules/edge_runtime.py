@@ -14,7 +14,8 @@ description:
     only when they are not in its cache, brings them to the host as one file, and installs them there into a
     virtual environment of their own without any package index.
   - The version is C(1.0.0+) and the first 12 hex digits of a hash over the runtime's sources and locks, so
-    equal sources are installed once and a second run changes nothing.
+    equal sources are installed once and a second run changes nothing. O(extras) are part of it
+    (C(1.0.0+3fb2c19a07de.modbus)).
   - A version becomes the current one by a single rename, after its programs could be imported. Versions that
     came before stay for O(state=rolled_back). Running services are not touched; restart them in a handler.
   - The host needs Python 3.11 or later with the module C(venv); it needs neither C(pip) nor C(python3-venv).
@@ -36,6 +37,13 @@ options:
     type: str
     choices: [edge, cloud, site]
     default: edge
+  extras:
+    description:
+      - Further locks to install, each C(locks/<name>.lock), with what some mappers need.
+      - V(modbus) has pymodbus and pyserial, V(opcua) has asyncua. Not with O(profile=cloud).
+    type: list
+    elements: str
+    default: []
   root:
     description: Where versions are kept on the host.
     type: path
@@ -296,6 +304,7 @@ def main():
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent", "rolled_back"], "default": "present"},
             "profile": {"type": "str", "choices": ["edge", "cloud", "site"], "default": "edge"},
+            "extras": {"type": "list", "elements": "str", "default": []},
             "root": {"type": "path", "default": "/opt/edgelab"},
             "python": {"type": "path", "default": "/usr/bin/python3"},
             "version": {"type": "str"},

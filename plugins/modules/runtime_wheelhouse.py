@@ -44,6 +44,11 @@ options:
     elements: str
     choices: [edge, cloud, site]
     default: [edge, cloud]
+  extras:
+    description: Further locks whose wheels to gather, see O(edgelab.kubeedge.edge_runtime#module:extras).
+    type: list
+    elements: str
+    default: []
   source:
     description: The runtime's sources. The default is those that came with the collection.
     type: path
@@ -117,6 +122,7 @@ def main():
                 "choices": ["edge", "cloud", "site"],
                 "default": ["edge", "cloud"],
             },
+            "extras": {"type": "list", "elements": "str", "default": []},
             "source": {"type": "path"},
             "cache_dir": {"type": "path", "default": "~/.cache/edgelab"},
             "index_url": {"type": "str", "no_log": True},

@@ -7,6 +7,9 @@ A bundle is an uncompressed tar (wheels are compressed already):
     wheels/*.whl
     installer/pip-*.whl
 
+A profile may have extras, each with a lock of its own: `edge+modbus`. A host's version then names them too,
+since another set of packages lies in another virtual environment.
+
 Everything is kept below the cache directory under names that say what it was made from, so nothing
 is made twice, and a lock file makes parallel hosts wait for one another instead of working twice.
 """
@@ -42,6 +45,8 @@ BUILT = "built.lock"
 """In a wheelhouse: the wheels that were built for it from locked sources, with their hashes."""
 ENTRY = re.compile(r"^([A-Za-z0-9._-]+==[^ ;\\\n]+) \\?\n?((?:\s*--hash=\S+(?: \\)?\n?)+)", re.MULTILINE)
 NO_WHEEL = re.compile(r"No matching distribution found for (\S+)")
+EXTRA = re.compile(r"[a-z0-9]+")
+"""What an extra is called: a part of a local version (PEP 440)."""
 SOURCES = ("pyproject.toml", "src", "locks")
 NO_SOURCES = ("__pycache__", ".egg-info")
 
@@ -110,11 +115,15 @@ class Builder:
         self.version = version_of(self.source)
         self.say = say
 
+    def installed_version(self, profile):
+        """The version as a host has it: `1.0.0+3fb2c19a07de`, with extras `1.0.0+3fb2c19a07de.modbus`."""
+        return ".".join([self.version, *profile.split("+")[1:]])
+
     def bundle(self, profile, python):
         """Path of the bundle for a host. Raises BundleError."""
         python_tag = "cp{}{}".format(*python["version"])
         where = "{}-{}-{}".format(python_tag, machine_of(python), "".join(python["libc"]))
-        path = self.cache / "bundles" / (f"edgelab-{self.version}-{profile}-{where}.tar")
+        path = self.cache / "bundles" / f"edgelab-{self.version}-{profile}-{where}.tar"
         with self._only_one(f"bundle-{profile}-{where}"):
             if not path.exists():
                 wheels = [self.wheel(), *self.wheels(profile, python)]
@@ -195,11 +204,11 @@ class Builder:
         return sorted(target.glob("*.whl")), missing
 
     def lock(self, profile):
-        """A lock's text; wheels that were built for this wheelhouse are allowed too, by their own hashes."""
-        path = self.source / "locks" / (profile + ".lock")
-        if not path.exists():
-            raise BundleError(f"there is no {path}")
-        text = path.read_text(encoding="utf-8")
+        """A lock's text, with those of the profile's extras.
+
+        Wheels that were built for this wheelhouse are allowed too, by their own hashes.
+        """
+        text = joined([self._lock_text(name) for name in profile.split("+")])
         built = self.wheelhouse / BUILT if self.wheelhouse else None
         if built is None or not built.exists():
             return text
@@ -208,6 +217,12 @@ class Builder:
             if known is not None and known.pin == entry.pin:
                 text = text.replace(known.text, known.text + " \\\n" + entry.hashes)
         return text
+
+    def _lock_text(self, name):
+        path = self.source / "locks" / (name + ".lock")
+        if not path.exists():
+            raise BundleError(f"there is no {path}")
+        return path.read_text(encoding="utf-8")
 
     def _download(self, profile, lock, python, directory):
         directory.parent.mkdir(parents=True, exist_ok=True)
@@ -267,7 +282,8 @@ class Builder:
         lock = without_absent(self.lock(profile), wheels)
         own = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
         requirements = f"{lock}\nedgelab=={self.version} --hash=sha256:{own}\n"
-        manifest = {"version": self.version, "profile": profile, "verify": verify_list(lock)}
+        version = self.installed_version(profile)
+        manifest = {"version": version, "profile": profile, "verify": verify_list(lock)}
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_suffix(".part")
         with tarfile.open(str(scratch), "w") as tar:
@@ -308,10 +324,36 @@ def entries(lock):
     return {entry.name: entry for entry in (Entry(*found) for found in ENTRY.findall(lock))}
 
 
+def with_extras(profile, extras):
+    """A profile as `Builder` takes it: `edge`, or with extras `edge+modbus+opcua`. Raises BundleError."""
+    wanted = sorted(set(extras or ()))
+    wrong = [name for name in wanted if not EXTRA.fullmatch(name)]
+    if wrong:
+        raise BundleError(f"extras: {', '.join(map(repr, wrong))}: expected names of locks such as modbus")
+    if wanted and profile == "cloud":
+        raise BundleError("extras: they are for mappers, which need the profile edge or site")
+    return "+".join([profile, *wanted])
+
+
+def joined(locks):
+    """Locks as one. Raises BundleError where two pin a package to different versions."""
+    text, *others = locks
+    for lock in others:
+        known, more = entries(text), lock
+        for entry in entries(lock).values():
+            there = known.get(entry.name)
+            if there is None:
+                continue
+            if there.pin != entry.pin:
+                raise BundleError(f"locks: {there.pin} and {entry.pin}: run scripts/build_locks.py")
+            more = more.replace(entry.text + "\n", "")
+        text = text.rstrip("\n") + "\n" + more
+    return text
+
+
 def optional_list(lock):
-    """Packages that a host does without where there is no wheel for it, from the line `# optional:`."""
-    found = re.search(r"^# optional: (.+)$", lock, re.MULTILINE)
-    return set(found.group(1).split()) if found else set()
+    """Packages that a host does without where there is no wheel for it, from lines `# optional:`."""
+    return set(" ".join(re.findall(r"^# optional: (.+)$", lock, re.MULTILINE)).split())
 
 
 def without_absent(lock, wheels):
@@ -330,11 +372,11 @@ def without_passwords(text):
 
 
 def verify_list(lock):
-    """Modules whose import proves the installation, from the line `# verify:` of a lock."""
-    found = re.search(r"^# verify: (.+)$", lock, re.MULTILINE)
-    if found is None:
+    """Modules whose import proves the installation, from the lines `# verify:` of a lock."""
+    found = " ".join(re.findall(r"^# verify: (.+)$", lock, re.MULTILINE)).split()
+    if not found:
         raise BundleError("the lock has no line `# verify:`")
-    return found.group(1).split()
+    return found
 
 
 def _has(module):

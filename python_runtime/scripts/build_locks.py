@@ -1,6 +1,6 @@
 """Regenerate locks/*.lock: what a host installs, exactly, with the hash of every wheel.
 
-Usage: `python scripts/build_locks.py` (needs `uv`, which uses the package index of its own settings).
+Usage: `python scripts/build_locks.py [NAME ...]` (needs `uv`, which uses the index of its own settings).
 A lock is a pip requirements file for `--no-deps --require-hashes`. Its first lines tell the Ansible
 module edge_runtime which imports prove that the installation works.
 """
@@ -28,6 +28,9 @@ PROFILES = {
     "build": ["Cython", "setuptools", "setuptools-scm", "wheel"],
 }
 """The last two are for the controller: pip for hosts, and what builds wheels that the index lacks."""
+
+EXTRAS = {"modbus": ["pymodbus", "pyserial"], "opcua": ["asyncua"]}
+"""What some mappers need beside the profile `edge`, whose versions their locks keep to."""
 
 OPTIONAL = {"uvloop"}
 """The extra `speed`: left out on hosts that the index has no wheel for, such as 32-bit ARM."""
@@ -63,6 +66,8 @@ IMPORTS = {
     "site": EDGE_IMPORTS + CLOUD_IMPORTS,
     "installer": ["pip"],
     "build": ["setuptools"],
+    "modbus": ["pymodbus", "serial"],
+    "opcua": ["asyncua"],
 }
 
 ENTRY = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)[^\\\n]*\\?\n((?:    --hash=.*\n)+)", re.MULTILINE)
@@ -96,10 +101,12 @@ def resolve(roots: list[str]) -> str:
 
 def lock(name: str) -> str:
     """The text of one lock file."""
+    there = pins("edge") if name in EXTRAS else {}
+    roots = EXTRAS[name] + list(there.values()) if name in EXTRAS else PROFILES[name]
     entries = [
         f"{package}=={version} \\\n{hashes}"
-        for package, version, hashes in ENTRY.findall(resolve(PROFILES[name]))
-        if package.lower() not in LEFT_OUT
+        for package, version, hashes in ENTRY.findall(resolve(roots))
+        if package.lower() not in LEFT_OUT and package not in there
     ]
     header = (
         "# Written by scripts/build_locks.py; install with: pip install --no-deps --require-hashes -r\n"
@@ -111,10 +118,16 @@ def lock(name: str) -> str:
     return header + "".join(entries)
 
 
+def pins(name: str) -> dict[str, str]:
+    """`name==version` of a lock that was written, by name."""
+    text = (LOCKS / f"{name}.lock").read_text(encoding="utf-8")
+    return {package: f"{package}=={version}" for package, version, _ in ENTRY.findall(text)}
+
+
 def main() -> None:
-    """Write every lock file."""
+    """Write every lock file, or those that the command line names."""
     LOCKS.mkdir(exist_ok=True)
-    for name in PROFILES:
+    for name in sys.argv[1:] or [*PROFILES, *EXTRAS]:
         path = LOCKS / f"{name}.lock"
         path.write_text(lock(name), encoding="utf-8")
         print(f"{path.name}: {path.read_text().count('==')} packages")

@@ -22,10 +22,12 @@ from ansible_collections.edgelab.kubeedge.plugins.plugin_utils.runtime_bundle im
     BundleError,
     NoSuchWheel,
     entries,
+    joined,
     optional_list,
     platforms,
     verify_list,
     version_of,
+    with_extras,
     without_absent,
     without_passwords,
 )
@@ -83,10 +85,10 @@ class Host:
     def run(self, **options: Any) -> dict[str, Any]:
         return run(edge_runtime, root=str(self.root), python=sys.executable, **options)
 
-    def install(self, **options: Any) -> dict[str, Any]:
+    def install(self, profile: str = "edge", **options: Any) -> dict[str, Any]:
         builder = Builder(self.source, self.cache, self.wheels)
-        bundle = builder.bundle("edge", edge_runtime.probe(sys.executable))
-        return self.run(version=builder.version, bundle=str(bundle), **options)
+        bundle = builder.bundle(profile, edge_runtime.probe(sys.executable))
+        return self.run(version=builder.installed_version(profile), bundle=str(bundle), **options)
 
     def says(self) -> str:
         program = self.root / "current" / "bin" / "keadm"
@@ -129,6 +131,48 @@ def test_versions_are_installed_switched_rolled_back_and_removed(host: Host) -> 
     assert host.run(state="absent")["changed"] is True
     assert host.run(state="absent")["changed"] is False
     assert not host.root.exists()
+
+
+def test_extras_are_a_version_of_their_own_beside_the_one_without(host: Host, pip_wheel: Path) -> None:
+    (host.source / "locks" / "extra.lock").write_text(
+        (host.source / "locks" / "installer.lock").read_text(encoding="utf-8")
+    )
+    plain = host.install()
+    more = host.install("edge+extra")
+    assert more["version"] == plain["version"] + ".extra"
+    assert set(more["versions"]) == {plain["version"], more["version"]}
+    assert host.says() == f"{plain['version']} one"
+    imports = [str(host.root / "current" / "bin" / "python"), "-I", "-c", "import pip"]
+    assert subprocess.run(imports, check=False).returncode == 0
+    assert host.run(version=more["version"])["changed"] is False
+    assert host.install()["changed"] is True
+    assert subprocess.run(imports, capture_output=True, check=False).returncode == 1
+
+
+def test_extras_are_names_of_locks_in_one_order_for_hosts_with_mappers() -> None:
+    assert with_extras("edge", []) == "edge"
+    assert with_extras("site", ["opcua", "modbus", "opcua"]) == "site+modbus+opcua"
+    with pytest.raises(BundleError, match=r"'\.\./x': expected names of locks"):
+        with_extras("edge", ["../x"])
+    with pytest.raises(BundleError, match="need the profile edge or site"):
+        with_extras("cloud", ["modbus"])
+
+
+def test_locks_that_pin_a_package_differently_are_no_one_lock() -> None:
+    assert joined([LOCK, LOCK]).count("slow==") == 1
+    assert verify_list(joined([LOCK, "# verify: more\n" + EXTRA_LOCK])) == ["edgelab", "more"]
+    assert list(entries(joined([LOCK, EXTRA_LOCK]))) == ["fast", "slow", "new"]
+    with pytest.raises(BundleError, match=r"slow==2\.0 and slow==3\.0"):
+        joined([LOCK, LOCK.replace("slow==2.0", "slow==3.0")])
+
+
+@pytest.mark.parametrize("profile", ["edge", "site"])
+@pytest.mark.parametrize("extra", ["modbus", "opcua"])
+def test_the_committed_locks_of_extras_keep_to_those_of_the_profiles(profile: str, extra: str) -> None:
+    locks = CHECKOUT / "python_runtime" / "locks"
+    texts = [(locks / f"{name}.lock").read_text(encoding="utf-8") for name in (profile, extra)]
+    found = entries(joined(texts))
+    assert set(found) >= set(entries(texts[0])) | set(entries(texts[1]))
 
 
 def test_a_host_without_the_version_asks_for_a_bundle_and_says_what_it_runs(host: Host) -> None:
@@ -222,7 +266,7 @@ def test_an_old_python_on_the_host_is_refused_by_name(tmp_path: Path) -> None:
     assert "3.9" in result["msg"]
 
 
-@pytest.mark.parametrize("profile", ["edge", "cloud", "site"])
+@pytest.mark.parametrize("profile", ["edge", "cloud", "site", "modbus", "opcua"])
 def test_the_committed_locks_say_what_to_verify_and_pin_everything(profile: str) -> None:
     lock = (CHECKOUT / "python_runtime" / "locks" / f"{profile}.lock").read_text()
     packages = [line for line in lock.splitlines() if line and line[0] not in " #"]
@@ -279,6 +323,11 @@ fast==1.0 \\
 slow==2.0 \\
     --hash=sha256:bb \\
     --hash=sha256:cc
+"""
+
+
+EXTRA_LOCK = """new==1.0 \\
+    --hash=sha256:ff
 """
 
 
