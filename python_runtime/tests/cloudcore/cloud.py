@@ -123,6 +123,16 @@ class Cloud:
         assert self.sockets.quic is not None
         return int(self.sockets.quic.getsockname()[1])
 
+    async def stop(self) -> None:
+        """End it; its port is free then."""
+        assert self.tasks is not None
+        self.tasks.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.tasks
+        for sock in (self.sockets.nodes, self.sockets.bootstrap, self.sockets.monitor, self.sockets.quic):
+            if sock is not None:
+                sock.close()
+
     async def token(self) -> str:
         secret = await SecretStore(self.api, "kubeedge").read("tokensecret")
         assert secret is not None
@@ -273,10 +283,14 @@ async def running(
     api: Api | None = None,
     replica: str = "",
     *,
+    port: int = 0,
     gates: dict[str, bool] | None = None,
     **changes: Any,
 ) -> AsyncIterator[Cloud]:
-    """CloudCore until the block ends; `changes` are fields of modules.cloudHub, `gates` featureGates."""
+    """CloudCore until the block ends; `changes` are fields of modules.cloudHub, `gates` featureGates.
+
+    Nodes find it at `port`, so that it can come back where it was.
+    """
     api = api or Api()
     settings = CloudCore(featureGates=gates or {})
     settings.edgelab.replica = replica
@@ -290,7 +304,7 @@ async def running(
     pki = await prepare(secrets, hub)
     keeper = TokenKeeper(secrets, pki.ca, hub.tokenRefreshDuration)
     await keeper.renew()
-    sockets = environment.Sockets(*(bind("127.0.0.1", 0, "test") for _ in range(3)))
+    sockets = environment.Sockets(*(bind("127.0.0.1", number, "test") for number in (port, 0, 0)))
     if not hub.websocket.enable:
         sockets.nodes.close()
         sockets.nodes = None
@@ -303,9 +317,4 @@ async def running(
     try:
         yield cloud
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        for sock in (sockets.nodes, sockets.bootstrap, sockets.monitor, sockets.quic):
-            if sock is not None:
-                sock.close()
+        await cloud.stop()
