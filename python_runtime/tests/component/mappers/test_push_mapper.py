@@ -1,4 +1,4 @@
-"""The virtual mapper's process with pushMethods: one target dead, one wrong, others real; reports go on."""
+"""The virtual mapper's process with pushMethods: from its own file over MQTT, and from the cloud by DMI."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ import pytest
 import yaml
 from tests.component.mappers.conftest import Mosquitto, free_port
 from tests.component.mappers.pushing import PASSWORD, Recorder, RedisServer, until
-from tests.edgecore.processes import Process, spawn
+from tests.component.mappers.test_dmi import MODEL as WAVE
+from tests.component.mappers.test_dmi import Lab, connected, device, mode_is
+from tests.edgecore.cloud_peer import Pki, cloud_peer, configuration, confirm_twins
+from tests.edgecore.processes import Process, edgecore, spawn
 
 from edgelab.mappers.sdk import Broker
 
@@ -107,3 +110,36 @@ async def test_dead_and_wrong_targets_disturb_neither_twins_nor_other_targets(
     assert "s3cret" not in told
     assert "bob" not in told
     assert PASSWORD not in told
+
+
+def pushed_device(path: str, recorder: Recorder, mode: str) -> dict[str, Any]:
+    found = device("d1", mode)
+    http = {"hostName": "http://127.0.0.1", "port": recorder.port, "requestPath": path}
+    found["spec"]["properties"][0]["pushMethod"] = {"http": http}
+    return found
+
+
+async def test_a_push_method_comes_from_the_cloud_and_changes_there(
+    tmp_path: Path, recorder: Recorder
+) -> None:
+    async with cloud_peer(Pki.create(tmp_path)) as cloud:
+        cloud.answers.append(confirm_twins)
+        lab = Lab(tmp_path, cloud, configuration(tmp_path, cloud.port))
+        async with edgecore(lab.edge), lab.mapper():
+            await connected(lab)
+            await lab.push("insert", "devicemodel", WAVE, "1")
+            await lab.push("insert", "device", pushed_device("/one", recorder, "slow"), "2")
+            await lab.reported("d1", mode_is("slow"))
+            await until(lambda: len(recorder.requests) >= 3)
+            await lab.push("update", "device", pushed_device("/two", recorder, "fast"), "3")
+            await lab.reported("d1", mode_is("fast"))
+            await until(lambda: recorder.requests[-1].path == "/two")
+            await asyncio.sleep(0.5)
+            paths = [request.path for request in recorder.requests]
+            assert paths == sorted(paths)
+            await lab.push("delete", "device", pushed_device("/two", recorder, "fast"), "4")
+            await asyncio.sleep(1)
+            count = len(recorder.requests)
+            await asyncio.sleep(0.5)
+            assert len(recorder.requests) == count
+    assert all(body.startswith(b"level=2") or body.startswith(b"level=3") for body in recorder.bodies())
