@@ -8,6 +8,9 @@ begin=$SECONDS
 jobs=1
 declare -A titles=() begins=() logs=()
 
+# Where it is set, each of the hundreds of daemons that tests start would compile its modules again.
+unset PYTHONDONTWRITEBYTECODE
+
 # What pytest is told for the component tests: most of them wait, so four processes are what keeps two cores busy.
 # shellcheck disable=SC2034
 component=(-n 4 --dist loadfile python_runtime/tests/component)
