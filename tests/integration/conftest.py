@@ -26,12 +26,12 @@ def lab() -> Iterator[Lab]:
         yield lab
         return
     lab.run("make", "down", check=False, deadline=120)
-    before = footprint.take(lab.mark)
+    before = footprint.take(lab.definition)
     lab.run("make", "up", deadline=900)
     yield lab
     if not REUSE:
         lab.run("make", "down", deadline=120)
-        left = footprint.added(before, footprint.take(lab.mark))
+        left = footprint.added(before, footprint.take(lab.definition))
         assert not left, f"make down left behind: {left}"
 
 

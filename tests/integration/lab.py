@@ -38,7 +38,7 @@ class Lab:
     def __init__(self, checkout: Path = CHECKOUT) -> None:
         self.checkout = checkout
         self.state = checkout / ".lab"
-        self.mark = definition.Lab(self.state).mark
+        self.definition = definition.Lab(self.state)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -140,3 +140,9 @@ def eventually(probe: Callable[[], T], what: str, deadline: float, every: float 
                 return last
         time.sleep(every)
     raise AssertionError(f"{what}: not within {deadline} s; last seen: {last!r}")
+
+
+def recap(text: str) -> dict[str, dict[str, int]]:
+    """What ansible-playbook counted, by host."""
+    lines = re.findall(r"^(\S+)\s+: (ok=.*)$", text, re.MULTILINE)
+    return {host: {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", counts)} for host, counts in lines}

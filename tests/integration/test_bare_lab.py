@@ -95,19 +95,19 @@ def test_hosts_boot_fast_and_completely(rootfs: None, tmp_path: Path) -> None:
 
 def test_down_leaves_nothing(rootfs: None, tmp_path: Path) -> None:
     lab = BareLab(tmp_path / "lab")
-    before = footprint.take(lab.lab.mark)
+    before = footprint.take(lab.lab)
     lab.up()
     lab.ssh("edge1", "systemctl", "start", "containerd")
-    assert footprint.added(before, footprint.take(lab.lab.mark))
+    assert footprint.added(before, footprint.take(lab.lab))
     lab.command("down")
-    assert footprint.added(before, footprint.take(lab.lab.mark)) == {}
+    assert footprint.added(before, footprint.take(lab.lab)) == {}
     assert not lab.state.exists()
 
 
 @pytest.mark.parametrize("forgetful", [False, True], ids=["its record is there", "its folder is gone"])
 def test_what_a_killed_lab_left_is_reclaimed(rootfs: None, tmp_path: Path, forgetful: bool) -> None:
     lab = BareLab(tmp_path / "lab")
-    before = footprint.take(lab.lab.mark)
+    before = footprint.take(lab.lab)
     lab.up()
     launchers = control.launchers(lab.lab)
     assert set(launchers) == {"cloud", "edge1"}
@@ -119,7 +119,7 @@ def test_what_a_killed_lab_left_is_reclaimed(rootfs: None, tmp_path: Path, forge
         assert lab.ssh("edge1", "hostname") == "edge1"
     finally:
         lab.command("down")
-    assert footprint.added(before, footprint.take(lab.lab.mark)) == {}
+    assert footprint.added(before, footprint.take(lab.lab)) == {}
 
 
 def test_hosts_reach_each_other_and_differ(bare: BareLab) -> None:
@@ -191,9 +191,12 @@ def test_what_a_command_in_the_host_says_and_ends_with_comes_out(bare: BareLab) 
 
 def test_two_labs_live_beside_each_other(bare: BareLab, tmp_path: Path) -> None:
     other = BareLab(tmp_path / "other")
+    assert bare.ssh("edge1", "hostname") == "edge1"
+    before = footprint.take(bare.lab)
     try:
         other.up()
-        assert other.ssh("edge1", "hostname") == bare.ssh("edge1", "hostname") == "edge1"
+        assert other.ssh("edge1", "hostname") == "edge1"
+        assert footprint.added(before, footprint.take(bare.lab)) == {}, "another lab is taken for this one's"
         assert other.lab.load()[0] != bare.lab.load()[0]
         other.command("down")
         assert bare.ssh("cloud", "hostname") == "cloud"
