@@ -1,4 +1,4 @@
-"""Samples over the HTTP API, for how long they are kept, a restart, and what devices of a cluster report."""
+"""Samples over the HTTP API, for how long they are kept, restarts, and where what devices report goes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ testinfra_hosts = ["ansible://cloud"]
 DATA = "/srv/samples"
 DAY = 86_400
 EXPORTER = "edgelab-twinexporter"
+VMAGENT = "edgelab-remote-write"
 EXPOSURE = 2.0
-"""What systemd-analyze may say of the twinexporter at most, of 10."""
+"""What systemd-analyze may say of the twinexporter and vmagent at most, of 10."""
+METRICS = "curl -s http://127.0.0.1:9186/metrics"
+STORE = "--user plant7:thousand-nights http://127.0.0.1:8499"
+"""The other database, as curl reaches it."""
+SECRETS = ("sesame", "thousand-nights")
 HEALTH = "curl -s http://127.0.0.1:9186/healthz"
 SELECTOR = '{__name__=~"kubeedge_device_.+"}'
 LABELS = {
@@ -97,7 +102,7 @@ def query(host: Host, url: str, expression: str) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("unit", ["victoria-metrics", EXPORTER])
+@pytest.mark.parametrize("unit", ["victoria-metrics", EXPORTER, VMAGENT])
 def test_the_services_run_now_and_after_a_reboot_and_not_as_root(host: Host, unit: str) -> None:
     service = host.service(unit)
     assert service.is_running
@@ -174,13 +179,93 @@ def test_what_a_device_reports_becomes_a_sample_also_while_the_database_is_away(
     host.check_output("systemctl stop victoria-metrics")
     try:
         second = plant(62.25)
-        eventually(lambda: host.check_output(HEALTH).startswith("database:"), "the exporter tells of it", 30)
+        eventually(lambda: host.check_output(HEALTH).startswith("database "), "the exporter tells of it", 30)
     finally:
         host.check_output("systemctl start victoria-metrics")
     eventually(lambda: samples() == {first: 61.5, second: 62.25}, "what came meanwhile was not lost", 60)
     eventually(lambda: host.check_output(HEALTH) == "ok", "the exporter is well again", 30)
 
 
-def test_the_exporter_is_boxed_in(host: Host, exposure: Callable[[Host, str], float]) -> None:
+def rows(host: Host, since: int) -> list[str]:
+    """What PostgreSQL has of the device `boiler`: sensor, value, milliseconds, active."""
+    asked = (
+        "SELECT sensor, value, extract(epoch from time) * 1000 = " + str(since) + ", active"
+        " FROM plant.kubeedge_device WHERE namespace = 'plant' AND device = 'boiler'"
+        f" AND time >= to_timestamp({since / 1000}) ORDER BY sensor"
+    )
+    psql = f"cd / && runuser -u postgres -- psql --no-align --tuples-only --command {shlex.quote(asked)}"
+    return host.check_output(psql).splitlines()
+
+
+def test_what_a_device_reports_is_in_the_other_database_and_in_postgresql_too(
+    host: Host, url: str, plant: Callable[[float], int], kubectl: Callable[..., str], eventually: Eventually
+) -> None:
+    at = plant(63.5)
+    eventually(lambda: read(host, url, SELECTOR, at), "the report is a sample", 15)
+    eventually(lambda: read(host, STORE, SELECTOR, at) == read(host, url, SELECTOR, at), "in both", 30)
+    wanted = ["state|burning|t|t", "temperature|63.5|t|t"]
+    eventually(lambda: rows(host, at) == wanted, "there are two rows", 15)
+    kubectl("delete", "device,devicestatus", "-n", "plant", "boiler")
+    gone = [row.removesuffix("t") + "f" for row in wanted]
+    eventually(lambda: rows(host, at) == gone, "the device is no longer active", 15)
+
+
+def test_what_came_while_all_databases_were_away_and_the_exporter_was_killed_is_there_once(
+    host: Host, url: str, plant: Callable[[float], int], eventually: Eventually
+) -> None:
+    units = "victoria-metrics store postgresql@*"
+    host.check_output(f"systemctl stop {units}")
+    try:
+        at = plant(64.5)
+        eventually(lambda: "waiting_lines 3" in host.check_output(METRICS), "it waits", 15)
+        host.check_output(f"systemctl kill --signal=SIGKILL {EXPORTER}")
+        host.check_output(f"systemctl restart {VMAGENT}")
+    finally:
+        host.check_output("systemctl start victoria-metrics store postgresql")
+
+    def samples(where: str) -> list[float]:
+        return [value for found in read(host, where, SELECTOR, at) for value in found["values"]]
+
+    eventually(lambda: samples(url) == [64.5], "the sample is there", 60)
+    eventually(lambda: samples(STORE) == [64.5], "and in the other database", 60)
+    eventually(lambda: len(rows(host, at)) == 2, "and in PostgreSQL", 60)
+    eventually(lambda: host.check_output(HEALTH) == "ok", "the exporter is well again", 60)
+    host.check_output(f"systemctl restart {EXPORTER}")
+    eventually(lambda: host.check_output(HEALTH) == "ok", "it is back", 30)
+    assert "edgelab_twinexporter_lines_total 0" in host.check_output(METRICS)
+
+
+def test_prometheus_can_scrape_what_devices_say(
+    host: Host, plant: Callable[[float], int], eventually: Eventually
+) -> None:
+    plant(65.5)
+    gauge = (
+        'kubeedge_device_reported{namespace="plant",device="boiler",node="edge7",property="temperature"} 65.5'
+    )
+    eventually(lambda: gauge in host.check_output(METRICS).splitlines(), "the gauge is there", 15)
+
+
+def test_no_secret_is_in_a_command_line_a_unit_or_the_journal(host: Host) -> None:
+    places = [
+        "cat /proc/[0-9]*/cmdline | tr '\\0' ' '",
+        f"systemctl cat {EXPORTER} {VMAGENT}",
+        f"journalctl --no-pager -u {EXPORTER} -u {VMAGENT}",
+    ]
+    for place in places:
+        text = host.run(place).stdout
+        assert text
+        assert not any(secret in text for secret in SECRETS), place
+
+
+@pytest.mark.parametrize("unit", [EXPORTER, VMAGENT])
+def test_state_is_for_the_service_alone(host: Host, unit: str) -> None:
+    folder = host.file(f"/var/lib/private/{unit}")
+    assert folder.mode == 0o700
+    assert folder.user != "root"
+    assert folder.listdir()
+
+
+@pytest.mark.parametrize("unit", [EXPORTER, VMAGENT])
+def test_it_is_boxed_in(host: Host, exposure: Callable[[Host, str], float], unit: str) -> None:
+    assert exposure(host, f"{unit}.service") <= EXPOSURE
     assert host.service(EXPORTER).systemd_properties["Type"] == "notify"
-    assert exposure(host, f"{EXPORTER}.service") <= EXPOSURE

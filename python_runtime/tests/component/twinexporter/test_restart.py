@@ -60,6 +60,7 @@ def test_a_kill_neither_loses_nor_doubles_a_sample(
     database.stop()
     cluster.report("boiler", first + 1000, heat="2.5", flow="8")
     until(lambda: exporter.counted("waiting_lines") == 2, what=exporter.told())
+    time.sleep(SAVED)
     exporter.kill(signal.SIGKILL)
     cluster.report("pump", first + 2000, speed="9")
     database.start()
