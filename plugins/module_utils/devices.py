@@ -32,11 +32,13 @@ def given_parts(options, parts):
     return {key: given(value) if key in parts else value for key, value in found.items()}
 
 
-def manifest(kind, params, spec=None, labels=None):
-    """An object of the API; without a spec enough of one to be deleted."""
+def manifest(kind, params, spec=None):
+    """An object of the API, with the labels and annotations that were given; without a spec enough of one to
+    be deleted."""
     metadata = {"name": params["name"], "namespace": params["namespace"]}
-    if labels:
-        metadata["labels"] = {key: text_of(value, f"labels.{key}") for key, value in labels.items()}
+    for field in ("labels", "annotations") if spec is not None else ():
+        if params.get(field):
+            metadata[field] = {key: text_of(value, f"{field}.{key}") for key, value in params[field].items()}
     made = {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata}
     return made if spec is None else dict(made, spec=spec)
 

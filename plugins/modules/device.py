@@ -38,6 +38,11 @@ options:
   labels:
     description: Labels to set. Others stay.
     type: dict
+  annotations:
+    description:
+      - Annotations to set. Others stay.
+      - C(edgelab.io/spool) and C(edgelab.io/offline-after) are described in docs/reference/devices.md.
+    type: dict
   model:
     description: The DeviceModel. A new device needs one.
     type: str
@@ -120,7 +125,8 @@ options:
         type: int
   purge:
     description:
-      - Make the device exactly what the task says. What it does not name is taken away, except labels.
+      - Make the device exactly what the task says. What it does not name is taken away, except labels and
+        annotations.
     type: bool
     default: false
 seealso:
@@ -226,6 +232,7 @@ SPEC = {
     "namespace": {"type": "str", "default": "default"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "labels": {"type": "dict"},
+    "annotations": {"type": "dict"},
     "model": {"type": "str"},
     "node": {"type": "str"},
     "protocol": {"type": "dict", "options": VISITORS},
@@ -242,7 +249,7 @@ def described(params):
     """The Device that the options describe, perhaps a part of one. Raises FieldError."""
     if params["state"] == "absent":
         return manifest("Device", params)
-    return manifest("Device", params, device_spec(params), params["labels"])
+    return manifest("Device", params, device_spec(params))
 
 
 def command(params, check_mode):

@@ -106,6 +106,7 @@ def test_a_device_is_what_was_given_and_nothing_else(keadm: FakeKeadm, cluster: 
         model="boiler",
         node="edge1",
         labels={"floor": 0, "hot": True},
+        annotations={"edgelab.io/spool": 600},
         protocol={"protocolName": "modbus", "configData": {"port": None, "password": "hunter2"}},
         properties=[
             {"name": "temperature", "reportToCloud": False, "collectCycle": 1000},
@@ -120,6 +121,7 @@ def test_a_device_is_what_was_given_and_nothing_else(keadm: FakeKeadm, cluster: 
     assert words[:2] == ["device", "apply"]
     assert "--purge" not in words
     assert sent_device["metadata"]["labels"] == {"floor": "0", "hot": "true"}
+    assert sent_device["metadata"]["annotations"] == {"edgelab.io/spool": "600"}
     assert sent_device["spec"] == {
         "deviceModelRef": {"name": "boiler"},
         "nodeName": "edge1",
@@ -181,6 +183,7 @@ def test_a_desired_value_becomes_the_text_that_kubeedge_has_for_it(
         ({"properties": [{"name": "p", "desired": [1]}]}, "properties[0].desired: expected a text, a number"),
         ({"properties": [{"name": "p", "desired": {"val": 1}}]}, "properties[0].desired: expected a value"),
         ({"labels": {"a": {"b": "c"}}}, "labels.a: expected a text"),
+        ({"annotations": {"a": ["b"]}}, "annotations.a: expected a text"),
         ({"protocol": {"name": "modbus"}}, "protocol.name"),
     ],
 )

@@ -13,6 +13,7 @@ from edgelab.edgecore.devicetwin.intake import ANSWERED
 from edgelab.edgecore.devicetwin.updates import MOST_PROPERTIES
 from edgelab.edgecore.interfaces import Refused
 from edgelab.edgecore.metamanager import rows
+from edgelab.protocol.message import now_ms
 from edgelab.protocol.twin import Twin, TwinValue, TypeMetadata
 
 BAD = {
@@ -252,6 +253,52 @@ async def test_reports_of_an_offline_time_are_replayed_in_order_before_the_newes
         assert list(dict.fromkeys(values)) == ["4", "5", "6", "7"]
         assert world.cloud.reports("default/plain") == [{"t": "5"}]
         assert world.rows("SELECT count(*) FROM edgelab_spool") == [(0,)]
+
+
+async def test_reports_on_a_connection_that_was_dead_are_not_lost_between(tmp_path: Path) -> None:
+    """The cloud says nothing to the first one; nobody knows yet that it is gone while more are made."""
+    async with twin_world(tmp_path) as world:
+        world.twin.device_changed(device(spool="9"))
+        world.twin.device_changed(device("plain"))
+        world.cloud.silent = True
+        for value in "123":
+            await world.update("default/thermo", event=value, t=value)
+            await world.update("default/plain", event=value, t=value)
+        await world.told("default/plain", "twin/update/result", lambda body: body["event_id"] == "3")
+        world.cloud.switch(connected=False)
+        world.cloud.silent = False
+        world.cloud.switch(connected=True)
+        await world.until(lambda: world.cloud.reports("default/thermo")[-1:] == [{"t": "3"}])
+        values = [report["t"] for report in world.cloud.reports("default/thermo")]
+        assert list(dict.fromkeys(values)) == ["1", "2", "3"]
+        await world.until(lambda: world.rows("SELECT count(*) FROM edgelab_spool") == [(0,)])
+
+
+async def test_a_device_with_a_spool_says_when_a_value_was_read(tmp_path: Path) -> None:
+    def at(moment: int) -> dict[str, Any]:
+        return {"actual": {"value": "1", "metadata": {"timestamp": moment}}}
+
+    async with twin_world(tmp_path) as world:
+        world.twin.device_changed(device(spool="9"))
+        world.twin.device_changed(device("plain"))
+        now = now_ms()
+        past, future = now - 600_000, now + 600_000
+        for name, given, taken in (
+            ("thermo", past, past),
+            ("thermo", future, None),
+            ("thermo", -1, None),
+            ("plain", past, None),
+        ):
+            await world.ask(
+                f"default/{name}", "twin/update", {"event_id": str(given), "twin": {"t": at(given)}}
+            )
+            answer = await world.told(
+                f"default/{name}",
+                "twin/update/result",
+                lambda body, event=given: body["event_id"] == str(event),
+            )
+            stamp = answer["twin"]["t"]["actual"]["metadata"]["timestamp"]
+            assert stamp == taken or (taken is None and now <= stamp <= now_ms())
 
 
 async def test_a_device_that_leaves_takes_everything_with_it(tmp_path: Path) -> None:

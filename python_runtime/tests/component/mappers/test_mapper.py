@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -38,6 +40,9 @@ class Edge:
         self.refuse = refuse
         self.updates: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.states: list[str] = []
+        self.kinds: list[str] = []
+        self.moments: list[int] = []
+        """When the temperatures were read that have come, each once, in the order of their coming."""
         self.broker.subscribe(UPDATE, self._on_update)
         state = UPDATE.replace("twin/", "state/")
         self.broker.subscribe(state, lambda _, data: self.states.append(json.loads(data)["state"]))
@@ -45,12 +50,21 @@ class Edge:
     def _on_update(self, topic: str, payload: bytes) -> None:
         update = json.loads(payload)
         self.updates.put_nowait(update)
+        twin = update["twin"]
+        self.kinds += [twin["sensor"]["actual"]["value"]] if "sensor" in twin else []
+        moment = twin.get("temperature", {}).get("actual", {}).get("metadata", {}).get("timestamp", 0)
+        self.moments += [moment] if moment not in self.moments else []
         answer = {"event_id": update["event_id"], "timestamp": 1}
         answer |= {"code": 404, "reason": "no such device"} if self.refuse else {"twin": update["twin"]}
         self.broker.publish(f"{topic}/result", json.dumps(answer).encode())
 
     async def next(self) -> dict[str, Any]:
         return await asyncio.wait_for(self.updates.get(), 30)
+
+    async def until(self, true: Callable[[], Any]) -> None:
+        async with asyncio.timeout(60):
+            while not true():
+                await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
@@ -82,7 +96,8 @@ async def test_readings_arrive_each_cycle_distinct_and_say_that_they_are_simulat
     assert len(set(values)) == 12
     assert all(30 < float(value) < 70 for value in values)
     assert updates[0]["twin"]["temperature"]["metadata"] == {"type": "float"}
-    assert updates[0]["twin"]["sensor"] == {"actual": {"value": "simulated"}, "metadata": {"type": "string"}}
+    sensor = updates[0]["twin"]["sensor"]
+    assert (sensor["actual"]["value"], sensor["metadata"]) == ("simulated", {"type": "string"})
     assert "sensor" not in updates[-1]["twin"]
     assert edge.states[0] == "online"
 
@@ -101,18 +116,38 @@ async def test_the_kind_of_sensor_is_repeated_until_the_edge_knows_the_device(mo
                 pytest.fail("the kind of sensor is repeated for ever")
 
 
-async def test_the_mapper_survives_a_broker_that_restarts(mosquitto: Mosquitto) -> None:
+def gaps(moments: list[int]) -> list[int]:
+    """Milliseconds between readings, which must have come in their order."""
+    assert moments == sorted(moments)
+    return [after - before for before, after in itertools.pairwise(moments)]
+
+
+async def test_no_reading_is_lost_with_a_broker_that_restarts(mosquitto: Mosquitto) -> None:
     edge = Edge(mosquitto.address)
     async with running(edge.broker):
         await edge.broker.wait_connected()
         async with mapper(mosquitto.address, "--collect-cycle", "0.1", "--report-cycle", "0.1"):
             await edge.next()
             await asyncio.to_thread(mosquitto.stop)
-            await asyncio.sleep(0.3)
-            while not edge.updates.empty():
-                edge.updates.get_nowait()
+            edge.kinds.clear()
+            await asyncio.sleep(1.5)
             await asyncio.to_thread(mosquitto.start)
-            assert "sensor" in (await edge.next())["twin"]
+            started = time.time() * 1000
+            await edge.until(lambda: edge.moments[-1] > started and edge.kinds)
+    assert len(edge.moments) > 15
+    assert max(gaps(edge.moments)) < 1000
+
+
+async def test_no_reading_is_lost_with_an_edge_that_is_away(mosquitto: Mosquitto) -> None:
+    """The broker takes everything, nobody answers; then somebody does."""
+    edge = Edge(mosquitto.address)
+    async with mapper(mosquitto.address, "--collect-cycle", "0.1", "--report-cycle", "0.1"):
+        await asyncio.sleep(3)
+        came = time.time() * 1000
+        async with running(edge.broker):
+            await edge.until(lambda: edge.moments and edge.moments[-1] > came)
+    assert len([moment for moment in edge.moments if moment < came]) >= 10
+    assert max(gaps(edge.moments)) < 1000
 
 
 async def test_reports_are_not_faster_than_the_report_cycle(mosquitto: Mosquitto) -> None:

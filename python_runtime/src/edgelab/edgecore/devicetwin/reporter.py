@@ -3,7 +3,7 @@
 One report of a device is under way at a time, and devices take turns; what changes meanwhile goes into the
 next one, so a fast sensor costs as many messages as the connection carries and no backlog. Offline, the
 names of what changed are kept (bounded by the number of properties); the values are read when it is sent.
-What a device's spool has from the time without the cloud goes first, in its order.
+Reports of a device with a spool go one by one in their order, each until the cloud has confirmed it.
 The original forgets what it could not send.
 """
 
@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 
 STATE = ""
 """Stands for the device's state among the names of its properties, none of which is empty."""
+
+SPOOLED = " "
+"""Stands for what the device's spool has."""
 
 CONFIRMED_WITHIN = 3.0
 """Seconds; a CloudCore that cannot write the value says nothing."""
@@ -70,7 +73,7 @@ class Reporter:
         self._tasks = Supervisor("devicetwin/report")
 
     def mark(self, device_id: str, names: Iterable[str]) -> None:
-        """Note that these properties (or STATE) changed."""
+        """Note that these properties (or STATE, or SPOOLED) changed."""
         self._due.setdefault(device_id, set()).update(names)
         self._enqueue(device_id)
 
@@ -134,7 +137,7 @@ class Reporter:
             await self._spool.forget(device_id, kept.number)
         if STATE in names and (message := self._state(device_id)) is not None:
             await self._hub.request(message, CONFIRMED_WITHIN)
-        properties = names - {STATE}
+        properties = names - {STATE, SPOOLED}
         if properties and (message := self._twins(device_id, properties)) is not None:
             await self._hub.request(message, CONFIRMED_WITHIN)
 

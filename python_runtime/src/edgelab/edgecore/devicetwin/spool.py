@@ -1,7 +1,8 @@
-"""Reports that a device made while the cloud was away, for devices that ask for it (`edgelab.io/spool`).
+"""Reports that the cloud has not confirmed, for devices that ask for each of them (`edgelab.io/spool`).
 
-The newest values are kept by the twins themselves; this is what was between. Bounded by the number that the
-device asks for: the oldest go first. The original forgets all of it.
+The newest values are kept by the twins themselves; this is what was before. A connection may be gone for a
+while before anybody knows, so a report is kept whether there seems to be one or not. Bounded by the number
+that the device asks for: the oldest go first. The original forgets all of it.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ from edgelab.protocol.twin import (
 )
 
 Twins = dict[str, Twin]
+CLOCK_TOLERANCE = 60_000
+"""Milliseconds by which a device's clock may be ahead of the node's."""
 BAD_KEY = "the key of twin must only include upper or lowercase letters, number, - _ . , : / @ #"
 
 
@@ -53,10 +55,17 @@ class Outcome:
         self.document[key] = Document(last.public() if last else None, shown)
 
 
-def update(twins: Mapping[str, Twin], request: Mapping[str, Twin | None], now: int) -> Outcome:
-    """Apply a local request at time `now` (ms). Raises Rejected; then nothing is changed."""
+def update(
+    twins: Mapping[str, Twin], request: Mapping[str, Twin | None], now: int, *, dated: bool = False
+) -> Outcome:
+    """Apply a local request at time `now` (ms). Raises Rejected; then nothing is changed.
+
+    A `dated` request may say itself when a value was read (`actual.metadata.timestamp`).
+    """
     outcome = Outcome()
+    received = now
     for key, wanted in request.items():
+        now = _read_at(wanted, received) if dated else received
         if not KEY.fullmatch(key):
             raise Rejected(BAD_KEY)
         old = twins.get(key)
@@ -98,6 +107,13 @@ def delta(twins: Mapping[str, Twin]) -> tuple[dict[str, Twin], dict[str, str]]:
         and twin.expected.value
         and (twin.actual is None or twin.actual.value != twin.expected.value)
     }
+
+
+def _read_at(wanted: Twin | None, now: int) -> int:
+    """When a value was read, as far as that can be; a clock that is ahead is not believed."""
+    actual = wanted.actual if wanted is not None else None
+    claimed = actual.metadata.timestamp if actual is not None and actual.metadata is not None else 0
+    return claimed if 0 < claimed <= now + CLOCK_TOLERANCE else now
 
 
 def _delete(outcome: Outcome, key: str, old: Twin | None) -> None:

@@ -12,7 +12,7 @@ from edgelab.edgecore.devicetwin import twins
 from edgelab.edgecore.devicetwin.clients import Clients
 from edgelab.edgecore.devicetwin.commits import Commits
 from edgelab.edgecore.devicetwin.devices import Device
-from edgelab.edgecore.devicetwin.reporter import STATE, Reporter
+from edgelab.edgecore.devicetwin.reporter import SPOOLED, STATE, Reporter
 from edgelab.edgecore.devicetwin.spool import Spool
 from edgelab.edgecore.devicetwin.twins import Outcome
 from edgelab.edgecore.interfaces import Hub, Refused
@@ -44,7 +44,7 @@ class Updates:
     ) -> None:
         """What a mapper or client reports. Raises Refused."""
         try:
-            outcome = twins.update(device.twins, request, now_ms())
+            outcome = twins.update(device.twins, request, now_ms(), dated=device.spool > 0)
         except twins.Rejected as error:
             raise Refused(400, str(error)) from error
         if len(device.twins.keys() | outcome.changed.keys()) > MOST_PROPERTIES:
@@ -53,7 +53,7 @@ class Updates:
         def answer() -> None:
             self._clients.result(ids, topics.TWIN_UPDATE_RESULT, event, twin=outcome.result)
 
-        self._carry_out(device, outcome, ids, event, answer if ids else _nothing)
+        self._carry_out(device, outcome, ids, event, answer if ids else _nothing, keep=device.spool > 0)
 
     def from_cloud(
         self, device: Device, request: Mapping[str, Twin | None], ids: tuple[str, ...], event: str
@@ -81,21 +81,29 @@ class Updates:
         self._commits.put({(device.id, STATE): lambda: [table.put_device(device)]}, then=then)
 
     def _carry_out(
-        self, device: Device, outcome: Outcome, ids: tuple[str, ...], event: str, first: Callable[[], None]
+        self,
+        device: Device,
+        outcome: Outcome,
+        ids: tuple[str, ...],
+        event: str,
+        first: Callable[[], None],
+        *,
+        keep: bool = False,
     ) -> None:
+        """`first` comes first when it is stored. With `keep` the cloud is told this very change too."""
         device.twins |= outcome.changed
         delta = twins.delta(device.twins) if ids else ({}, {})
         rows = {
             (device.id, name): partial(table.put_twin, device.id, name, twin)
             for name, twin in outcome.changed.items()
         }
-        kept = [] if self._hub.connected else self._spool.keep(device, outcome.changed)
+        kept = self._spool.keep(device, outcome.changed) if keep else []
 
         def then() -> None:
             first()
             if ids:
                 self._clients.changed(ids, event, outcome, delta)
-            self._reporter.mark(device.id, outcome.changed)
+            self._reporter.mark(device.id, [SPOOLED] if kept else outcome.changed)
 
         def failed() -> None:
             if not any(map(self._commits.is_waiting, rows)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.daemon.notify import notify, ready
@@ -11,6 +12,7 @@ from edgelab.mappers.cpu_temperature.options import Options
 from edgelab.mappers.cpu_temperature.sensor import Sensor, find
 from edgelab.mappers.sdk import Broker, DeviceTwin, Offline, Reading
 from edgelab.mappers.sdk.agenda import Agenda
+from edgelab.mappers.sdk.history import History
 from edgelab.mappers.sdk.mqtt import password
 
 log = logging.getLogger("edgelab.mappers.cpu_temperature")
@@ -23,25 +25,31 @@ STATUS_SECONDS = 10.0
 class Sampler:
     """A module: reads in the collect cycle; reports each new reading, at most once a report cycle.
 
-    A reading that cannot be sent is dropped: the next one is newer. The kind of sensor goes along with
-    every report until the edge has accepted one, and again after each loss of the broker.
+    A reading that cannot be sent waits in the history. The kind of sensor goes along with the first report,
+    and again after each loss of the broker.
     """
 
     name = "sampler"
 
     def __init__(
-        self, sensor: Sensor, broker: Broker, twin: DeviceTwin, options: Options, *, clock: Clock = SYSTEM
+        self,
+        sensor: Sensor,
+        broker: Broker,
+        twin: DeviceTwin,
+        history: History,
+        options: Options,
+        *,
+        clock: Clock = SYSTEM,
     ) -> None:
-        self.reported = 0
-        self.dropped = 0
         self._sensor = sensor
         self._broker = broker
         self._twin = twin
+        self._history = history
         self._options = options
         self._clock = clock
         self._due = 0.0
-        self._announced_at: int | None = None
-        """What the twin had accepted when the sensor's kind was sent last; None before that."""
+        self._is_announced = False
+        """Whether the kind of sensor is on its way, or there, on this connection."""
         self._failing = ""
         self._told = (0.0, False)
         """When systemd was told the last time, and whether there was a connection then."""
@@ -71,20 +79,15 @@ class Sampler:
         self._report(value)
 
     def _report(self, value: float) -> None:
-        readings = {self._options.property: Reading(f"{value:.3f}", "float")}
-        announce = self._announced_at is None or self._twin.accepted == self._announced_at
-        try:
-            if announce:
+        now = round(self._clock.now().timestamp() * 1000)
+        readings = {self._options.property: Reading(f"{value:.3f}", "float", now)}
+        self._is_announced &= self._broker.connected
+        if not self._is_announced:
+            readings[KIND_PROPERTY] = Reading(self._sensor.kind, time=now)
+            with suppress(Offline):
                 self._twin.state("online")
-                readings[KIND_PROPERTY] = Reading(self._sensor.kind)
-            self._twin.report(readings)
-        except Offline:
-            self._announced_at = None
-            self.dropped += 1
-            return
-        self.reported += 1
-        if announce:
-            self._announced_at = self._twin.accepted
+                self._is_announced = True
+        self._history.put(readings)
 
     def _complain(self, text: str) -> None:
         if text != self._failing:
@@ -98,7 +101,10 @@ class Sampler:
         self._told = (now, connected)
         link = "connected" if connected else "no broker"
         trouble = self._failing or self._twin.refusal
-        text = f"{self._sensor.kind} sensor, {link}, {self.reported} reports, {self.dropped} dropped"
+        counts = (
+            f"{self._twin.accepted} accepted, {self._history.waiting} wait, {self._history.dropped} dropped"
+        )
+        text = f"{self._sensor.kind} sensor, {link}, reports: {counts}"
         notify(STATUS=f"{text}; {trouble}" if trouble else text)
 
 
@@ -113,8 +119,9 @@ async def serve(options: Options, clock: Clock = SYSTEM) -> None:
         clock=clock,
     )
     twin = DeviceTwin(broker, options.namespace, options.device)
-    sampler = Sampler(sensor, broker, twin, options, clock=clock)
+    history = History(broker, twin, clock=clock)
+    sampler = Sampler(sensor, broker, twin, history, options, clock=clock)
     log.info("%s reports %s (%s) as %s", twin.id, options.property, sensor.source, options.broker)
     ready(f"{sensor.kind} sensor")
-    modules: list[Module] = [broker, sampler]
+    modules: list[Module] = [broker, history, sampler]
     await run_modules(modules)

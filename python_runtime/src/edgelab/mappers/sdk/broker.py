@@ -42,7 +42,7 @@ class MqttLink:
 
     async def report(self, device: Device, values: Mapping[str, Reported]) -> None:
         """Send values; EdgeCore's answer, if it refuses, is told in the log."""
-        readings = {name: Reading(value.value, value.type) for name, value in values.items()}
+        readings = {name: Reading(value.value, value.type, value.time) for name, value in values.items()}
         try:
             self._twins[device.id].report(readings)
         except NoBroker as error:

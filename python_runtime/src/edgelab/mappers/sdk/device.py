@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,23 @@ from edgelab.protocol import topics
 
 log = logging.getLogger("edgelab.mappers.device")
 
+NOT_FOUND = 404
+"""Code of an answer: EdgeCore does not know the device."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A property's value as text, and its type in KubeEdge's words (string, int, float, boolean)."""
+    """A property's value as text, its type in KubeEdge's words (string, int, float, boolean), and when it
+    was read (Unix milliseconds; 0 stands for the moment when EdgeCore hears of it)."""
 
     value: str
     type: str = "string"
+    time: int = 0
+
+    def twin(self) -> dict[str, Any]:
+        """The reading as an update has it."""
+        metadata = {"metadata": {"timestamp": self.time}} if self.time else {}
+        return {"actual": {"value": self.value, **metadata}, "metadata": {"type": self.type}}
 
 
 class DeviceTwin:
@@ -45,18 +55,20 @@ class DeviceTwin:
         """Why the edge refused the last report; empty when it took it."""
         self._broker = broker
         self._wanted = wanted
+        self._answered: Callable[[str, int], None] = _nothing
         broker.subscribe(self._topic(topics.TWIN_UPDATE_RESULT), self._on_result)
         broker.subscribe(self._topic(topics.TWIN_UPDATE_DELTA), self._on_delta)
         if wanted is not None:
             broker.subscribe(self._topic(topics.TWIN_GET_RESULT), self._on_twin)
 
-    def report(self, readings: dict[str, Reading]) -> None:
-        """Send values of properties. Raises Offline."""
-        twin = {
-            name: {"actual": {"value": reading.value}, "metadata": {"type": reading.type}}
-            for name, reading in readings.items()
-        }
-        self._send(topics.TWIN_UPDATE, {"twin": twin})
+    def on_answer(self, listener: Callable[[str, int], None]) -> None:
+        """Call `listener(event, code)` for every answer to a report; code 0 means that it was taken."""
+        self._answered = listener
+
+    def report(self, readings: Mapping[str, Reading], event: str = "") -> None:
+        """Send values of properties; the answer names the event. Raises Offline."""
+        twin = {name: reading.twin() for name, reading in readings.items()}
+        self._send(topics.TWIN_UPDATE, {"twin": twin}, event)
 
     def state(self, state: str) -> None:
         """Send the device's state: online, ok, offline, unhealthy or unknown. Raises Offline."""
@@ -66,8 +78,8 @@ class DeviceTwin:
         """Ask for the whole twin: what is wanted in it comes as a delta does. Raises Offline."""
         self._send(topics.TWIN_GET, {})
 
-    def _send(self, action: str, body: dict[str, Any]) -> None:
-        message = {"event_id": uuid.uuid4().hex, "timestamp": 0, **body}
+    def _send(self, action: str, body: dict[str, Any], event: str = "") -> None:
+        message = {"event_id": event or uuid.uuid4().hex, "timestamp": 0, **body}
         self._broker.publish(self._topic(action), msgspec.json.encode(message))
 
     def _topic(self, action: str) -> str:
@@ -75,7 +87,12 @@ class DeviceTwin:
 
     def _on_result(self, topic: str, payload: bytes) -> None:
         answer = _read(topic, payload)
-        if not answer.get("code"):
+        code = answer.get("code") or 0
+        self._note(answer, code)
+        self._answered(str(answer.get("event_id") or ""), code if isinstance(code, int) else 0)
+
+    def _note(self, answer: dict[str, Any], code: Any) -> None:
+        if not code:
             self.accepted += 1
             self.refusal = ""
             return
@@ -96,6 +113,10 @@ class DeviceTwin:
         wanted = {name: str(half["value"]) for name, half in halves.items() if half and half.get("value")}
         if self._wanted is not None and wanted:
             self._wanted(wanted)
+
+
+def _nothing(_event: str, _code: int) -> None:
+    pass
 
 
 def _read(topic: str, payload: bytes) -> dict[str, Any]:
