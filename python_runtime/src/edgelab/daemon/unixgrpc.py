@@ -77,12 +77,15 @@ class Peer:
         if self._channel is None:
             self._channel = Channel(path=self.path)
         method: Any = UnaryUnaryMethod(self._channel, path, type(request), answer)
+        late = f"no answer within {deadline:g} s"
         try:
             return await method(request, timeout=deadline)
         except GRPCError as error:
-            raise CallError(error.status.name, error.message or error.status.name) from None
+            # The server knows the deadline too, and may be the first to notice; it says nothing more.
+            reason = late if error.status is Status.DEADLINE_EXCEEDED else error.status.name
+            raise CallError(error.status.name, error.message or reason) from None
         except TimeoutError:
-            raise CallError("DEADLINE_EXCEEDED", f"no answer within {deadline:g} s") from None
+            raise CallError("DEADLINE_EXCEEDED", late) from None
         except (
             OSError,
             StreamTerminatedError,
