@@ -98,8 +98,8 @@ def variable(name: str, expression: str) -> dashboard.QueryVariable:
     )
 
 
-def frame(uid: str, title: str, description: str, series: str) -> dashboard.Dashboard:
-    """A dashboard without panels; `series` selects what the choices are taken from."""
+def blank(uid: str, title: str, description: str) -> dashboard.Dashboard:
+    """A dashboard without panels and choices."""
     return (
         dashboard.Dashboard(title)
         .uid(uid)
@@ -110,6 +110,13 @@ def frame(uid: str, title: str, description: str, series: str) -> dashboard.Dash
         .refresh("5s")
         .time("now-15m", "now")
         .timezone("browser")
+    )
+
+
+def frame(uid: str, title: str, description: str, series: str) -> dashboard.Dashboard:
+    """A dashboard of devices without panels; `series` selects what the choices are taken from."""
+    return (
+        blank(uid, title, description)
         .with_variable(variable("namespace", f"label_values({series}, namespace)"))
         .with_variable(variable("node", f"label_values({series}, node)"))
         .with_variable(variable("device", f"label_values({series}, device)"))
@@ -195,7 +202,7 @@ def devices() -> dashboard.Dashboard:
     return (
         frame(
             "edgelab-devices",
-            "Devices",
+            "Device twins",
             "What devices report, whatever their properties are.",
             ANY_PROPERTY + "}",
         )
@@ -234,11 +241,94 @@ def devices() -> dashboard.Dashboard:
             .span(WIDE)
             .height(11)
         )
+        .with_panel(
+            curve(
+                "Age of the last report",
+                f"min(time() - tlast_over_time({chosen}[1h])) by (namespace, device)",
+                "{{device}}",
+                "s",
+                "Grows while a device, its node or the link is away.",
+            )
+            .span(HALF)
+            .height(8)
+        )
+        .with_panel(
+            table.Panel()
+            .title("States")
+            .description("What each device says of itself, or offline after its time of silence.")
+            .datasource(source())
+            .with_target(query(f"edgelab_device_state{{{CHOSEN}}} == 1", instant=True))
+            .span(HALF)
+            .height(8)
+        )
         .with_panel(latest)
     )
 
 
-BUILDERS = {"cpu-temperature": cpu_temperature, "devices": devices}
+def fleet() -> dashboard.Dashboard:
+    """The edge nodes, and the CloudCore that they are connected to."""
+    connected = 'max(edgelab_cloudhub_node_connected{node=~"$node"}) by (node)'
+    messages = "sum(rate(edgelab_cloudhub_{}_total[1m]))"
+    return (
+        blank("edgelab-fleet", "Edge fleet", "Edge nodes, and what CloudCore does for them.")
+        .with_variable(variable("node", "label_values(edgelab_cloudhub_node_connected, node)"))
+        .with_panel(figure("Connected", f"sum({connected})", "short", "Edge nodes with a connection."))
+        .with_panel(
+            figure("Away", f"count({connected}) - sum({connected})", "short", "Edge nodes without.", warn=1)
+        )
+        .with_panel(
+            figure(
+                "Messages that wait",
+                "sum(edgelab_cloudhub_queued_messages)",
+                "short",
+                "For nodes, in CloudCore.",
+                warn=1000,
+            )
+        )
+        .with_panel(
+            figure("CloudCores", "sum(up{job='cloudcore'})", "short", "That answer to VictoriaMetrics.")
+        )
+        .with_panel(
+            curve("Nodes", connected, "{{node}}", "bool_on_off", "1 while a node is connected.")
+            .span(WIDE)
+            .height(9)
+        )
+        .with_panel(
+            curve("From nodes", messages.format("received"), "received", "mps", "Messages a second.")
+            .span(HALF)
+            .height(8)
+        )
+        .with_panel(
+            curve("To nodes", messages.format("sent"), "sent", "mps", "Messages a second.")
+            .span(HALF)
+            .height(8)
+        )
+        .with_panel(
+            curve(
+                "Memory of CloudCore",
+                "process_resident_memory_bytes{job='cloudcore'}",
+                "{{instance}}",
+                "bytes",
+                "Resident.",
+            )
+            .span(HALF)
+            .height(8)
+        )
+        .with_panel(
+            curve(
+                "Processor of CloudCore",
+                "rate(process_cpu_seconds_total{job='cloudcore'}[1m])",
+                "{{instance}}",
+                "percentunit",
+                "Of one core.",
+            )
+            .span(HALF)
+            .height(8)
+        )
+    )
+
+
+BUILDERS = {"cpu-temperature": cpu_temperature, "devices": devices, "fleet": fleet}
 
 
 def rendered(builder: Any) -> str:

@@ -23,6 +23,7 @@ PROVISIONED = (
     "/etc/grafana/grafana.ini",
     f"{PROVISIONING}/datasources/edgelab.yaml",
     f"{PROVISIONING}/dashboards/edgelab.yaml",
+    f"{PROVISIONING}/alerting/edgelab.yaml",
 )
 
 
@@ -36,7 +37,7 @@ def test_it_answers_where_the_inventory_says_and_could_read_its_provisioning(hos
     address = host.ansible.get_variables()["edgelab_node_ip"]
     health = json.loads(host.check_output(f"curl -sS --fail http://{address}:3300/api/health"))
     assert health["database"] == "ok"
-    assert health["read"] == ["edgelab.yaml", "edgelab.yaml"]
+    assert health["read"] == ["edgelab.yaml", "edgelab.yaml", "edgelab.yaml"]
 
 
 @pytest.mark.parametrize("path", PROVISIONED)
@@ -64,6 +65,22 @@ def test_every_dashboard_asks_the_data_source_that_is_provisioned(host: Host) ->
         text = host.file(f"{DASHBOARDS}/{name}").content_string
         assert json.loads(text)["title"]
         assert source["uid"] in text
+
+
+def test_alerts_ask_the_data_source_that_is_provisioned(host: Host) -> None:
+    [source] = yaml.safe_load(host.file(PROVISIONED[1]).content_string)["datasources"]
+    alerting = yaml.safe_load(host.file(PROVISIONED[3]).content_string)
+    [group] = alerting["groups"]
+    for rule in group["rules"]:
+        asked, condition = rule["data"]
+        assert asked["datasourceUid"] == source["uid"]
+        assert condition["refId"] == rule["condition"]
+        assert condition["model"]["expression"] == asked["refId"]
+    assert [rule["title"] for rule in group["rules"]] == ["Edge node is away", "Device is silent"]
+    assert "{{ $$labels.node }}" in group["rules"][0]["annotations"]["summary"]
+    [receiver] = alerting["contactPoints"][0]["receivers"]
+    assert receiver["settings"]["url"] == "http://127.0.0.1:9/hook?key=a$$b"
+    assert alerting["policies"][0]["receiver"] == alerting["contactPoints"][0]["name"]
 
 
 def test_a_host_whose_sources_have_no_grafana_goes_without_and_is_told_so() -> None:

@@ -245,6 +245,17 @@ def test_prometheus_can_scrape_what_devices_say(
     eventually(lambda: gauge in host.check_output(METRICS).splitlines(), "the gauge is there", 15)
 
 
+def test_numbers_of_the_exporter_are_scraped_and_its_gauges_are_not_samples_again(
+    host: Host, url: str, plant: Callable[[float], int], eventually: Eventually
+) -> None:
+    plant(31.5)
+    own = 'edgelab_twinexporter_lines_total{job="twinexporter"}'
+    eventually(lambda: query(host, url, own), "the exporter's own numbers", 60)
+    assert not query(host, url, '{__name__=~"kubeedge_device_reported.*"}')
+    [target] = query(host, url, 'up{job="cloudcore"}')
+    assert target["metric"]["instance"] == "127.0.0.1:9091"
+
+
 def test_no_secret_is_in_a_command_line_a_unit_or_the_journal(host: Host) -> None:
     places = [
         "cat /proc/[0-9]*/cmdline | tr '\\0' ' '",

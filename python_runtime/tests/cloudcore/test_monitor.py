@@ -70,6 +70,7 @@ async def test_the_numbers_of_a_node_that_works(cloud: Cloud) -> None:
     ):
         found = await now()
     assert found["KubeEdge_CloudHub_connected_nodes"] == 1
+    assert found['edgelab_cloudhub_node_connected{node="edge1"}'] == 1
     assert found["edgelab_cloudhub_nonsense_total"] == 1
     assert found['edgelab_cloudhub_upstream_seconds_count{module="edgecontroller"}'] == 1
     assert found['edgelab_cloudcore_info{replica="a"}'] == 1
@@ -79,7 +80,7 @@ async def test_the_numbers_of_a_node_that_works(cloud: Cloud) -> None:
     assert found["process_resident_memory_bytes"] > 1 << 20
     assert 1.5e9 < found["process_start_time_seconds"] < 1e11
     await edge.close()
-    while (await now())["KubeEdge_CloudHub_connected_nodes"] != 0:
+    while (await now())['edgelab_cloudhub_node_connected{node="edge1"}'] != 0:
         pass
 
 

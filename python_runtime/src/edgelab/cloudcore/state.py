@@ -11,8 +11,11 @@ from edgelab.cloudcore.cloudhub.hub import CloudHub
 from edgelab.cloudcore.cloudhub.ownership import Ownership
 from edgelab.cloudcore.cloudhub.replicas import Replicas
 from edgelab.cloudcore.cloudhub.tracker import SyncTracker
+from edgelab.cloudcore.cluster import EDGE_LABEL
 from edgelab.cloudcore.metrics import Family, Sample
 from edgelab.kube.informer import Informer
+from edgelab.kube.interface import Obj
+from edgelab.kube.resources import NODES
 
 COUNTERS = {
     "connections": "Connections of nodes that were let in.",
@@ -55,6 +58,7 @@ class State:
         self._replicas = replicas
         self._ownership = ownership
         self._informers = informers
+        self._nodes = next(informer for informer in informers if informer.resource is NODES)
         self._serving = serving
 
     def checks(self) -> Iterator[Check]:
@@ -76,6 +80,10 @@ class State:
         hub = self._hub
         sessions = hub.sessions.values()
         yield _gauge("KubeEdge_CloudHub_connected_nodes", "Nodes that are connected here.", len(sessions))
+        text = "Edge nodes of the cluster: connected here (1) or not (0)."
+        edge = sorted(name for (_, name), node in self._nodes.store.items() if _is_edge(node))
+        samples = [Sample(name in hub.sessions, {"node": name}) for name in edge]
+        yield Family("edgelab_cloudhub_node_connected", "gauge", text, samples)
         queued = sum(len(session.outbox) for session in sessions)
         yield _gauge("edgelab_cloudhub_queued_messages", "Messages that wait for nodes.", queued)
         text = "ObjectSyncs that wait to be written."
@@ -99,6 +107,10 @@ class State:
         samples = [Sample(not i.last_error, {"resource": i.resource.plural}) for i in self._informers]
         text = "Whether the API server's objects of a kind are followed (1) or cannot be reached (0)."
         yield Family("edgelab_cloudcore_informer_connected", "gauge", text, samples)
+
+
+def _is_edge(node: Obj) -> bool:
+    return EDGE_LABEL in (node["metadata"].get("labels") or {})
 
 
 def _gauge(name: str, text: str, value: float) -> Family:

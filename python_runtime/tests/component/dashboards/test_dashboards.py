@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.component.twinexporter.conftest import VictoriaMetrics
 
 from edgelab.twinexporter.influx import line
@@ -22,6 +23,19 @@ ROOT = Path(__file__).resolve().parents[3]
 DASHBOARDS = sorted((ROOT / "src" / "edgelab" / "data" / "dashboards").glob("*.json"))
 DEVICES = {"edge1-cpu": "edge1", "edge2-cpu": "edge2"}
 PROPERTIES = ("temperature", "humidity")
+CLOUDCORE = 'job="cloudcore",instance="127.0.0.1:9091"'
+SCRAPED = {
+    'edgelab_device_state{namespace="default",device="edge1-cpu",node="edge1",state="online"}': (1, 0),
+    f"up{{{CLOUDCORE}}}": (1, 0),
+    f'edgelab_cloudhub_node_connected{{{CLOUDCORE},node="edge1"}}': (1, 0),
+    f'edgelab_cloudhub_node_connected{{{CLOUDCORE},node="edge2"}}': (0, 0),
+    f"edgelab_cloudhub_queued_messages{{{CLOUDCORE}}}": (0, 0),
+    f"edgelab_cloudhub_received_total{{{CLOUDCORE}}}": (1000, -1),
+    f"edgelab_cloudhub_sent_total{{{CLOUDCORE}}}": (1000, -1),
+    f"process_resident_memory_bytes{{{CLOUDCORE}}}": (6e7, 0),
+    f"process_cpu_seconds_total{{{CLOUDCORE}}}": (100, -0.01),
+}
+"""Series that role timeseries has VictoriaMetrics scrape: a value, and how it grows with age."""
 VARIABLES = {
     "$namespace": ".*",
     "$node": "edge1|edge2",
@@ -52,8 +66,15 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VictoriaMetrics
         for name in PROPERTIES
         for second in range(0, 120, 2)
     ]
+    lines.append(line(Sample(("default", "silent"), "edge2", "temperature", "", (now - 3000) * 1000, 20.0)))
     body = "\n".join(lines).encode()
     urllib.request.urlopen(f"{database.url}/write", data=body, timeout=5).close()
+    scraped = "\n".join(
+        f"{series} {value + second * rising} {(now - second) * 1000}"
+        for series, (value, rising) in SCRAPED.items()
+        for second in range(0, 120, 5)
+    ).encode()
+    urllib.request.urlopen(f"{database.url}/api/v1/import/prometheus", data=scraped, timeout=5).close()
     yield database
     database.stop()
 
@@ -100,6 +121,18 @@ def test_every_choice_offers_something(filled: VictoriaMetrics, path: Path) -> N
         answer = filled.get(f"/api/v1/label/{match[2]}/values", **{"match[]": match[1]})
         assert json.loads(answer)["data"], variable["name"]
         assert f"${variable['name']}" in path.read_text()
+
+
+def test_alerts_fire_for_a_node_that_is_away_and_a_device_that_is_silent(filled: VictoriaMetrics) -> None:
+    """The rules that role grafana provisions; a series that an expression gives fires beyond its limit."""
+    text = (ROOT.parent / "roles" / "grafana" / "vars" / "main.yml").read_text()
+    rules = yaml.safe_load(text)["_grafana_alert_rules"]
+    found = {rule["uid"]: filled.query(rule["expr"]) for rule in rules}
+    away = {one["metric"]["node"]: float(one["value"][1]) < 1 for one in found["edgelab-node-away"]}
+    assert away == {"edge1": False, "edge2": True}
+    ages = {one["metric"]["device"]: float(one["value"][1]) for one in found["edgelab-device-silent"]}
+    assert ages.keys() == {*DEVICES, "silent"}
+    assert all((age > 300) == (device == "silent") for device, age in ages.items())
 
 
 def test_all_dashboards_ask_the_data_source_that_the_role_provisions() -> None:
