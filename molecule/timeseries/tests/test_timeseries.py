@@ -47,7 +47,7 @@ def series() -> str:
     return f"probe_{uuid.uuid4().hex[:8]}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def plant(kubectl: Callable[..., str]) -> Iterator[Callable[[float], int]]:
     """Lets devices report a temperature; gives the time of the report."""
 
@@ -57,13 +57,15 @@ def plant(kubectl: Callable[..., str]) -> Iterator[Callable[[float], int]]:
             *reporting("plant", "boiler", temperature, at),
             *reporting("default", "other", temperature, at),
         ]
-        kubectl("apply", "-f", "-", stdin="\n---\n".join(json.dumps(item) for item in items))
+        # CloudCore makes a DeviceStatus for every Device itself: who comes second takes over what there is.
+        apply = ("apply", "--server-side", "--force-conflicts", "-f", "-")
+        kubectl(*apply, stdin="\n---\n".join(json.dumps(item) for item in items))
         return at
 
     kubectl("create", "namespace", "plant")
     yield report
     kubectl("delete", "device,devicestatus", "-A", "--all", "--wait=false")
-    kubectl("delete", "namespace", "plant", "--wait=false")
+    kubectl("delete", "namespace", "plant", "--ignore-not-found")
 
 
 def reporting(namespace: str, name: str, temperature: float, at: int) -> list[dict[str, Any]]:
