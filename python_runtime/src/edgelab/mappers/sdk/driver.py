@@ -9,6 +9,10 @@ DEVICE_ERRORS = (OSError, ValueError, LookupError)
 """What a driver raises when its device does not answer, or answers nonsense (TimeoutError is an OSError)."""
 
 
+class BadValue(ValueError):
+    """The device must not have this value: it is told once, and the device counts as well."""
+
+
 class Driver:
     """One device. The methods are called one at a time, and may take ten seconds each.
 

@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 
 from edgelab.daemon.clock import Clock, rfc3339
-from edgelab.mappers.sdk.driver import DEVICE_ERRORS
+from edgelab.mappers.sdk.driver import DEVICE_ERRORS, BadValue
 from edgelab.mappers.sdk.fleet import Fleet
 from edgelab.mappers.sdk.http import Request, Response
-from edgelab.mappers.sdk.runner import BadValue, NotThere, Runner
+from edgelab.mappers.sdk.runner import NotThere, Runner
 
 CORRELATION = "X-Correlation-ID"
 ALIVE = "This is v1 API, the server is running normally."

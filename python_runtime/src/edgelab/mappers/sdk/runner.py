@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 from edgelab.daemon.backoff import delays
 from edgelab.daemon.clock import Clock
 from edgelab.mappers.sdk.agenda import Agenda
-from edgelab.mappers.sdk.driver import DEVICE_ERRORS, Driver
+from edgelab.mappers.sdk.driver import DEVICE_ERRORS, BadValue, Driver
 from edgelab.mappers.sdk.link import Link, Reported
 from edgelab.mappers.sdk.model import Device, Property
 from edgelab.mappers.sdk.outbox import Outbox
@@ -30,10 +30,6 @@ STATE = ""
 
 class NotThere(LookupError):
     """There is no such device, property or method."""
-
-
-class BadValue(ValueError):
-    """The device must not have this value."""
 
 
 class Runner:
@@ -165,12 +161,11 @@ class Runner:
             self._unwritten.discard(name)
             prop = self.device.properties[name]
             try:
-                value = prop.wanted()
-            except ValueError as error:
+                value = _wanted(prop)
+                await self._call(self._driver.write, prop, value)
+            except BadValue as error:
                 log.warning("%s: the desired value of %s is not written: %s", self.device.id, name, error)
                 continue
-            try:
-                await self._call(self._driver.write, prop, value)
             except DEVICE_ERRORS as error:
                 self._fail(f"{name} cannot be written: {_cause(error)}")
                 self._unwritten.add(name)
@@ -242,6 +237,13 @@ class Runner:
         except Exception as error:  # a defect of the driver is its device's trouble, not the mapper's
             log.debug("the driver of %s", self.device.id, exc_info=True)
             raise ValueError(f"defect of the driver, {error!r}") from error
+
+
+def _wanted(prop: Property) -> Value:
+    try:
+        return prop.wanted()
+    except ValueError as error:
+        raise BadValue(str(error)) from None
 
 
 def _cause(error: BaseException) -> str:

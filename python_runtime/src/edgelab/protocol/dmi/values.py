@@ -24,12 +24,17 @@ _WRAPPERS = (
     wrappers.UInt32Value,
     wrappers.UInt64Value,
 )
+OBJECTS = ("com", "tcp", "customizedValues")
+"""Objects in v1alpha2's `protocol.common`: their fields go as `com.baudRate`. Any other is refused."""
 _LARGEST_FLOAT = 3.4028234663852886e38
 
 
 def pack(target: Any, values: Mapping[str, Any], where: str) -> None:
     """Put values into a map of Any. Raises ValueError that names the key under `where`."""
     for key, value in values.items():
+        if key in OBJECTS and isinstance(value, Mapping):
+            pack(target, {f"{key}.{inner}": found for inner, found in value.items()}, where)
+            continue
         target[key].Pack(_wrapped(value, f"{where}.{key}"))
 
 
