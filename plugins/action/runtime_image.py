@@ -9,12 +9,17 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.edgelab.kubeedge.plugins.module_utils.oci_packages import PackageError
 from ansible_collections.edgelab.kubeedge.plugins.modules.debian_image import ensure
-from ansible_collections.edgelab.kubeedge.plugins.plugin_utils.runtime_bundle import Builder, BundleError
+from ansible_collections.edgelab.kubeedge.plugins.plugin_utils.runtime_bundle import (
+    Builder,
+    BundleError,
+    with_extras,
+)
 from ansible_collections.edgelab.kubeedge.plugins.plugin_utils.wheelhouse import PYTHONS, python_of
 
 display = Display()
 SPEC = {
-    "program": {"type": "str", "choices": ["cloudcore"], "default": "cloudcore"},
+    "program": {"type": "str", "choices": ["cloudcore", "mapper"], "default": "cloudcore"},
+    "extras": {"type": "list", "elements": "str", "default": []},
     "repository": {"type": "str", "required": True},
     "dest": {"type": "path", "required": True},
     "arch": {"type": "str", "choices": ["amd64", "arm64", "armhf"], "required": True},
@@ -23,7 +28,9 @@ SPEC = {
     "wheelhouse": {"type": "path"},
     "index_url": {"type": "str", "no_log": True},
 }
-PROFILES = {"cloudcore": "cloud"}
+PROFILES = {"cloudcore": "cloud", "mapper": "edge"}
+MODULES = {"cloudcore": ["edgelab.cloudcore"], "mapper": []}
+"""What the interpreter runs with `-m`; which mapper it is, the pod says."""
 LIBRARIES = ("libstdc++6", "libgcc-s1")
 """What wheels for manylinux take from the system, beside what Python's own extensions need (PEP 600)."""
 USER = "65532:65532"
@@ -43,14 +50,15 @@ class ActionModule(ActionBase):
             builder = _builder(options)
             suite = _suite()
             target = {"suite": suite, "arch": options["arch"]}
-            wheels = [builder.wheel(), *builder.wheels(PROFILES[options["program"]], python_of(target))]
-            parameters = recipe(options, builder.version, suite, wheels)
+            profile = with_extras(PROFILES[options["program"]], options["extras"])
+            wheels = [builder.wheel(), *builder.wheels(profile, python_of(target))]
+            parameters = recipe(options, builder.installed_version(profile), suite, wheels)
             result.update(ensure(parameters, check_mode=self._task.check_mode))
         except (BundleError, PackageError, OSError, ValueError) as error:
             result.update(failed=True, msg=f"runtime_image: {error}")
             return result
         result.pop("packages")
-        result["version"] = builder.version
+        result["version"] = builder.installed_version(profile)
         return result
 
 
@@ -66,7 +74,7 @@ def recipe(options, version, suite, wheels):
         "packages": [f"{python}-minimal", f"lib{python}-minimal", f"lib{python}-stdlib"],
         "libraries": list(LIBRARIES),
         "wheels": [str(wheel) for wheel in wheels],
-        "entrypoint": [f"/usr/bin/{python}", "-m", "edgelab.{}".format(options["program"])],
+        "entrypoint": [f"/usr/bin/{python}", "-m", *MODULES[options["program"]]],
         "cmd": None,
         "env": {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"},
         "user": USER,

@@ -42,7 +42,8 @@ RETURN = r"""
 _value:
   description:
     - C(services) and C(pods), a mapping without secrets for each mapper.
-    - C(absent), names of those to remove. C(configs) and C(secrets) by name are what nobody shall see.
+    - C(absent) and C(absent_pods), names of those to remove.
+    - C(configs) and C(secrets) by name are what nobody shall see.
   type: dict
 """
 
@@ -70,7 +71,8 @@ OWN_CONFIG = "config.yaml"
 def mapper_plans(instances: Sequence[Mapping[str, Any]], dmi: str) -> dict[str, Any]:
     """What there is to do; AnsibleFilterError names all mistakes at once."""
     problems: list[str] = []
-    result: dict[str, Any] = {"services": [], "pods": [], "absent": [], "configs": {}, "secrets": {}}
+    result: dict[str, Any] = {key: [] for key in ("services", "pods", "absent", "absent_pods")}
+    result |= {"configs": {}, "secrets": {}}
     for number, instance in enumerate(instances):
         name = str(instance.get("name", ""))
         wrong = _mistakes(instance)
@@ -79,7 +81,7 @@ def mapper_plans(instances: Sequence[Mapping[str, Any]], dmi: str) -> dict[str, 
         if wrong:
             continue
         if instance.get("state", "present") == "absent":
-            result["absent"].append(name)
+            result["absent_pods" if instance.get("mode") == "pod" else "absent"].append(name)
             continue
         plan, config = _plan(instance, dmi)
         result["pods" if plan["mode"] == "pod" else "services"].append(plan)
@@ -201,7 +203,7 @@ def _config(instance: Mapping[str, Any], dmi: str) -> dict[str, Any]:
 def _clashes(result: Mapping[str, Any]) -> list[str]:
     """What two mappers of a host cannot both have."""
     services, plans = result["services"], [*result["services"], *result["pods"]]
-    names = Counter([*(plan["name"] for plan in plans), *result["absent"]])
+    names = Counter([*(plan["name"] for plan in plans), *result["absent"], *result["absent_pods"]])
     ports = Counter(plan["port"] for plan in services if plan["port"])
     protocols = Counter(plan["protocol"] for plan in plans if plan["dmi"] and plan["protocol"])
     found = [f"mapper_instances: {name} is there {count} times" for name, count in names.items() if count > 1]

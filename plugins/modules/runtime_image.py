@@ -19,10 +19,17 @@ requirements:
   - apt-get and dpkg-deb on the controller, whose suite decides the Python of the image.
 options:
   program:
-    description: Which daemon the image starts.
+    description:
+      - Which daemon the image starts.
+      - V(mapper) starts the Python module that a pod's arguments begin with (C(edgelab.mappers.virtual)).
     type: str
-    choices: [cloudcore]
+    choices: [cloudcore, mapper]
     default: cloudcore
+  extras:
+    description: For O(program=mapper), as of M(edgelab.kubeedge.edge_runtime).
+    type: list
+    elements: str
+    default: []
   repository:
     description: Name of the image, without a tag.
     type: str
@@ -94,7 +101,8 @@ def main():
     """Say that the action plugin is missing: with it, this is never run."""
     module = AnsibleModule(
         argument_spec={
-            "program": {"type": "str", "choices": ["cloudcore"], "default": "cloudcore"},
+            "program": {"type": "str", "choices": ["cloudcore", "mapper"], "default": "cloudcore"},
+            "extras": {"type": "list", "elements": "str", "default": []},
             "repository": {"type": "str", "required": True},
             "dest": {"type": "path", "required": True},
             "arch": {"type": "str", "choices": ["amd64", "arm64", "armhf"], "required": True},

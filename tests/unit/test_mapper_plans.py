@@ -58,6 +58,23 @@ def test_secrets_are_kept_apart_and_that_of_the_broker_is_named_in_the_settings(
     assert plan(credentials={"mqtt": "open"}, settings=own)["configs"]["m"]["mqtt"]["password_file"] == "/x"
 
 
+def test_a_pod_has_its_socket_beside_edgecores_and_listens_for_the_node() -> None:
+    result = plan(mode="pod", program="modbus", credentials={"mqtt": "open"})
+    [pod] = result["pods"]
+    assert (pod["module"], result["services"]) == ("edgelab.mappers.modbus", [])
+    config = result["configs"]["m"]
+    assert config["grpc_server"]["socket_path"] == f"{DMI}/m.sock"
+    assert config["common"]["address"] == "0.0.0.0"
+    assert plan(mode="pod", state="absent")["absent_pods"] == ["m"]
+    over = plan(mode="pod", credentials={"mqtt": "x"}, settings={"mqtt": {"address": "tcp://b:1"}})
+    assert over["configs"]["m"]["mqtt"]["password_file"] == "/etc/edgelab-mapper/mqtt"
+
+
+def test_pods_may_have_one_port_each_and_services_not() -> None:
+    pods = [{"name": name, "mode": "pod", "protocol": name} for name in "ab"]
+    assert [pod["port"] for pod in mapper_plans(pods, DMI)["pods"]] == [7777, 7777]
+
+
 def test_what_is_absent_needs_a_name_only() -> None:
     result = plan(state="absent", program="no longer known")
     assert (result["absent"], result["services"], result["configs"]) == (["m"], [], {})
@@ -78,6 +95,8 @@ def test_what_is_absent_needs_a_name_only() -> None:
         ({"serial_devices": ["ttyUSB0"]}, "serial_devices: 'ttyUSB0'"),
         ({"environment_files": ["x"]}, "environment_files: 'x'"),
         ({"settings": {"common": [1]}}, "settings: expected"),
+        ({"mode": "pod", "program": "/opt/x"}, "the image has those of the runtime only"),
+        ({"mode": "pod", "serial_devices": ["/dev/ttyS0"]}, "serial_devices: for services only"),
         ({"http_port": 65536}, "expected a port, or 0"),
         ({"http_port": "x"}, "expected a port, or 0"),
     ],

@@ -92,6 +92,19 @@ def test_the_image_is_python_of_the_suite_the_wheels_and_nobody_as_user(tmp_path
     assert recipe.config()["User"] == "65532:65532"
 
 
+def test_an_image_of_mappers_leaves_the_module_to_the_pod(tmp_path: Path) -> None:
+    options = {
+        "program": "mapper",
+        "repository": "edgelab.local/mapper",
+        "dest": "/x/mapper.tar",
+        "arch": "amd64",
+        "cache_dir": str(tmp_path),
+    }
+    asked = runtime_image.recipe(options, f"{VERSION}.modbus", "bookworm", [])
+    assert asked["reference"] == "edgelab.local/mapper:1.0.0-3fb2c19a07de.modbus"
+    assert asked["entrypoint"] == ["/usr/bin/python3.11", "-m"]
+
+
 def test_a_controller_of_another_kind_is_told_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime_image.platform, "freedesktop_os_release", lambda: {"VERSION_CODENAME": "sid"})
     with pytest.raises(

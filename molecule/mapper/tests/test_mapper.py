@@ -27,7 +27,7 @@ COUNTER = {
 }
 """Both as another run may want them; in the converge the counter has devices and other secrets."""
 API = {"apiVersion": "devices.kubeedge.io/v1beta1"}
-WAVE_MODEL = {
+WAVE_MODEL: dict[str, Any] = {
     **API,
     "kind": "DeviceModel",
     "metadata": {"name": "wave", "namespace": "default"},
@@ -40,7 +40,7 @@ WAVE_MODEL = {
     },
 }
 REPORTED = {"collectCycle": 500, "reportCycle": 500, "reportToCloud": True}
-WAVE = {
+WAVE: dict[str, Any] = {
     **API,
     "kind": "Device",
     "metadata": {"name": "wave-1", "namespace": "default"},
@@ -49,6 +49,20 @@ WAVE = {
         "nodeName": "edge1",
         "protocol": {"protocolName": "virtual"},
         "properties": [{"name": "level", **REPORTED}, {"name": "sensor", **REPORTED}],
+    },
+}
+POD_MODEL = {
+    **WAVE_MODEL,
+    "metadata": {"name": "pod-wave", "namespace": "default"},
+    "spec": {**WAVE_MODEL["spec"], "protocol": "podded"},
+}
+POD_WAVE = {
+    **WAVE,
+    "metadata": {"name": "pod-wave-1", "namespace": "default"},
+    "spec": {
+        **WAVE["spec"],
+        "deviceModelRef": {"name": "pod-wave"},
+        "protocol": {"protocolName": "podded"},
     },
 }
 Kubectl = Callable[..., str]
@@ -61,12 +75,12 @@ def devices(kubectl: Kubectl) -> Iterator[None]:
     """The devices of both mappers, in the cluster; those of the counter are the ones of its own settings."""
     plays = yaml.safe_load(MAPPERS.read_text(encoding="utf-8"))
     counter = [plays[0]["vars"][f"_mapper_test_{what}"] for what in ("model", "device")]
-    documents = [WAVE_MODEL, WAVE, *counter]
+    documents = [WAVE_MODEL, WAVE, POD_MODEL, POD_WAVE, *counter]
     for document in documents:
         kubectl("apply", "-f", "-", stdin=json.dumps(document))
     yield
-    kubectl("delete", "device", "wave-1", "counter-1")
-    kubectl("delete", "devicemodel", "wave", "counter")
+    kubectl("delete", "device", "wave-1", "pod-wave-1", "counter-1")
+    kubectl("delete", "devicemodel", "wave", "pod-wave", "counter")
 
 
 def unit(name: str) -> str:
@@ -145,6 +159,19 @@ def test_what_a_mapper_of_ones_own_reports_over_mqtt_is_in_the_cluster(
     assert first["secret"] == "sesame"[::-1], "the secret came as a file, and is known to the mapper"
 
 
+def test_a_mapper_in_a_pod_reports_by_dmi_as_nobody_in_particular(
+    host: Host, kubectl: Kubectl, eventually: Eventually
+) -> None:
+    [pod] = json.loads(kubectl("get", "pods", "-l", "app.kubernetes.io/instance=podded", "-o", "json"))[
+        "items"
+    ]
+    assert (pod["spec"]["nodeName"], pod["status"]["phase"]) == ("edge1", "Running")
+    socket = host.file("/run/edgelab-dmi/podded.sock")
+    assert (socket.uid, socket.group) == (65532, "edgelab-dmi")
+    first = eventually(lambda: reported(kubectl, "pod-wave-1"), "the device is told", 60)
+    eventually(lambda: reported(kubectl, "pod-wave-1")["level"] != first["level"], "a newer value", 30)
+
+
 def test_a_mapper_registers_again_after_a_restart_of_edgecore(
     host: Host, kubectl: Kubectl, eventually: Eventually
 ) -> None:
@@ -207,6 +234,19 @@ def test_another_secret_restarts_its_mapper_alone_and_is_not_shown(host: Host, p
     assert process(host, "waves") == before["waves"]
     assert process(host, "counter") != before["counter"]
     assert host.file("/etc/edgelab/mappers/counter/seed").content_string == "abracadabra"
+
+
+def test_a_pod_that_shall_not_be_there_goes_with_its_secret(
+    host: Host, play: Play, kubectl: Kubectl, eventually: Eventually
+) -> None:
+    without = {"mapper_instances": [{"name": "podded", "mode": "pod", "state": "absent"}]}
+    status, text = play(MAPPERS, without)
+    assert status == 0, text
+    what = ("deployments,secrets", "-l", "app.kubernetes.io/name=edgelab-mapper", "-o", "name")
+    assert kubectl("get", *what) == ""
+    eventually(lambda: not host.file("/run/edgelab-dmi/podded.sock").exists, "its socket is gone", 60)
+    status, text = play(MAPPERS, without)
+    assert (status, "changed=0" in text) == (0, True), text
 
 
 def test_a_mapper_that_shall_not_be_there_leaves_nothing(host: Host, play: Play) -> None:
