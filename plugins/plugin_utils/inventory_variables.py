@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.edgelab.kubeedge.plugins.plugin_utils.inventory_hosts import (
     MISSING,
@@ -17,6 +18,7 @@ from ansible_collections.edgelab.kubeedge.plugins.plugin_utils.inventory_hosts i
     Roles,
     command_line_names,
 )
+from jinja2 import Undefined, UndefinedError
 
 SIMILAR = 0.86
 """Likeness (0 to 1) from which a name with an unknown prefix counts as a slip of the fingers."""
@@ -75,7 +77,7 @@ def _wrong(name: str, spec: Mapping[str, Any], value: Any) -> str:
     kind = str(spec.get("type", "str"))
     told = "a value" if spec.get("no_log") else repr(value)
     rules = {key: rule for key, rule in spec.items() if key not in ("required", "default")}
-    errors = ArgumentSpecValidator({name: rules}).validate({name: value}).error_messages
+    errors = ArgumentSpecValidator({name: rules}).validate({name: _settled(value)}).error_messages
     if errors and spec.get("choices"):
         return f"{name}: {told} is not offered; use {' or '.join(str(c) for c in spec['choices'])}"
     if errors and kind in KINDS and "elements" not in spec and "options" not in spec:
@@ -89,6 +91,27 @@ def _wrong(name: str, spec: Mapping[str, Any], value: Any) -> str:
             f"in an INI inventory {right.title()}, on the command line -e '{{\"{name}\": {right}}}'"
         )
     return ""
+
+
+def _settled(value: Any) -> Any:
+    """The value with all templates in it evaluated; as it is where that cannot be done yet.
+
+    The validator copies what it gets; of what is to be evaluated later that is all the engine knows: seconds.
+    """
+    try:
+        return _evaluated(value)
+    except (AnsibleError, UndefinedError):
+        return value
+
+
+def _evaluated(value: Any) -> Any:
+    if isinstance(value, Undefined):
+        raise UndefinedError
+    if isinstance(value, Mapping):
+        return {key: _evaluated(value[key]) for key in value}
+    if isinstance(value, (list, tuple)):
+        return [_evaluated(one) for one in value]
+    return value
 
 
 def switch_problems(hosts: list[Host], switches: Mapping[str, list[str]], problems: Problems) -> None:

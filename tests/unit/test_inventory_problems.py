@@ -61,6 +61,22 @@ def test_a_sound_inventory_has_no_problems(roles: str) -> None:
     assert inventory_problems(good(), GROUPS, SWITCHES, roles) == []
 
 
+class Late(list[Any]):
+    """A list whose content Ansible evaluates when it is read."""
+
+    def __deepcopy__(self, memo: object) -> Any:
+        raise AssertionError("a copy takes all that the template engine knows along, and seconds")
+
+
+def test_what_is_evaluated_late_is_read_and_not_copied(roles: str) -> None:
+    hosts = good()
+    hosts["edge1"]["edgecore_node_taints"] = Late([{"key": "a"}])
+    assert inventory_problems(hosts, GROUPS, SWITCHES, roles) == []
+    hosts["edge1"]["edgecore_node_taints"] = Late([{"key": "a"}, 5])
+    (problem,) = inventory_problems(hosts, GROUPS, SWITCHES, roles)
+    assert problem.startswith("host edge1: edgecore_node_taints: ")
+
+
 def test_an_empty_or_missing_group_is_named(roles: str) -> None:
     problems = inventory_problems(good(), {"edge": []}, SWITCHES, roles)
     assert [line.split(" has ")[0] for line in problems] == ["group cloud", "group edge"]
