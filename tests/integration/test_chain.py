@@ -96,6 +96,10 @@ def test_a_config_map_and_a_secret_reach_a_pod(lab: Lab) -> None:
         assert eventually(page, "the page from the ConfigMap", 15) == "hello"
         lab.kubectl("patch", "configmap", "settings", "-p", '{"data": {"greeting.html": "servus"}}')
         eventually(lambda: page() == "servus", "the changed ConfigMap in the pod", 90)
+        uid = lab.get("pod", "settings")["metadata"]["uid"]
+        volumes = f"/var/lib/kubelet/pods/{uid}/volumes"
+        for volume in ("kubernetes.io~secret/password", "kubernetes.io~empty-dir/scratch"):
+            assert lab.host("edge1", "stat", "-c", "%g", f"{volumes}/{volume}").strip() == "4321"
     finally:
         lab.kubectl("delete", "pod/settings", "configmap/settings", "secret/settings", "--ignore-not-found")
 
@@ -118,8 +122,11 @@ spec:
   nodeSelector: {node-role.kubernetes.io/edge: ""}
   tolerations: [{operator: Exists}]
   terminationGracePeriodSeconds: 1
+  securityContext: {fsGroup: 4321}
   volumes:
     - {name: site, configMap: {name: settings}}
+    - {name: password, secret: {secretName: settings}}
+    - {name: scratch, emptyDir: {}}
   containers:
     - name: web
       image: IMAGE
@@ -128,4 +135,6 @@ spec:
         - {name: PASSWORD, valueFrom: {secretKeyRef: {name: settings, key: password}}}
       volumeMounts:
         - {name: site, mountPath: /usr/share/nginx/html}
+        - {name: password, mountPath: /password}
+        - {name: scratch, mountPath: /scratch}
 """
