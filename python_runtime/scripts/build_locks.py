@@ -29,7 +29,7 @@ PROFILES = {
 }
 """The last two are for the controller: pip for hosts, and what builds wheels that the index lacks."""
 
-EXTRAS = {"modbus": ["pymodbus", "pyserial"], "opcua": ["asyncua"]}
+EXTRAS = {"modbus": ["pymodbus>=3.10,<4", "pyserial>=3.5,<4"], "opcua": ["asyncua>=1.1,<2"]}
 """What some mappers need beside the profile `edge`, whose versions their locks keep to."""
 
 OPTIONAL = {"uvloop"}

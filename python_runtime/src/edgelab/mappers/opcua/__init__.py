@@ -1,0 +1,1 @@
+"""A mapper for OPC UA. Keys of its devices: docs/reference/mappers.md."""
