@@ -95,8 +95,8 @@ def wire() -> Iterator[tuple[str, str]]:
 
 
 @contextlib.asynccontextmanager
-async def serial_server(port: str, *numbers: int) -> AsyncIterator[ModbusSerialServer]:
-    server = ModbusSerialServer(slaves(*numbers), port=port, baudrate=19200)
+async def serial_server(port: str, *numbers: int, baud: int = 19200) -> AsyncIterator[ModbusSerialServer]:
+    server = ModbusSerialServer(slaves(*numbers), port=port, baudrate=baud)
     await server.serve_forever(background=True)
     try:
         yield server

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.mappers.modbus_parts import (
     COILS,
     HOLDING,
@@ -20,13 +22,18 @@ from tests.mappers.modbus_parts import (
 from tests.mappers.parts import FakeLink
 
 from edgelab.daemon.clock import SYSTEM
+from edgelab.mappers.modbus.config import Serial, target
 from edgelab.mappers.modbus.driver import ModbusDevice
 from edgelab.mappers.modbus.line import Line
 from edgelab.mappers.sdk.driver import BadValue
 from edgelab.mappers.sdk.fleet import Fleet
+from edgelab.mappers.sdk.messages import build
 from edgelab.mappers.sdk.shared import Shared
+from edgelab.objects.deviceversions.convert import convert
 from edgelab.protocol.dmi.objects import device_message, model_message
 
+VECTORS = Path(__file__).parents[1] / "objects" / "vectors"
+TUTORIAL = ("devicemodel-v1alpha2.yaml", "device-modbus-v1alpha2.yaml")
 HR, IR, CO, DI = "HoldingRegister", "InputRegister", "CoilRegister", "DiscreteInputRegister"
 
 
@@ -291,3 +298,30 @@ async def test_desired_values_arrive_and_a_wrong_device_disturbs_nobody(
         await fleet.close()
     assert "default/bad cannot be reached: property level: configData.register: 'Register'" in caplog.text
     assert caplog.text.count("default/unfit: the desired value of level is not written: 15: a coil") == 1
+
+
+async def test_the_tutorials_device_of_v1alpha2(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    model, found = (
+        convert({**old, "metadata": {"namespace": "default", **old["metadata"]}}, "v1beta1")
+        for old in (yaml.safe_load((VECTORS / name).read_text()) for name in TUTORIAL)
+    )
+    made = build(device_message(found, model), model_message(model))
+    assert target(made).line == Serial("1", 115200, 8, "E", 1)
+    found["spec"]["protocol"]["configData"]["com"]["parity"] = "none"  # a pseudo-terminal has no parity
+    link, lines = FakeLink(), Shared[Line]()
+    with wire() as (near, far):
+        (tmp_path / "1").symlink_to(near)  # the tutorial's serialPort is '1'
+        monkeypatch.chdir(tmp_path)
+        async with serial_server(far, 1, baud=115200) as server:
+            fleet = Fleet(lambda made: ModbusDevice(made, lines), SYSTEM)
+            fleet.attach(link)
+            fleet.replace([model_message(model)], [device_message(found, model)])
+            name = "default/sensor-tag-instance-01"
+            await until(lambda: {"temperature", "temperature-enable"} <= set(fleet.runner(name).latest))
+            latest = {key: value.value for key, value in fleet.runner(name).latest.items()}
+            assert latest == {"temperature": "1", "temperature-enable": "false"}
+            fleet.desire(name, {"temperature": "0"})  # the document's 15 is nothing for a coil
+            await until(lambda: fleet.runner(name).latest["temperature"].value == "0")
+            (coil, *_) = await server.async_getValues(1, COILS, 2, 1)
+            assert not coil
+            await fleet.close()
