@@ -325,3 +325,12 @@ async def test_the_tutorials_device_of_v1alpha2(monkeypatch: pytest.MonkeyPatch,
             (coil, *_) = await server.async_getValues(1, COILS, 2, 1)
             assert not coil
             await fleet.close()
+
+
+async def test_a_line_that_cannot_be_set_so_is_told() -> None:
+    item = prop("p", "int", HR, 0)
+    with wire() as (near, _):  # which has no parity
+        driver = device({"slaveID": 1, "serialPort": near, "parity": "even"}, item)
+        with pytest.raises(OSError, match="cannot be set so: Invalid argument"):
+            await driver.open()
+        await driver.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import termios
 from collections.abc import Sequence
 from typing import Any
 
@@ -82,6 +83,9 @@ class Line:
         try:
             async with asyncio.timeout(seconds + 1):
                 there = await client.connect()
+        except termios.error as error:  # no OSError, though it comes from one
+            client.close()
+            raise OSError(f"{_address(self.where)} cannot be set so: {error.args[-1]}") from None
         except BaseException:
             client.close()
             raise
