@@ -255,6 +255,29 @@ async def test_a_server_that_goes_and_returns() -> None:
         await driver.close()
 
 
+async def test_a_cancellation_that_comes_with_the_answer_is_heeded() -> None:
+    port, item = free_port(), prop("p", "int", HR, 0)
+    lines: Shared[Line] = Shared()
+    async with tcp_server(port, 1):
+        driver = device(tcp(port), item, lines=lines)
+        await driver.open()
+        assert driver._line is not None
+        reading = asyncio.create_task(driver.read(item))
+        context = driver._line._client.ctx
+        received = context.callback_data
+
+        def with_cancellation(data: bytes, addr: Any = None) -> int:
+            used: int = received(data, addr)
+            reading.cancel()
+            return used
+
+        context.callback_data = with_cancellation
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert await driver.read(item) == 21
+        await driver.close()
+
+
 def documents(name: str, port: int, register: str, desired: str) -> tuple[Any, Any]:
     model = {
         "metadata": {"namespace": "default", "name": "m"},

@@ -101,6 +101,7 @@ def test_an_old_modbus_device_becomes_what_its_manual_would_have_one_write() -> 
         },
     }
     assert enable["visitors"]["configData"]["register"] == "DiscreteInputRegister"
+    assert temperature["reportToCloud"] is enable["reportToCloud"] is True
     assert new["status"]["twins"] == [
         {
             "propertyName": "temperature",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import termios
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from edgelab.mappers.modbus.config import BITS, COIL, DISCRETE, INPUT, Serial, Tcp
@@ -61,7 +61,7 @@ class Line:
             client = await self._connected(seconds)
             try:
                 async with asyncio.timeout(seconds):
-                    answer = await getattr(client, name)(*arguments, **options)
+                    answer = await _heeding(getattr(client, name)(*arguments, **options))
             except TimeoutError:
                 await self.close()
                 raise OSError(f"no answer in {seconds:g} seconds") from None
@@ -82,7 +82,7 @@ class Line:
         client = _client(self.where, seconds)
         try:
             async with asyncio.timeout(seconds + 1):
-                there = await client.connect()
+                there = await _heeding(client.connect())
         except termios.error as error:  # no OSError, though it comes from one
             client.close()
             raise OSError(f"{_address(self.where)} cannot be set so: {error.args[-1]}") from None
@@ -108,6 +108,17 @@ class Refused(LookupError):
         self.code = code
         text = self.TEXTS[code] if 0 < code < len(self.TEXTS) else "see the device's manual"
         super().__init__(f"the device answers with exception {code} ({text})")
+
+
+async def _heeding(work: Awaitable[Any]) -> Any:
+    """Await pymodbus: before Python 3.12 its `wait_for` forgets a cancellation that comes with an answer."""
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    result = await work
+    if task.cancelling() > before:
+        raise asyncio.CancelledError
+    return result
 
 
 def _client(where: Tcp | Serial, seconds: float) -> Any:

@@ -2,7 +2,8 @@
 
 v1alpha2 chooses the node by a selector, keeps visitors apart from wanted values (which users write into
 `status.twins`), gives cycles in nanoseconds and names protocols by the key of an object; v1beta1 has a node
-name and one list of properties with visitor, wanted value and cycles in milliseconds.
+name and one list of properties with visitor, wanted value and cycles in milliseconds. Mappers of v1alpha2
+reported all that they read; since v1beta1 a property says so (`reportToCloud`).
 What devices report is in `status.twins` of both (a DeviceStatus of the same name holds it since 1.23).
 """
 
@@ -88,7 +89,7 @@ def _properties(spec: Obj, status: Obj) -> list[Obj]:
         if name in found:
             raise LayoutError(f"{path}.propertyName: {name!r} has a visitor already")
         cycles = {key: whole(visitor, key, path) for key in CYCLES}
-        found[name] = filled(name=name, visitors=protocols.visitor_to_beta(visitor, path))
+        found[name] = filled(name=name, visitors=protocols.visitor_to_beta(visitor, path), reportToCloud=True)
         found[name] |= {key: value // NANOSECONDS for key, value in cycles.items() if value is not None}
     for twin, path in mappings(status, "twins", "status"):
         desired = mapping(twin, "desired", path)
