@@ -1,4 +1,4 @@
-"""Packages that only some settings need: what is said when one is missing."""
+"""Packages that only some settings and programs need: what is said when one is missing."""
 
 from __future__ import annotations
 
@@ -28,6 +28,20 @@ def test_a_missing_package_is_named_with_field_and_command(monkeypatch: pytest.M
         "modules.edgeHub.quic.enable needs the Python package aioquic, which is not installed:"
         f" {sys.executable} -m pip install 'aioquic>=1.7,<2'"
     )
+
+
+@pytest.mark.parametrize(("name", "package"), [("modbus", "pymodbus"), ("opcua", "asyncua")])
+def test_a_mapper_without_its_library_says_what_to_do(
+    name: str, package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = importlib.import_module(f"edgelab.mappers.{name}.__main__")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert program.run() == 1
+    told = capsys.readouterr().err
+    assert told.startswith(
+        f"edgelab-{name}-mapper needs the Python package {package}, which is not installed:"
+    )
+    assert f"python_runtime_extras: [{name}]" in told
 
 
 def test_what_pip_is_told_is_what_the_extra_says() -> None:

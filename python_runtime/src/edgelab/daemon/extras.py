@@ -1,4 +1,4 @@
-"""Packages that only some settings need."""
+"""Packages that only some settings and programs need."""
 
 from __future__ import annotations
 
@@ -7,14 +7,25 @@ import sys
 
 from edgelab.daemon.errors import Fatal
 
-REQUIREMENTS = {"aioquic": "aioquic>=1.7,<2", "psycopg": "psycopg>=3.2,<4"}
-"""Packages of pyproject's optional dependencies, and what pip is to be told."""
+REQUIREMENTS = {
+    "aioquic": "aioquic>=1.7,<2",
+    "asyncua": "asyncua>=1.1,<2",
+    "psycopg": "psycopg>=3.2,<4",
+    "pymodbus": "pymodbus>=3.10,<4",
+    "serial": "pyserial>=3.5,<4",
+}
+"""Modules of pyproject's optional dependencies, and what pip is to be told."""
+ON_HOSTS = {"asyncua": "opcua", "pymodbus": "modbus", "serial": "modbus"}
+"""What role python_runtime calls them."""
 
 
 def require(package: str, what: str) -> None:
     """See, without importing it, that `package` is installed. Raises Fatal that says `what` needs it."""
-    if importlib.util.find_spec(package) is None:
-        raise Fatal(
-            f"{what} needs the Python package {package}, which is not installed:"
-            f" {sys.executable} -m pip install '{REQUIREMENTS[package]}'"
-        )
+    if importlib.util.find_spec(package) is not None:
+        return
+    extra = ON_HOSTS.get(package)
+    role = f"python_runtime_extras: [{extra}] for the role, or " if extra else ""
+    raise Fatal(
+        f"{what} needs the Python package {package}, which is not installed:"
+        f" {role}{sys.executable} -m pip install '{REQUIREMENTS[package]}'"
+    )

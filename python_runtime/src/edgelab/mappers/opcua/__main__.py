@@ -6,10 +6,10 @@ import logging
 import sys
 
 from edgelab.daemon.errors import Fatal
+from edgelab.daemon.extras import require
 from edgelab.mappers.opcua.driver import OpcuaDevice
 from edgelab.mappers.opcua.session import Session
 from edgelab.mappers.sdk.app import main
-from edgelab.mappers.sdk.extras import need
 from edgelab.mappers.sdk.shared import Shared
 
 PROGRAM = "edgelab-opcua-mapper"
@@ -18,9 +18,9 @@ PROGRAM = "edgelab-opcua-mapper"
 def run() -> int:
     """Run the mapper; the exit status."""
     try:
-        need("opcua", {"asyncua": "asyncua"})
+        require("asyncua", PROGRAM)
     except Fatal as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        print(error, file=sys.stderr)
         return error.code
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # it tells each request; errors we tell
     sessions: Shared[Session] = Shared()
