@@ -109,11 +109,10 @@ class Session:
 
         if self._client is not None:
             return self._client
-        client = None
         try:
             async with asyncio.timeout(self._endpoint.timeout * 2):
                 client = await _prepared(self._endpoint)
-                await client.connect()
+                await _opened(client)
         except ua.UaError as bad:
             raise OSError(f"{self._endpoint.url}: {_text(bad)}") from None
         except TimeoutError:
@@ -141,6 +140,15 @@ async def _prepared(endpoint: Endpoint) -> Any:
         client.set_user(endpoint.user)
         client.set_password(endpoint.password)
     return client
+
+
+async def _opened(client: Any) -> None:
+    """Connect and log on; asyncua leaves the connection open when that is cancelled."""
+    try:
+        await client.connect()
+    except BaseException:
+        client.disconnect_socket()
+        raise
 
 
 def _application_uri(path: str) -> str:
