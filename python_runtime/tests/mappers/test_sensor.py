@@ -41,6 +41,33 @@ def test_without_any_sensor_it_is_simulated_and_says_so(tmp_path: Path) -> None:
         find("magic", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ('echo "temp=48.3\'C"', 48.3),
+        ("echo VCHI initialization failed; exit 255", None),
+        ("echo temp=", None),
+    ],
+)
+def test_the_firmware_of_a_pi_is_asked_where_files_have_nothing(
+    answer: str, found: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "vcgencmd"
+    program.write_text(f'#!/bin/sh\n[ "$*" = measure_temp ] && {answer}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    sensor = find("auto", tmp_path)
+    if found is None:
+        assert sensor.kind == "simulated"
+        with pytest.raises(Fatal, match="no vcgencmd sensor answers by vcgencmd"):
+            find("vcgencmd", tmp_path)
+        return
+    assert (sensor.kind, sensor.read()) == ("vcgencmd", found)
+    put(tmp_path / "thermal" / "thermal_zone0", type="cpu-thermal", temp="42000")
+    assert find("auto", tmp_path).kind == "thermal"
+    assert find("vcgencmd", tmp_path).read() == found
+
+
 def test_the_simulation_is_plausible_and_never_repeats_itself() -> None:
     sensor = SimulatedSensor(seed=1)
     values = [sensor.read() for _ in range(1000)]

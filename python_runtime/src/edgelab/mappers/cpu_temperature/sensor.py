@@ -1,13 +1,17 @@
-"""Where a temperature comes from: Linux thermal zones, hwmon, or a simulation that says so.
+"""Where a temperature comes from: Linux thermal zones, hwmon, a Pi's firmware, or a simulation that says so.
 
 Facts: kernel `Documentation/driver-api/thermal/sysfs-api.rst` and `Documentation/hwmon/sysfs-interface.rst`;
-both give millidegrees Celsius.
+both give millidegrees Celsius. `vcgencmd measure_temp` answers `temp=48.3'C` (Raspberry Pi documentation,
+os/graphics-utilities).
 """
 
 from __future__ import annotations
 
 import math
 import random
+import re
+import shutil
+import subprocess
 from collections import deque
 from pathlib import Path
 from typing import Protocol
@@ -19,14 +23,17 @@ CPU_ZONES = ("x86_pkg_temp", "cpu-thermal", "cpu_thermal", "soc-thermal", "acpit
 """Names of zones that mean the CPU, best first; any other zone is better than none."""
 CPU_CHIPS = ("coretemp", "k10temp", "cpu_thermal", "zenpower")
 PLAUSIBLE = (-40.0, 150.0)
-KINDS = ("auto", "thermal", "hwmon", "simulated")
+KINDS = ("auto", "thermal", "hwmon", "vcgencmd", "simulated")
+FIRMWARE = re.compile(r"temp=(-?\d+(?:\.\d+)?)'C\s*")
+FIRMWARE_SECONDS = 2.0
+"""For an answer, which takes some milliseconds."""
 
 
 class Sensor(Protocol):
     """Gives degrees Celsius."""
 
     kind: str
-    """thermal, hwmon or simulated."""
+    """thermal, hwmon, vcgencmd or simulated."""
     source: str
     """Where the value comes from, for people."""
 
@@ -45,10 +52,35 @@ class FileSensor:
 
     def read(self) -> float:
         """One reading. Raises OSError, ValueError."""
-        value = int(self._path.read_text()) / 1000
-        if not PLAUSIBLE[0] <= value <= PLAUSIBLE[1]:
-            raise ValueError(f"{self.source} says {value} degrees")
-        return value
+        return _plausible(int(self._path.read_text()) / 1000, self.source)
+
+
+class FirmwareSensor:
+    """A Raspberry Pi's firmware, which is asked by `vcgencmd`."""
+
+    kind = "vcgencmd"
+
+    def __init__(self, program: str) -> None:
+        self.source = f"{program} measure_temp"
+        self._program = program
+
+    def read(self) -> float:
+        """One reading. Raises OSError, ValueError."""
+        try:
+            done = subprocess.run(  # noqa: S603 - a program of the system
+                [self._program, "measure_temp"],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=FIRMWARE_SECONDS,
+            )
+        except subprocess.SubprocessError as error:
+            raise OSError(str(error)) from None
+        answer = FIRMWARE.fullmatch(done.stdout)
+        if answer is None:
+            raise ValueError(f"{self.source} says {done.stdout[:80]!r}")
+        return _plausible(float(answer[1]), self.source)
 
 
 class SimulatedSensor:
@@ -79,17 +111,21 @@ def find(kind: str = "auto", sysfs: Path = SYSFS) -> Sensor:
         raise Fatal(f"sensor {kind!r}: expected one of {', '.join(KINDS)}")
     if kind == "simulated":
         return SimulatedSensor()
-    candidates: list[FileSensor] = []
+    candidates: list[Sensor] = []
     if kind in ("auto", "thermal"):
         candidates += thermal_zones(sysfs)
     if kind in ("auto", "hwmon"):
         candidates += hwmon_inputs(sysfs)
+    program = shutil.which("vcgencmd") if kind in ("auto", "vcgencmd") else None
+    if program:
+        candidates.append(FirmwareSensor(program))
     for sensor in candidates:
         if _answers(sensor):
             return sensor
     if kind == "auto":
         return SimulatedSensor()
-    raise Fatal(f"no {kind} sensor answers below {sysfs}: take another kind, or `auto`")
+    where = "by vcgencmd" if kind == "vcgencmd" else f"below {sysfs}"
+    raise Fatal(f"no {kind} sensor answers {where}: take another kind, or `auto`")
 
 
 def thermal_zones(sysfs: Path) -> list[FileSensor]:
@@ -117,7 +153,13 @@ def _word(path: Path) -> str:
         return ""
 
 
-def _answers(sensor: FileSensor) -> bool:
+def _plausible(value: float, source: str) -> float:
+    if not PLAUSIBLE[0] <= value <= PLAUSIBLE[1]:
+        raise ValueError(f"{source} says {value} degrees")
+    return value
+
+
+def _answers(sensor: Sensor) -> bool:
     try:
         sensor.read()
     except (OSError, ValueError):
