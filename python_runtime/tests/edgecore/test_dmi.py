@@ -178,6 +178,28 @@ async def test_a_mapper_that_registers_again_is_rid_of_ghosts(tmp_path: Path, ed
         assert await again.hears(1) == [("RemoveDevice", "ghost")]
 
 
+async def test_what_comes_again_before_the_mapper_can_be_told_that_it_was_gone_is_told_anew(
+    tmp_path: Path, edge: Edge
+) -> None:
+    """The mapper registers, as KubeEdge's framework does, before it listens; it has nothing of the past."""
+    await edge.model()
+    await edge.device("same")
+    async with FakeMapper(tmp_path / "mapper.sock", edge.dmi.path).listening() as first:
+        await first.register()
+    await edge.drop("device", "same")
+    await edge.drop("devicemodel", "m")
+    again = FakeMapper(tmp_path / "mapper.sock", edge.dmi.path)
+    answer = await again.register()
+    assert not [*answer.deviceList, *answer.modelList]
+    await edge.model()
+    await edge.device("same")
+    async with again.listening():
+        heard = await again.hears(4)
+        assert heard.index(("CreateDeviceModel", "m")) < heard.index(("RegisterDevice", "same"))
+        removals = [("RemoveDevice", "same"), ("RemoveDeviceModel", "m")]
+        assert sorted(heard) == sorted([*removals, ("CreateDeviceModel", "m"), ("RegisterDevice", "same")])
+
+
 async def test_a_mapper_survives_the_restart_of_edgecore(tmp_path: Path) -> None:
     async with Store(tmp_path / "e.db", META_TABLES) as store:
         async with Edge(tmp_path, store).running() as edge:

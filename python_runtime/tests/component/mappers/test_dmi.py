@@ -168,6 +168,24 @@ async def test_a_mapper_that_was_killed_finds_what_changed_and_no_ghosts(lab: La
             assert "device default/goes" not in second.output()
 
 
+async def test_what_was_deleted_while_the_mapper_was_away_and_comes_again_is_told_anew(lab: Lab) -> None:
+    """The same model, to the letter: a new mapper does not have it, though the old one had."""
+    async with edgecore(lab.edge):
+        await connected(lab)
+        await lab.push("insert", "devicemodel", MODEL, "1")
+        await lab.push("insert", "device", device("d1", "old"), "2")
+        async with lab.mapper() as first:
+            await lab.reported("d1", mode_is("old"))
+            await first.kill()
+        await lab.push("delete", "device", device("d1", "old"), "3")
+        await lab.push("delete", "devicemodel", MODEL, "3")
+        async with lab.mapper() as second:
+            await second.wait_for_line("registered")
+            await lab.push("insert", "devicemodel", MODEL, "4")
+            await lab.push("insert", "device", device("d2", "new"), "5")
+            await lab.reported("d2", mode_is("new"))
+
+
 async def test_edgecore_that_was_killed_finds_its_mapper_again(lab: Lab) -> None:
     async with lab.mapper() as mapper:
         await mapper.wait_for_line("EdgeCore is not there")

@@ -29,7 +29,8 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 NO_ANSWER = frozenset({"DEADLINE_EXCEEDED", "UNAVAILABLE", "CANCELLED"})
 
 Told = dict[Key, bytes | None]
-"""Fingerprints of what a mapper has; None where that is not known."""
+"""Fingerprints of what a mapper has; None where that is not known, GHOST for what it may have from before."""
+GHOST = b""
 
 
 class Mapper(NamedTuple):
@@ -97,13 +98,13 @@ class Link:
             self._waiting[key] = str(reason)
             return
         self._waiting.pop(key, None)
+        if key in self.told and (message is None or self._is_ghost(key)):
+            await self._call(*_removal(key), is_sure=not self._is_ghost(key))
+            self.told.pop(key, None)
         if message is None:
-            if key in self.told:
-                await self._call(*_removal(key))
-                self.told.pop(key, None)
             return
         model = self._catalogue.model_of(key)
-        if model is not None and model not in self.told:
+        if model is not None and (model not in self.told or self._is_ghost(model)):
             await self._tell(model)
         mark = fingerprint(message)
         if key in self.told and self.told[key] == mark:
@@ -111,7 +112,11 @@ class Link:
         await self._call(*_arrival(key, message, known=key in self.told))
         self.told[key] = mark
 
-    async def _call(self, method: str, request: Any) -> None:
+    def _is_ghost(self, key: Key) -> bool:
+        return self.told.get(key) == GHOST
+
+    async def _call(self, method: str, request: Any, *, is_sure: bool = True) -> None:
+        """Tell it; unless `is_sure`, that it does not want to is no surprise."""
         path, _, answer = MAPPER[method]
         try:
             await self._peer.call(path, request, answer, CALL_DEADLINE)
@@ -119,7 +124,8 @@ class Link:
             if error.status in NO_ANSWER:
                 raise Unreachable(f"{method}: {error}") from None
             # It heard and does not want to: saying it again would not help, the next change may.
-            log.warning("mapper %s refuses %s: %s", self._mapper.name, method, error)
+            level = logging.WARNING if is_sure else logging.DEBUG
+            log.log(level, "mapper %s refuses %s: %s", self._mapper.name, method, error)
 
     def _complain(self, error: Exception) -> None:
         level = logging.DEBUG if self._away else logging.WARNING

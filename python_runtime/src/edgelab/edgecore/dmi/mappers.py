@@ -18,7 +18,7 @@ import msgspec
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.tasks import Supervisor
 from edgelab.edgecore.dmi.catalogue import DEVICE, Catalogue, Key, Waiting
-from edgelab.edgecore.dmi.link import Link, Mapper, Told, fingerprint
+from edgelab.edgecore.dmi.link import GHOST, Link, Mapper, Told, fingerprint
 from edgelab.edgecore.metamanager import rows
 from edgelab.edgecore.store import Store
 from edgelab.protocol.dmi import api_pb2 as pb
@@ -106,8 +106,9 @@ class Mappers:
                 (answer.deviceList if key.kind == DEVICE else answer.modelList).append(message)
         earlier = self._close(info.protocol)
         gone = [key for key in earlier if key not in told]
-        link = self._open(row, path, {**told, **{key: earlier[key] for key in gone}})
-        # What waits (for a model, say) is looked at again; what is gone is removed.
+        link = self._open(row, path, {**told, **dict.fromkeys(gone, GHOST)})
+        # What waits (for a model, say) is looked at again. What is gone is removed, even if it has come again
+        # by the time that the mapper listens.
         link.touch([*gone, *(key for key in self.catalogue.keys(info.protocol) if key not in told)])
         log.info("mapper %s serves protocol %s, %d objects", info.name, info.protocol, len(told))
         return answer
