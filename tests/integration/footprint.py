@@ -47,6 +47,12 @@ def added(before: Footprint, after: Footprint) -> Footprint:
     return {kind: after[kind] - before[kind] for kind in sorted(both) if after[kind] - before[kind]}
 
 
+def is_settled() -> bool:
+    """Whether no address is tentative: its route comes a moment later, as on a host that has just booted."""
+    found = [entry for link in ip("-6", "address") for entry in link.get("addr_info", [])]
+    return not any(entry.get("tentative") for entry in found)
+
+
 def processes(foreign: re.Pattern[str], state: Path) -> list[str]:
     """Processes that belong to a lab: its program, ssh to a host, anything that has another PID 1."""
     own = os.readlink("/proc/self/ns/pid")

@@ -192,6 +192,7 @@ def test_what_a_command_in_the_host_says_and_ends_with_comes_out(bare: BareLab) 
 def test_two_labs_live_beside_each_other(bare: BareLab, tmp_path: Path) -> None:
     other = BareLab(tmp_path / "other")
     assert bare.ssh("edge1", "hostname") == "edge1"
+    eventually(footprint.is_settled, "the addresses of a host that has just booted", 10)
     before = footprint.take(bare.lab)
     try:
         other.up()
