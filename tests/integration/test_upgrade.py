@@ -19,7 +19,7 @@ import pytest
 from tests.integration.conftest import REUSE
 from tests.integration.lab import CHECKOUT, Lab
 
-EARLIER = "9d38c98baa80c78306a4e112b6d69861a5f1aa2d"
+EARLIER = "91388ff360fb85b442e8f1be365f3bc71bc3bd4f"
 MAIN = Path("python_runtime/src/edgelab/edgecore/__main__.py")
 
 
