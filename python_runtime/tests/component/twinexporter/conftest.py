@@ -1,4 +1,4 @@
-"""A real VictoriaMetrics on a free port."""
+"""A real VictoriaMetrics on a free port, and a control plane for each file of tests."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.component.twinexporter.process import Cluster
 
 
 def free_port() -> int:
@@ -85,3 +88,15 @@ def database(tmp_path: Path) -> Iterator[VictoriaMetrics]:
     database.start()
     yield database
     database.stop()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    from tests.component.twinexporter.process import Cluster
+
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()

@@ -14,16 +14,6 @@ NODE = {"device": "boiler", "namespace": "default", "node": "edge1"}
 ODD = 'a "quoted" \\ name\nand°'
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
-
-
 @pytest.fixture
 def exporter(tmp_path: Path, cluster: Cluster, database: VictoriaMetrics) -> Iterator[Exporter]:
     exporter = Exporter(tmp_path, cluster, "--url", f"{database.url}/write")

@@ -78,16 +78,6 @@ def moment(milliseconds: int) -> dt.datetime:
 # The exporter as a process
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
-
-
 @pytest.fixture
 def exporter(tmp_path: Path, cluster: Cluster, dsn_file: Path) -> Iterator[Exporter]:
     exporter = Exporter(tmp_path, cluster, "--url", "", "--postgresql-dsn-file", str(dsn_file))

@@ -41,16 +41,6 @@ class VmAgent:
             self._process = None
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[VictoriaMetrics]:
     """The other database."""

@@ -15,16 +15,6 @@ SAVED = 2.0
 """Seconds after which what was written is in the checkpoint for sure."""
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
-
-
 @pytest.fixture(params=["dedup", "every copy"])
 def database(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[VictoriaMetrics]:
     """As role timeseries runs it, and one in which a sample that comes twice is there twice."""
