@@ -14,8 +14,8 @@ from edgelab.cloudcore.cloudhub.tracker import SyncTracker
 from edgelab.cloudcore.cluster import EDGE_LABEL
 from edgelab.cloudcore.metrics import Family, Sample
 from edgelab.kube.informer import Informer
-from edgelab.kube.interface import Obj
 from edgelab.kube.resources import NODES
+from edgelab.objects.metadata import labels
 
 COUNTERS = {
     "connections": "Connections of nodes that were let in.",
@@ -81,7 +81,7 @@ class State:
         sessions = hub.sessions.values()
         yield _gauge("KubeEdge_CloudHub_connected_nodes", "Nodes that are connected here.", len(sessions))
         text = "Edge nodes of the cluster: connected here (1) or not (0)."
-        edge = sorted(name for (_, name), node in self._nodes.store.items() if _is_edge(node))
+        edge = sorted(name for (_, name), node in self._nodes.store.items() if EDGE_LABEL in labels(node))
         samples = [Sample(name in hub.sessions, {"node": name}) for name in edge]
         yield Family("edgelab_cloudhub_node_connected", "gauge", text, samples)
         queued = sum(len(session.outbox) for session in sessions)
@@ -107,10 +107,6 @@ class State:
         samples = [Sample(not i.last_error, {"resource": i.resource.plural}) for i in self._informers]
         text = "Whether the API server's objects of a kind are followed (1) or cannot be reached (0)."
         yield Family("edgelab_cloudcore_informer_connected", "gauge", text, samples)
-
-
-def _is_edge(node: Obj) -> bool:
-    return EDGE_LABEL in (node["metadata"].get("labels") or {})
 
 
 def _gauge(name: str, text: str, value: float) -> Family:
