@@ -104,6 +104,8 @@ def build(
         running += _devices(settings, api, cluster, hub, starter, clock=clock)
     if policed(settings):
         running += _policy(api, cluster, hub, starter, clock=clock)
+    if settings.edgelab.controllerManager.enable and raw is not None:
+        running += _applications(api, raw, cluster, starter, clock=clock)
     permissions = None
     if modules.edgeController.enable:
         edge, permissions = _edge(settings, api, cluster, hub, starter, clock=clock)
@@ -228,6 +230,23 @@ def _policy(api: KubeApi, cluster: Cluster, hub: CloudHub, starter: Starter, *, 
     starter.then(controller.start)
     starter.then(approver.start)
     return [controller, approver]
+
+
+def _applications(
+    api: KubeApi, raw: RawApi, cluster: Cluster, starter: Starter, *, clock: Clock
+) -> list[Module]:
+    from edgelab.cloudcore.controllermanager.edgeapplications import (  # noqa: PLC0415 - only when enabled
+        EdgeApplicationController,
+    )
+    from edgelab.cloudcore.controllermanager.nodegroups import (  # noqa: PLC0415 - only when enabled
+        NodeGroupController,
+    )
+
+    groups = NodeGroupController(api, cluster, clock)
+    applications = EdgeApplicationController(api, raw, cluster, clock)
+    starter.then(groups.start)
+    starter.then(applications.start)
+    return [groups, applications, applications.followers]
 
 
 def _devices(

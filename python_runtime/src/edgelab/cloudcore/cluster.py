@@ -19,6 +19,8 @@ from edgelab.kube.resources import (
     DEVICE_MODELS,
     DEVICE_STATUSES,
     DEVICES,
+    EDGE_APPLICATIONS,
+    NODE_GROUPS,
     NODES,
     OBJECT_SYNCS,
     PODS,
@@ -42,6 +44,7 @@ POLICY_KINDS = (
     CSRS,
 )
 """What the gate requireAuthorization needs besides."""
+APPLICATION_KINDS = (NODE_GROUPS, EDGE_APPLICATIONS)
 EDGE_LABEL = "node-role.kubernetes.io/edge"
 
 
@@ -53,7 +56,9 @@ def policed(settings: CloudCore) -> bool:
 def optional_kinds(settings: CloudCore) -> tuple[Resource, ...]:
     """The kinds besides CORE that the enabled modules follow."""
     devices = DEVICE_KINDS if settings.modules.deviceController.enable else ()
-    return (*devices, *(POLICY_KINDS if policed(settings) else ()), *SYNCS)
+    policy = POLICY_KINDS if policed(settings) else ()
+    applications = APPLICATION_KINDS if settings.edgelab.controllerManager.enable else ()
+    return (*devices, *policy, *applications, *SYNCS)
 
 
 class Cluster:

@@ -63,3 +63,5 @@ CLUSTER_OBJECT_SYNCS = Resource(
 )
 RULES = Resource("rules.kubeedge.io", "v1", "rules", "Rule")
 RULE_ENDPOINTS = Resource("rules.kubeedge.io", "v1", "ruleendpoints", "RuleEndpoint")
+NODE_GROUPS = Resource("apps.kubeedge.io", "v1alpha1", "nodegroups", "NodeGroup", namespaced=False)
+EDGE_APPLICATIONS = Resource("apps.kubeedge.io", "v1alpha1", "edgeapplications", "EdgeApplication")

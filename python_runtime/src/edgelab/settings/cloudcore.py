@@ -310,6 +310,12 @@ class Webhooks(msgspec.Struct):
     """Whether Device and DeviceModel are converted between v1alpha2 and v1beta1."""
 
 
+class ControllerManager(msgspec.Struct):
+    """Controllers of NodeGroups and EdgeApplications (KubeEdge has a program of its own for them)."""
+
+    enable: bool = False
+
+
 class Edgelab(msgspec.Struct):
     """Settings that the original does not have."""
 
@@ -320,6 +326,7 @@ class Edgelab(msgspec.Struct):
     replica: str = ""
     """What this CloudCore calls itself among several of one cluster; empty means the host's name."""
     webhooks: Webhooks = msgspec.field(default_factory=Webhooks)
+    controllerManager: ControllerManager = msgspec.field(default_factory=ControllerManager)
 
 
 class CloudCore(msgspec.Struct):

@@ -32,12 +32,17 @@ def edgesite(directory: Path) -> Iterator[Place]:
 
 @contextlib.contextmanager
 def cloudcore(
-    place: Place, *, hub: dict[str, Any] | None = None, gates: dict[str, bool] | None = None
+    place: Place,
+    *,
+    hub: dict[str, Any] | None = None,
+    gates: dict[str, bool] | None = None,
+    edgelab: dict[str, Any] | None = None,
 ) -> Iterator[Path]:
-    """CloudCore with fields of modules.cloudHub and featureGates; gives the path of its log."""
+    """CloudCore with fields of modules.cloudHub, featureGates and edgelab; gives the path of its log."""
     names = ("tlsCAFile", "tlsCAKeyFile", "tlsCertFile", "tlsPrivateKeyFile")
     settings = {
         "commonConfig": {"monitorServer": {"bindAddress": "127.0.0.1:0"}},
+        "edgelab": edgelab or {},
         "featureGates": gates or {},
         "kubeAPIConfig": {"kubeConfig": str(place.kubeconfig)},
         "modules": {

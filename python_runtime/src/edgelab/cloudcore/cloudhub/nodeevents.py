@@ -9,18 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from edgelab.cloudcore.eventrecords import Subject, record
 from edgelab.cloudcore.workqueue import WorkQueue
 from edgelab.daemon.clock import SYSTEM, Clock, rfc3339
 from edgelab.kube.interface import KubeApi, Obj
-from edgelab.kube.resources import EVENTS
-from edgelab.objects.status import ApiError
-
-NAMESPACE = "default"
-LONGEST_NAME = 253
-COMPONENT = "cloudcore"
 
 
-class _Subject(NamedTuple):
+class _Topic(NamedTuple):
     node: str
     reason: str
 
@@ -41,8 +36,8 @@ class NodeEvents:
         self._api = api
         self._node_of = node_of
         self._clock = clock
-        self._news: dict[_Subject, _News] = {}
-        self._queue: WorkQueue[_Subject] = WorkQueue(self.name, self._write, workers=2, clock=clock)
+        self._news: dict[_Topic, _News] = {}
+        self._queue: WorkQueue[_Topic] = WorkQueue(self.name, self._write, workers=2, clock=clock)
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -52,49 +47,17 @@ class NodeEvents:
         """Have a warning written on the Node; repeats that wait are merged."""
         if self._node_of(node) is None:
             return
-        subject = _Subject(node, reason)
+        subject = _Topic(node, reason)
         waiting = self._news.get(subject)
         self._news[subject] = _News(text, times + (waiting.times if waiting else 0))
         self._queue.add(subject)
 
-    async def _write(self, subject: _Subject) -> None:
+    async def _write(self, subject: _Topic) -> None:
         news, node = self._news.get(subject), self._node_of(subject.node)
         if news is None or node is None:
             self._news.pop(subject, None)
             return
-        ending = f".{subject.reason.lower()}"
-        name = subject.node[: LONGEST_NAME - len(ending)] + ending
-        now = rfc3339(self._clock.now())
-        try:
-            present = await self._api.get(EVENTS, name, NAMESPACE)
-        except ApiError as error:
-            if error.code != 404:
-                raise
-            await self._api.create(EVENTS, _event(name, subject, news, node, now), NAMESPACE)
-        else:
-            count = (present.get("count") or 0) + news.times
-            change = {"count": count, "lastTimestamp": now, "message": news.text}
-            await self._api.patch(EVENTS, name, change, NAMESPACE)
+        about = Subject("v1", "Node", "", subject.node, node["metadata"].get("uid", ""), subject.reason)
+        await record(self._api, about, news.text, news.times, rfc3339(self._clock.now()))
         if self._news.get(subject) is news:
             del self._news[subject]
-
-
-def _event(name: str, subject: _Subject, news: _News, node: Mapping[str, Obj], now: str) -> Obj:
-    return {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "involvedObject": {
-            "apiVersion": "v1",
-            "kind": "Node",
-            "name": subject.node,
-            "uid": node["metadata"].get("uid", ""),
-        },
-        "type": "Warning",
-        "reason": subject.reason,
-        "message": news.text,
-        "source": {"component": COMPONENT},
-        "firstTimestamp": now,
-        "lastTimestamp": now,
-        "count": news.times,
-    }

@@ -15,11 +15,10 @@ from edgelab.daemon.tasks import Supervisor, guard
 from edgelab.kube.informer import Informer
 from edgelab.kube.interface import KubeApi, Obj
 from edgelab.kube.resources import SERVICES
+from edgelab.objects.edgeapps.names import BELONGING_TO, NODE_GROUP, SERVICE_TOPOLOGY
 from edgelab.objects.metadata import labels
 from edgelab.protocol.content.applications import Key
 
-TOPOLOGY, NODE_GROUP = "apps.kubeedge.io/service-topology", "range-nodegroup"
-BELONGING_TO = "apps.kubeedge.io/belonging-to"
 SERVICE_NAME = "kubernetes.io/service-name"
 KINDS = frozenset({("", "endpoints"), ("discovery.k8s.io", "endpointslices")})
 
@@ -53,7 +52,10 @@ class Topology:
             return obj
         name = metadata.get("name") if kind == "Endpoints" else labels(obj).get(SERVICE_NAME)
         service = self._services.store.get((metadata.get("namespace") or "", name or ""))
-        if service is None or (service["metadata"].get("annotations") or {}).get(TOPOLOGY) != NODE_GROUP:
+        if (
+            service is None
+            or (service["metadata"].get("annotations") or {}).get(SERVICE_TOPOLOGY) != NODE_GROUP
+        ):
             return obj
         group = self._group(node)
         if kind == "EndpointSlice":

@@ -1,0 +1,1 @@
+"""Controllers of KubeEdge's own kinds (KubeEdge `cloud/pkg/controllermanager`)."""
