@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from edgelab.identity.ca import CertificateAuthority
 from edgelab.keadm.__main__ import app
+from edgelab.keadm.cloud import crds
 
 CONFIG = "/etc/kubeedge/config/cloudcore.yaml"
 UNIT = "/etc/systemd/system/cloudcore.service"
@@ -83,8 +84,9 @@ def test_init_prepares_the_cluster_and_runs_cloudcore(
 ) -> None:
     status, answer = keadm(*call, "--dns-name", "cloud.example")
     assert (status, answer["changed"]) == (0, True), answer
-    crds = [path for path in server.objects if "customresourcedefinitions" in path]
-    assert len(crds) == 8
+    defined = {path.rpartition("/")[2] for path in server.objects if "customresourcedefinitions" in path}
+    assert defined == {one["metadata"]["name"] for one in crds()}
+    assert "nodegroups.apps.kubeedge.io" in defined
     assert base64.b64decode(server.objects[CA_SECRET]["data"]["cadata"])
     written = yaml.safe_load(host.path(CONFIG).read_text())
     assert written["kubeAPIConfig"]["kubeConfig"] == str(kube_config)
