@@ -285,9 +285,12 @@ async def running(
     *,
     port: int = 0,
     gates: dict[str, bool] | None = None,
+    adjust: Callable[[CloudCore], None] = lambda settings: None,
     **changes: Any,
 ) -> AsyncIterator[Cloud]:
     """CloudCore until the block ends; `changes` are fields of modules.cloudHub, `gates` featureGates.
+
+    `adjust` changes anything else.
 
     Nodes find it at `port`, so that it can come back where it was.
     """
@@ -300,6 +303,7 @@ async def running(
     hub.advertiseAddress = ["127.0.0.1"]
     for name, value in changes.items():
         setattr(hub, name, value)
+    adjust(settings)
     secrets = SecretStore(api, "kubeedge")
     pki = await prepare(secrets, hub)
     keeper = TokenKeeper(secrets, pki.ca, hub.tokenRefreshDuration)

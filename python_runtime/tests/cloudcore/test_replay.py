@@ -45,7 +45,7 @@ NOT_PLAYED = {
     "34-metaserver-online": ELSEWHERE,
     "34-metaserver-rewatch": ELSEWHERE,
     "34-metaserver-write-watch": ELSEWHERE,
-    "36-imageprepulljob": "node jobs: the task manager's",
+    "36-imageprepulljob": "played in test_taskmanager: jobs come from the API",
     "37-servicebus": "rules: the router's",
     "41-csi-uds": "volumes by a unix socket: left out of this runtime",
 }

@@ -106,6 +106,8 @@ def build(
         running += _policy(api, cluster, hub, starter, clock=clock)
     if settings.edgelab.controllerManager.enable and raw is not None:
         running += _applications(api, raw, cluster, starter, clock=clock)
+    if modules.taskManager.enable:
+        running.append(_jobs(api, cluster, hub, starter, clock=clock))
     permissions = None
     if modules.edgeController.enable:
         edge, permissions = _edge(settings, api, cluster, hub, starter, clock=clock)
@@ -230,6 +232,23 @@ def _policy(api: KubeApi, cluster: Cluster, hub: CloudHub, starter: Starter, *, 
     starter.then(controller.start)
     starter.then(approver.start)
     return [controller, approver]
+
+
+def _jobs(api: KubeApi, cluster: Cluster, hub: CloudHub, starter: Starter, *, clock: Clock) -> Module:
+    from edgelab.cloudcore.taskmanager.controller import TaskManager  # noqa: PLC0415 - only when enabled
+
+    tasks = TaskManager(
+        api,
+        cluster,
+        hub,
+        elsewhere=hub.elsewhere,
+        complain=hub.complaints.tell,
+        clock=clock,
+    )
+    hub.handlers["taskmanager"] = tasks.handle
+    hub.on_connect.append(tasks.bring)
+    starter.then(tasks.start)
+    return tasks
 
 
 def _applications(

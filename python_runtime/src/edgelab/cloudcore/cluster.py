@@ -15,12 +15,15 @@ from edgelab.kube.resources import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
     CONFIG_MAPS,
+    CONFIG_UPDATE_JOBS,
     CSRS,
     DEVICE_MODELS,
     DEVICE_STATUSES,
     DEVICES,
     EDGE_APPLICATIONS,
+    IMAGE_PRE_PULL_JOBS,
     NODE_GROUPS,
+    NODE_UPGRADE_JOBS,
     NODES,
     OBJECT_SYNCS,
     PODS,
@@ -45,6 +48,7 @@ POLICY_KINDS = (
 )
 """What the gate requireAuthorization needs besides."""
 APPLICATION_KINDS = (NODE_GROUPS, EDGE_APPLICATIONS)
+JOB_KINDS = (NODE_UPGRADE_JOBS, IMAGE_PRE_PULL_JOBS, CONFIG_UPDATE_JOBS)
 EDGE_LABEL = "node-role.kubernetes.io/edge"
 
 
@@ -58,7 +62,8 @@ def optional_kinds(settings: CloudCore) -> tuple[Resource, ...]:
     devices = DEVICE_KINDS if settings.modules.deviceController.enable else ()
     policy = POLICY_KINDS if policed(settings) else ()
     applications = APPLICATION_KINDS if settings.edgelab.controllerManager.enable else ()
-    return (*devices, *policy, *applications, *SYNCS)
+    jobs = JOB_KINDS if settings.modules.taskManager.enable else ()
+    return (*devices, *policy, *applications, *jobs, *SYNCS)
 
 
 class Cluster:

@@ -16,7 +16,6 @@ from edgelab.settings.cloudcore import CloudCore
 log = logging.getLogger("edgelab.cloudcore")
 
 NOT_BUILT = {
-    "taskManager": "node jobs are not carried out",
     "cloudStream": "kubectl logs, exec and top do not reach edge nodes",
     "router": "rules are not carried out",
 }

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.warning("%s: %s", options.config, problem)
     settings = loaded.settings
     del loaded
-    return run("edgecore", lambda: serve(settings))
+    return run("edgecore", lambda: serve(settings, config=str(options.config)))
 
 
 if __name__ == "__main__":

@@ -31,13 +31,15 @@ from edgelab.settings.edgecore import EdgeCore
 
 if TYPE_CHECKING:
     from edgelab.edgecore.devicetwin.module import DeviceTwin
-    from edgelab.edgecore.dmi.module import Dmi
-    from edgelab.edgecore.edgehub.hub import EdgeHub
+    from edgelab.edgecore.edgehub.hub import EdgeHub, Handler
     from edgelab.edgecore.edgehub.link import Connect
     from edgelab.edgecore.eventbus.bus import EventBus
     from edgelab.edgecore.metamanager.metaserver.server import MetaServer
+    from edgelab.edgecore.taskmanager.actions import Actions
 
 log = logging.getLogger(__name__)
+
+CONFIG = "/etc/kubeedge/config/edgecore.yaml"
 
 
 class NoHub:
@@ -57,8 +59,8 @@ class NoHub:
         """Take note of nobody: nothing will ever change."""
 
 
-async def serve(settings: EdgeCore, clock: Clock = SYSTEM) -> None:
-    """Run EdgeCore until it is cancelled. Raises Fatal."""
+async def serve(settings: EdgeCore, clock: Clock = SYSTEM, config: str = CONFIG) -> None:
+    """Run EdgeCore until it is cancelled; `config` is the file of its settings. Raises Fatal."""
     modules = settings.modules
     environment.check(meta_server=modules.metaManager.metaServer.enable)
     _warn_of_missing(settings)
@@ -71,102 +73,147 @@ async def serve(settings: EdgeCore, clock: Clock = SYSTEM) -> None:
         if hub is not None:
             hub.begin()
             await asyncio.sleep(0)  # its child works while the other modules are loaded
-        built = build(settings, store, clock, hub)
+        built = build(settings, store, clock, hub, config=config)
         gc.collect()
         gc.freeze()  # what exists now stays: later collections need not look at it
         await run_modules([*built, StoreCare(store, clock), Readiness(built)])
 
 
-def build(settings: EdgeCore, store: Store, clock: Clock, edge_hub: EdgeHub | None = None) -> list[Module]:
+def build(
+    settings: EdgeCore, store: Store, clock: Clock, edge_hub: EdgeHub | None = None, *, config: str = CONFIG
+) -> list[Module]:
     """The enabled modules, wired; `edge_hub` is the one that exists already.
 
     Raises Fatal for a combination that cannot work.
     """
-    modules = settings.modules
-    node = modules.edged.hostnameOverride
-    built: list[Module] = []
-    hub: Hub = NoHub()
-    if modules.edgeHub.enable:
-        hub = edge_hub = edge_hub or _edge_hub(settings, store, clock)
-        built.append(edge_hub)
-    meta = None
-    if modules.metaManager.enable:
-        deadline = float(modules.metaManager.remoteQueryTimeout)
-        meta = MetaManager(store, hub, clock, query_deadline=deadline)
-        built.append(meta)
-    meta_server = None
-    if meta and modules.metaManager.metaServer.enable:
-        meta_server = _meta_server(settings, store, meta, hub, clock)
-        built.append(meta_server)
-    twin = None
-    if modules.deviceTwin.enable:
+    if settings.modules.edgeHub.enable and edge_hub is None:
+        edge_hub = _edge_hub(settings, store, clock)
+    return Assembly(settings, store, clock, edge_hub, config).build()
+
+
+class Assembly:
+    """Makes the enabled modules one after the other, each with the few things that it calls."""
+
+    def __init__(
+        self, settings: EdgeCore, store: Store, clock: Clock, edge_hub: EdgeHub | None, config: str
+    ) -> None:
+        self._settings, self._modules = settings, settings.modules
+        self._store, self._clock, self._config = store, clock, config
+        self._node = settings.modules.edged.hostnameOverride
+        self._edge_hub = edge_hub
+        self._hub: Hub = edge_hub or NoHub()
+        self._built: list[Module] = [] if edge_hub is None else [edge_hub]
+        self._meta: MetaManager | None = None
+        self._meta_server: MetaServer | None = None
+        self._twin: DeviceTwin | None = None
+        self._bus: EventBus | None = None
+        self._actions: Actions | None = None
+
+    def build(self) -> list[Module]:
+        """All of them. Raises Fatal."""
+        enabled = self._modules
+        if enabled.metaManager.enable:
+            self._make_meta()
+        if enabled.deviceTwin.enable:
+            self._make_twin()
+        if enabled.eventBus.enable:
+            self._make_bus()
+        if self._meta and self._twin:
+            self._make_dmi(self._meta, self._twin)
+        if enabled.taskManager.enable:
+            self._make_jobs()
+        if enabled.edged.enable:
+            self._make_edged()
+        return self._built
+
+    def _route(self, group: str, handler: Handler) -> None:
+        if self._edge_hub is not None:
+            self._edge_hub.route(group, handler)
+
+    def _make_meta(self) -> None:
+        own = self._modules.metaManager
+        meta = MetaManager(self._store, self._hub, self._clock, query_deadline=float(own.remoteQueryTimeout))
+        self._meta = meta
+        self._built.append(meta)
+        self._route("resource", meta.receive)
+        self._route("func", meta.receive)
+        if own.metaServer.enable:
+            self._meta_server = _meta_server(self._settings, self._store, meta, self._hub, self._clock)
+            self._built.append(self._meta_server)
+
+    def _make_twin(self) -> None:
         from edgelab.edgecore.devicetwin.module import DeviceTwin  # noqa: PLC0415 - only when enabled
 
-        twin = DeviceTwin(store, hub, clock, node)
-        built.append(twin)
-    bus = None
-    if modules.eventBus.enable:
+        self._twin = DeviceTwin(self._store, self._hub, self._clock, self._node)
+        self._built.append(self._twin)
+        self._route("twin", self._twin.receive)
+
+    def _make_bus(self) -> None:
         from edgelab.edgecore.eventbus.bus import EventBus  # noqa: PLC0415 - only when enabled
 
-        bus = EventBus(
-            modules.eventBus,
-            settings.edgelab.mqtt,
-            store,
-            hub,
-            clock,
-            node=node,
+        twin = self._twin
+        self._bus = EventBus(
+            self._modules.eventBus,
+            self._settings.edgelab.mqtt,
+            self._store,
+            self._hub,
+            self._clock,
+            node=self._node,
             on_device=twin.from_bus if twin else None,
         )
-        built.append(bus)
+        self._built.append(self._bus)
+        self._route("user", self._bus.receive)
         if twin:
-            twin.attach(bus)
-    if meta and twin:
-        dmi = _dmi(settings, store, clock, twin)
+            twin.attach(self._bus)
+
+    def _make_dmi(self, meta: MetaManager, twin: DeviceTwin) -> None:
+        from edgelab.edgecore.dmi.module import Dmi  # noqa: PLC0415 - only when enabled
+
+        dmi = Dmi(self._modules.deviceTwin.dmiSockPath, self._store, self._clock, twin)
         meta.attach(devices=twin, mappers=dmi)
-        built.append(dmi)
-    if modules.edged.enable:
-        if meta is None:
+        self._built.append(dmi)
+
+    def _make_jobs(self) -> None:
+        from edgelab.edgecore.taskmanager.actions import Actions  # noqa: PLC0415 - only when enabled
+        from edgelab.edgecore.taskmanager.commands import Commands  # noqa: PLC0415
+        from edgelab.edgecore.taskmanager.module import TaskManager  # noqa: PLC0415
+        from edgelab.edgecore.taskmanager.record import Records  # noqa: PLC0415
+
+        records = Records(self._store)
+        commands = Commands(self._store.path.parent, Path(self._config), self._clock)
+        self._actions = Actions(commands, records, self._clock)
+        tasks = TaskManager(records, self._actions, self._hub, self._clock, self._node)
+        self._built.append(tasks)
+        self._route("taskmanager", tasks.receive)
+        if self._meta_server:
+            self._meta_server.attach_jobs(tasks)
+
+    def _make_edged(self) -> None:
+        if self._meta is None:
             raise Fatal("modules.edged needs modules.metaManager.enable: true")
         from edgelab.edgecore.edged import Edged  # noqa: PLC0415 - only when enabled
 
-        server = modules.metaManager.metaServer
+        server, store = self._modules.metaManager.metaServer, self._store
         edged = Edged(
-            modules.edged,
-            meta,
-            node,
-            clock,
+            self._modules.edged,
+            self._meta,
+            self._node,
+            self._clock,
             database_dir=store.path.parent,
-            api_server=server.dummyServer if server.enable and _authorizes(settings) else "",
-            runtime_type=settings.edgelab.runtimeType,
+            api_server=server.dummyServer if server.enable and _authorizes(self._settings) else "",
+            runtime_type=self._settings.edgelab.runtimeType,
         )
         edged.watch_store(store.condition, restored=store.rescue is not None)
         store.on_change(edged.store_changed)
-        meta.attach(pods=edged)
-        if meta_server:
-            meta_server.attach(edged)
-        hub.on_connection(edged.connection_changed)
-        if edge_hub is not None:
-            edge_hub.tell = edged.warn
-        built.append(edged)
-    if edge_hub is not None:
-        _route(edge_hub, meta, twin, bus)
-    return built
-
-
-def _route(hub: EdgeHub, meta: MetaManager | None, twin: DeviceTwin | None, bus: EventBus | None) -> None:
-    if meta:
-        hub.route("resource", meta.receive)
-        hub.route("func", meta.receive)
-    if twin:
-        hub.route("twin", twin.receive)
-    if bus:
-        hub.route("user", bus.receive)
-
-
-def _dmi(settings: EdgeCore, store: Store, clock: Clock, twin: DeviceTwin) -> Dmi:
-    from edgelab.edgecore.dmi.module import Dmi  # noqa: PLC0415 - only when enabled
-
-    return Dmi(settings.modules.deviceTwin.dmiSockPath, store, clock, twin)
+        self._meta.attach(pods=edged)
+        if self._meta_server:
+            self._meta_server.attach(edged)
+        if self._actions:
+            self._actions.puller = edged
+        self._hub.on_connection(edged.connection_changed)
+        if self._edge_hub is not None:
+            self._edge_hub.tell = edged.warn
+        self._built.append(edged)
 
 
 def _meta_server(settings: EdgeCore, store: Store, meta: MetaManager, hub: Hub, clock: Clock) -> MetaServer:
@@ -276,7 +323,6 @@ def _warn_of_missing(settings: EdgeCore) -> None:
     enabled = {
         "serviceBus": modules.serviceBus.enable,
         "edgeStream": modules.edgeStream.enable,
-        "taskManager": modules.taskManager.enable,
     }
     for name in [name for name, on in enabled.items() if on]:
         log.warning("modules.%s.enable is true, but this release does not have it; going on without", name)

@@ -39,6 +39,20 @@ class Refused(Exception):
         self.code = code
 
 
+class PullFailed(Exception):
+    """Why an image cannot be had on this node."""
+
+
+class Puller(Protocol):
+    """edged as whoever wants images on this node sees it."""
+
+    async def pull_image(self, image: str, secret: str) -> None:
+        """Have the image here; `secret` is `namespace/name` of one with credentials, or empty.
+
+        Raises PullFailed."""
+        ...
+
+
 class Hub(Protocol):
     """EdgeHub: the connection to CloudCore."""
 

@@ -65,3 +65,12 @@ RULES = Resource("rules.kubeedge.io", "v1", "rules", "Rule")
 RULE_ENDPOINTS = Resource("rules.kubeedge.io", "v1", "ruleendpoints", "RuleEndpoint")
 NODE_GROUPS = Resource("apps.kubeedge.io", "v1alpha1", "nodegroups", "NodeGroup", namespaced=False)
 EDGE_APPLICATIONS = Resource("apps.kubeedge.io", "v1alpha1", "edgeapplications", "EdgeApplication")
+NODE_UPGRADE_JOBS = Resource(
+    "operations.kubeedge.io", "v1alpha2", "nodeupgradejobs", "NodeUpgradeJob", namespaced=False
+)
+IMAGE_PRE_PULL_JOBS = Resource(
+    "operations.kubeedge.io", "v1alpha2", "imageprepulljobs", "ImagePrePullJob", namespaced=False
+)
+CONFIG_UPDATE_JOBS = Resource(
+    "operations.kubeedge.io", "v1alpha2", "configupdatejobs", "ConfigUpdateJob", namespaced=False
+)

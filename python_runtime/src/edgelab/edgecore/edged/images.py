@@ -11,14 +11,14 @@ import re
 from typing import Any
 
 from edgelab.cri.api import runtime_pb2 as pb
-from edgelab.cri.errors import CriError
+from edgelab.cri.errors import CriError, RuntimeUnreachable
 from edgelab.cri.runtime import Runtime
 from edgelab.daemon.clock import Clock
 from edgelab.edgecore.edged import credentials, names, podspec
 from edgelab.edgecore.edged.events import Recorder
 from edgelab.edgecore.edged.problems import ContainerProblem
 from edgelab.edgecore.edged.restarts import Backoff
-from edgelab.edgecore.interfaces import Meta, NoAnswer, Offline, RemoteError
+from edgelab.edgecore.interfaces import Meta, NoAnswer, Offline, PullFailed, RemoteError
 
 log = logging.getLogger(__name__)
 Obj = dict[str, Any]
@@ -104,6 +104,24 @@ class Images:
         self._failures.pop(key, None)
         return pulled
 
+    async def fetch(self, image: str, secret: str) -> None:
+        """Have an image that no pod asks for yet; one that is here is pulled again only if it is `latest`.
+
+        `secret` is `namespace/name` or empty. Raises PullFailed."""
+        if problem := invalid(image):
+            raise PullFailed(f"{image!r}: {problem}")
+        container, (namespace, _, name) = {"image": image}, secret.partition("/")
+        reference = podspec.image_of(container)
+        wanted = [{"name": name}] if name else []
+        asks = {"metadata": {"namespace": namespace}, "spec": {"imagePullSecrets": wanted}}
+        try:
+            if podspec.pull_policy(container) == "Always" or await self._runtime.image(reference) is None:
+                await self._try(asks, reference, None)
+        except CriError as error:
+            raise PullFailed(error.message) from None
+        except RuntimeUnreachable as error:
+            raise PullFailed(str(error)) from None
+
     def retry_at(self) -> float | None:
         """When (monotonic) the next pull may be tried; None when none waits."""
         return self._backoff.next_end()
@@ -132,7 +150,7 @@ class Images:
         )
         return pulled
 
-    async def _try(self, pod: Obj, reference: str, sandbox: pb.PodSandboxConfig) -> float:
+    async def _try(self, pod: Obj, reference: str, sandbox: pb.PodSandboxConfig | None) -> float:
         """Pull with each credential in turn; the seconds that the one which worked took."""
         failure = CriError("RESOURCE_EXHAUSTED", "pull QPS exceeded")
         if self._rate is not None and not self._rate.allows():
@@ -162,8 +180,8 @@ class Images:
                     f"Unable to retrieve some image pull secrets ({name}); "
                     "attempting to pull the image may not succeed."
                 )
-                log.debug("pod %s: %s: %s", names.key(pod), text, error)
-                if self._events is not None:
+                log.debug("%s: %s: %s", reference, text, error)
+                if self._events is not None and "name" in pod["metadata"]:
                     self._events.warning(pod, "FailedToRetrieveImagePullSecret", text)
         return found
 

@@ -242,6 +242,10 @@ class Edged:
                 return
         raise LookupError(f"{namespace}/{name}")
 
+    async def pull_image(self, image: str, secret: str) -> None:
+        """Have an image here before a pod asks for it. Raises PullFailed."""
+        await self._kit.images.fetch(image, secret)
+
     def connection_changed(self, connected: bool) -> None:
         """The cloud came or went (`Hub.on_connection`)."""
         self._online = connected

@@ -29,12 +29,22 @@ class Restarter(Protocol):
         ...
 
 
+class Confirmer(Protocol):
+    """TaskManager as the MetaServer sees it."""
+
+    def confirm(self) -> int:
+        """Let the jobs go on that wait for somebody who agrees; how many there were."""
+        ...
+
+
 class LocalPosts:
     """Serves them."""
 
     def __init__(self) -> None:
         self.pods: Restarter | None = None
         """edged; None while it is off."""
+        self.jobs: Confirmer | None = None
+        """TaskManager; None while it is off."""
 
     async def serve(self, request: Request) -> Response | None:
         """The answer; None for a request that is none of these. Raises ApiError."""
@@ -42,7 +52,7 @@ class LocalPosts:
         if request.path in (UNHOLD_POD, UNHOLD_NODE) and request.method == "POST":
             return self._release(request)
         if request.path == CONFIRM and request.method == "POST":
-            return Response(400, b"there are no valid upgrade tasks to execute\n", TEXT)
+            return self._confirm()
         if parts[:3] != ["api", "v1", "namespaces"] or len(parts) < 6 or parts[4] != "pods":
             return None
         if request.method == "POST" and len(parts) == 6 and parts[5] == "restart":
@@ -54,6 +64,11 @@ class LocalPosts:
                 reason="NotImplemented",
             )
         return None
+
+    def _confirm(self) -> Response:
+        if self.jobs is None or not self.jobs.confirm():
+            return Response(400, b"there are no valid upgrade tasks to execute\n", TEXT)
+        return Response(200, b"", TEXT)
 
     def _release(self, request: Request) -> Response:
         """The body is `namespace/name` of a pod, or the name of this node."""

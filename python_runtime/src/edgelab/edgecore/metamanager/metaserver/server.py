@@ -21,7 +21,7 @@ from edgelab.edgecore.metamanager.metaserver import media
 from edgelab.edgecore.metamanager.metaserver.api import Api
 from edgelab.edgecore.metamanager.metaserver.discovery import Discovery
 from edgelab.edgecore.metamanager.metaserver.http import HttpServer, Response
-from edgelab.edgecore.metamanager.metaserver.local import LocalPosts, Restarter
+from edgelab.edgecore.metamanager.metaserver.local import Confirmer, LocalPosts, Restarter
 from edgelab.edgecore.metamanager.metaserver.remote import Remote
 from edgelab.edgecore.metamanager.metaserver.scopes import Scopes
 from edgelab.edgecore.metamanager.mirror import Mirror
@@ -63,6 +63,10 @@ class MetaServer:
             self._secure = Secure(settings, store, hub, node, api=self._api, files=secure_files, clock=clock)
             self.server = self._secure.servers[0]
         hub.on_connection(self._scopes.connection_changed)
+
+    def attach_jobs(self, jobs: Confirmer) -> None:
+        """Take confirmations of jobs for TaskManager."""
+        self._local.jobs = jobs
 
     def attach(self, pods: Restarter) -> None:
         """Name who restarts pods."""
