@@ -213,6 +213,30 @@ class Runtime:
         )
         return ExecResult(answer.exit_code, answer.stdout, answer.stderr)
 
+    async def exec_url(
+        self, container: str, command: Sequence[str], *, tty: bool, stdin: bool, stdout: bool, stderr: bool
+    ) -> str:
+        """Where the runtime's streaming server runs a command, once, for whoever comes soon."""
+        request = pb.ExecRequest(
+            container_id=container, cmd=command, tty=tty, stdin=stdin, stdout=stdout, stderr=stderr
+        )
+        answer = await self._client.call("RuntimeService/Exec", request, pb.ExecResponse, self._deadline)
+        return str(answer.url)
+
+    async def attach_url(self, container: str, *, tty: bool, stdin: bool, stdout: bool, stderr: bool) -> str:
+        """Where the streaming server joins a container's own process."""
+        request = pb.AttachRequest(container_id=container, tty=tty, stdin=stdin, stdout=stdout, stderr=stderr)
+        answer = await self._client.call("RuntimeService/Attach", request, pb.AttachResponse, self._deadline)
+        return str(answer.url)
+
+    async def port_forward_url(self, sandbox: str, ports: Sequence[int]) -> str:
+        """Where the streaming server connects to ports inside a sandbox."""
+        request = pb.PortForwardRequest(pod_sandbox_id=sandbox, port=ports)
+        answer = await self._client.call(
+            "RuntimeService/PortForward", request, pb.PortForwardResponse, self._deadline
+        )
+        return str(answer.url)
+
     async def stats(self, labels: Mapping[str, str] | None = None) -> Sequence[pb.ContainerStats]:
         """CPU, memory and disk usage of the running containers that carry `labels`."""
         request = pb.ListContainerStatsRequest(filter=pb.ContainerStatsFilter(label_selector=labels))

@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgelab.cri.choice import connect
 from edgelab.daemon.clock import Clock
@@ -47,6 +47,9 @@ from edgelab.edgecore.interfaces import Meta
 from edgelab.objects import quantity
 from edgelab.settings.durations import seconds
 from edgelab.settings.edgecore import Edged as Settings
+
+if TYPE_CHECKING:
+    from edgelab.edgecore.edged.streams.routes import Streams
 
 log = logging.getLogger(__name__)
 Obj = dict[str, Any]
@@ -376,6 +379,19 @@ class Edged:
         worker = self._workers.get(uid)
         if worker is not None:
             worker.notice()
+
+    # EdgeStream
+
+    def streams(self) -> Streams:
+        """Logs, commands and ports of the pods of this node, for the tunnel."""
+        from edgelab.edgecore.edged.streams.routes import Streams  # noqa: PLC0415 - only with EdgeStream
+
+        return Streams(self._runtime, self._population.find, self._clock)
+
+    @property
+    def address(self) -> str:
+        """The node's own address."""
+        return self._view.address
 
     # Read-only server
 

@@ -30,6 +30,15 @@ class Population:
         workers = list(self.workers.values())
         return [worker.pod for worker in workers if not worker.ending and not self.ended(worker.uid)]
 
+    def find(self, namespace: str, name: str) -> Obj | None:
+        """The pod of that name; of several the one that is not about to end."""
+        found = [
+            worker
+            for worker in self.workers.values()
+            if (worker.pod["metadata"].get("namespace"), worker.pod["metadata"]["name"]) == (namespace, name)
+        ]
+        return min(found, key=lambda worker: worker.ending).pod if found else None
+
     def known(self) -> set[str]:
         """The uids of all pods."""
         return set(self.workers)

@@ -1,0 +1,1 @@
+"""Logs, exec, attach and portForward of a kubelet, for EdgeStream in the same process."""

@@ -1,0 +1,72 @@
+"""A kubelet's paths, and who serves them: `interfaces` of EdgeStream (`edgelab.edgecore.kubelet`).
+
+Receives: requests of EdgeStream. Sends: calls to the container runtime. Stores: nothing. Without the runtime
+requests are refused with its words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+from edgelab.cri.errors import CriError, RuntimeUnreachable
+from edgelab.cri.runtime import Runtime
+from edgelab.daemon.clock import Clock
+from edgelab.edgecore.edged import names
+from edgelab.edgecore.edged.streams.containerlogs import ContainerLogs
+from edgelab.edgecore.edged.streams.upgrades import Upgrades
+from edgelab.edgecore.kubelet import Answer, Pipe, Refused, Request
+
+Obj = dict[str, Any]
+Page: TypeAlias = Callable[[Request], Awaitable[Answer]]
+STATUSES = {"NOT_FOUND": 404, "RESOURCE_EXHAUSTED": 429, "UNIMPLEMENTED": 501}
+"""As the kubelet maps a runtime's codes (`streaming.WriteError`); all others are 500."""
+
+
+class Streams:
+    """`find(namespace, name)` gives the pod of this node. `pages` are paths of further answers, such as
+    `/stats/summary`: whoever builds them adds them here."""
+
+    def __init__(self, runtime: Runtime, find: Callable[[str, str], Obj | None], clock: Clock) -> None:
+        self._find = find
+        self._logs = ContainerLogs(runtime, clock)
+        self._upgrades = Upgrades(runtime)
+        self.pages: dict[str, Page] = {}
+
+    async def get(self, request: Request) -> Answer:
+        """Logs and pages. Raises Refused."""
+        try:
+            if page := self.pages.get(request.path.rstrip("/")):
+                return await page(request)
+            match request.path.strip("/").split("/"):
+                case ["containerLogs", namespace, pod, container]:
+                    return await self._logs.get(request, self._pod(namespace, pod), container)
+        except (RuntimeUnreachable, CriError) as error:
+            raise _refusal(error) from None
+        raise Refused(404, "404 page not found")
+
+    async def connect(self, request: Request) -> Pipe:
+        """exec, attach, portForward. Raises Refused."""
+        try:
+            match request.path.strip("/").split("/"):
+                case ["exec", namespace, pod, *uid, container] if len(uid) < 2:
+                    return await self._upgrades.exec(request, self._pod(namespace, pod, *uid), container)
+                case ["attach", namespace, pod, *uid, container] if len(uid) < 2:
+                    return await self._upgrades.attach(request, self._pod(namespace, pod, *uid), container)
+                case ["portForward", namespace, pod, *uid] if len(uid) < 2:
+                    return await self._upgrades.ports(request, self._pod(namespace, pod, *uid))
+        except (RuntimeUnreachable, CriError) as error:
+            raise _refusal(error) from None
+        raise Refused(404, "404 page not found")
+
+    def _pod(self, namespace: str, name: str, uid: str = "") -> Obj:
+        pod = self._find(namespace, name)
+        if pod is None or (uid and uid != names.uid(pod)):
+            raise Refused(404, "pod does not exist")
+        return pod
+
+
+def _refusal(error: RuntimeUnreachable | CriError) -> Refused:
+    if isinstance(error, CriError):
+        return Refused(STATUSES.get(error.code, 500), str(error))
+    return Refused(503, str(error))
