@@ -9,14 +9,17 @@ import pytest
 from edgelab.daemon.flow import Allowance, Ended, Inbox, Overrun
 
 
-async def test_what_waits_is_given_together_and_its_size_is_told() -> None:
-    told: list[int] = []
-    inbox = Inbox(10, told.append)
+async def test_what_waits_is_given_together_and_a_writer_can_wait_for_that() -> None:
+    inbox = Inbox(10)
+    await inbox.emptied()
     inbox.put(b"one")
     inbox.put(b"two")
     assert inbox.size == 6
+    writer = asyncio.create_task(inbox.emptied())
+    await asyncio.sleep(0)
+    assert not writer.done()
     assert await inbox.get() == b"onetwo"
-    assert told == [6]
+    await writer
     assert inbox.size == 0
 
 

@@ -79,6 +79,14 @@ def test_a_credit_is_one_number() -> None:
             tunnel.credit(data)
 
 
+def test_the_head_of_an_answer_has_a_status() -> None:
+    head = tunnel.read_head(msgspec.json.encode(tunnel.Head(404)))
+    assert (head.status, head.contentType) == (404, "text/plain")
+    for data in (b"", b"{}", b'{"status":99}', b'{"status":200,"contentType":"a\\r\\nb: c"}'):
+        with pytest.raises(Malformed):
+            tunnel.read_head(data)
+
+
 def test_what_does_not_fit_is_not_written() -> None:
     with pytest.raises(ValueError, match="64 bits"):
         tunnel.uvarint(-1)

@@ -39,11 +39,14 @@ from edgelab.kube.client import HttpClient
 from edgelab.kube.informer import Informer
 from edgelab.kube.interface import KubeApi, RawApi
 from edgelab.kube.resources import CONFIG_MAPS, LEASES, NODES, PODS, SECRETS
+from edgelab.protocol.tunnel import NODE_HEADER
 from edgelab.settings.cloudcore import CloudCore
 
 if TYPE_CHECKING:
     from edgelab.cloudcore.cloudhub.quic import QuicListener
+    from edgelab.cloudcore.cloudstream.start import CloudStream
     from edgelab.cloudcore.dynamiccontroller.controller import DynamicController
+    from edgelab.cloudcore.edgecontroller.nodes import NodeWrites
     from edgelab.cloudcore.edgecontroller.permissions import Permissions
 
 
@@ -81,73 +84,156 @@ def build(
     clock: Clock = SYSTEM,
 ) -> list[Module]:
     """Every module that the settings enable; `raw` is what dynamicController hands requests on by."""
-    modules = settings.modules
-    devices = modules.deviceController.enable
-    cluster = Cluster(api, (*CORE, *optional_kinds(settings)), clock)
-    tracker = SyncTracker(api, clock)
-    events = NodeEvents(api, lambda node: cluster[NODES].store.get(("", node)), clock)
-    complaints = Complaints(events.report, clock)
-    limit = modules.cloudHub.nodeLimit
-    hub = CloudHub(tracker, node_limit=limit, kube_ca=kube_ca, complaints=complaints, clock=clock)
-    authorization = modules.cloudHub.authorization
-    if authorization.enable:
-        hub.authorizer = Authorizer(api, complaints, debug=authorization.debug, clock=clock)
-    starter = Starter(cluster, clock)
-    starter.then(lambda: tracker.follow(cluster[kind] for kind in SYNCS))
-    leases, replicas, ownership = _ownership(settings, api, cluster, hub, starter, clock=clock)
-    tracker.elsewhere = hub.elsewhere
-    revoked = Revocations(settings.edgelab.namespace)
-    revoked.changed = lambda: hub.end_revoked(revoked.why)
-    starter.then(lambda: revoked.follow(cluster[CONFIG_MAPS]))
-    running: list[Module] = [cluster, tracker, starter, events, complaints, leases, replicas, ownership]
-    if devices:
-        running += _devices(settings, api, cluster, hub, starter, clock=clock)
-    if policed(settings):
-        running += _policy(api, cluster, hub, starter, clock=clock)
-    if settings.edgelab.controllerManager.enable and raw is not None:
-        running += _applications(api, raw, cluster, starter, clock=clock)
-    if modules.taskManager.enable:
-        running.append(_jobs(api, cluster, hub, starter, clock=clock))
-    permissions = None
-    if modules.edgeController.enable:
-        edge, permissions = _edge(settings, api, cluster, hub, starter, clock=clock)
-        running += edge
-    if modules.dynamicController.enable and raw is not None:
-        controller = _dynamic(
-            settings, api, raw, hub, tracker, cluster=cluster, permissions=permissions, clock=clock
+    return Assembly(settings, api, pki, sockets, raw=raw, kube_ca=kube_ca, clock=clock).build()
+
+
+class Assembly:
+    """Makes the enabled modules one after the other, each with the few things that it calls."""
+
+    def __init__(
+        self,
+        settings: CloudCore,
+        api: KubeApi,
+        pki: Pki,
+        sockets: Sockets,
+        *,
+        raw: RawApi | None,
+        kube_ca: bytes | None,
+        clock: Clock,
+    ) -> None:
+        self._settings, self._api, self._raw = settings, api, raw
+        self._pki, self._sockets, self._kube_ca, self._clock = pki, sockets, kube_ca, clock
+        self._cluster = Cluster(api, (*CORE, *optional_kinds(settings)), clock)
+        self._tracker = SyncTracker(api, clock)
+        self._events = NodeEvents(api, lambda node: self._cluster[NODES].store.get(("", node)), clock)
+        self._complaints = Complaints(self._events.report, clock)
+        own = settings.modules.cloudHub
+        self._hub = CloudHub(
+            self._tracker, node_limit=own.nodeLimit, kube_ca=kube_ca, complaints=self._complaints, clock=clock
         )
-        starter.then(lambda: cluster[NODES].add_handler(controller.node_changed))
-        running.append(controller)
-    if modules.syncController.enable:
-        running += _sync(api, cluster, tracker, hub, starter, clock=clock)
-    if sockets.webhooks is not None:
-        running += _webhooks(settings, api, pki, sockets.webhooks, clock)
-    door = Door(revoked.why, hub.full, clock)
-    listeners = _node_listeners(settings, hub, pki, sockets, door=door, clock=clock)
-    starter.serve(listeners)
-    if sockets.bootstrap is not None:
-        bootstrap = BootstrapServer(
-            api,
-            pki.ca,
-            sockets.bootstrap,
-            server_context(pki, client_certificate=ssl.CERT_OPTIONAL, expired_too=True),
-            certificate_days=modules.cloudHub.edgeCertSigningDuration,
-            on_enrolled=tracker.distrust,
-            revoked=revoked.why,
-            namespace=settings.edgelab.namespace,
-            clock=clock,
+        if own.authorization.enable:
+            debug = own.authorization.debug
+            self._hub.authorizer = Authorizer(api, self._complaints, debug=debug, clock=clock)
+        self._starter = Starter(self._cluster, clock)
+        self._revoked = Revocations(settings.edgelab.namespace)
+        self._running: list[Module] = []
+
+    def build(self) -> list[Module]:
+        """All of them."""
+        state = self._make_core()
+        self._make_controllers()
+        self._make_edge()
+        self._make_doors(state)
+        return self._running
+
+    def _make_core(self) -> tuple[Informer, Replicas, Ownership]:
+        """What every CloudCore has."""
+        cluster, hub, starter = self._cluster, self._hub, self._starter
+        starter.then(lambda: self._tracker.follow(cluster[kind] for kind in SYNCS))
+        leases, replicas, ownership = _ownership(
+            self._settings, self._api, cluster, hub, starter, clock=self._clock
         )
-        starter.serve([bootstrap])
-    state = State(
-        hub,
-        tracker,
-        replicas,
-        ownership,
-        informers=[*cluster, leases],
-        serving=lambda: all(listener.listening.is_set() for listener in listeners),
-    )
-    running.append(Monitor(sockets.monitor, state.checks, state.families))
-    return running
+        self._tracker.elsewhere = hub.elsewhere
+        self._revoked.changed.append(lambda: hub.end_revoked(self._revoked.why))
+        starter.then(lambda: self._revoked.follow(cluster[CONFIG_MAPS]))
+        self._running += [cluster, self._tracker, starter, self._events, self._complaints]
+        self._running += [leases, replicas, ownership]
+        return leases, replicas, ownership
+
+    def _make_controllers(self) -> None:
+        settings, api, cluster, starter = self._settings, self._api, self._cluster, self._starter
+        hub, clock = self._hub, self._clock
+        if settings.modules.deviceController.enable:
+            self._running += _devices(settings, api, cluster, hub, starter, clock=clock)
+        if policed(settings):
+            self._running += _policy(api, cluster, hub, starter, clock=clock)
+        if settings.edgelab.controllerManager.enable and self._raw is not None:
+            self._running += _applications(api, self._raw, cluster, starter, clock=clock)
+        if settings.modules.taskManager.enable:
+            self._running.append(_jobs(api, cluster, hub, starter, clock=clock))
+
+    def _make_edge(self) -> None:
+        """Objects of nodes, the way to their containers, and MetaServer's other half."""
+        settings, api, cluster, hub, clock = (
+            self._settings,
+            self._api,
+            self._cluster,
+            self._hub,
+            self._clock,
+        )
+        stream = self._make_stream()
+        permissions = None
+        if settings.modules.edgeController.enable:
+            edge, permissions, nodes = _edge(settings, api, cluster, hub, self._starter, clock=clock)
+            self._running += edge
+            if stream is not None:
+                nodes.corrected = stream.corrected
+        if settings.modules.dynamicController.enable and self._raw is not None:
+            controller = _dynamic(
+                settings,
+                api,
+                self._raw,
+                hub,
+                self._tracker,
+                cluster=cluster,
+                permissions=permissions,
+                clock=clock,
+            )
+            self._starter.then(lambda: cluster[NODES].add_handler(controller.node_changed))
+            self._running.append(controller)
+        if settings.modules.syncController.enable:
+            self._running += _sync(api, cluster, self._tracker, hub, self._starter, clock=clock)
+
+    def _make_stream(self) -> CloudStream | None:
+        if self._sockets.tunnels is None:
+            return None
+        stream = _stream(
+            self._settings,
+            self._api,
+            self._pki,
+            self._cluster,
+            self._sockets,
+            hub=self._hub,
+            revoked=self._revoked,
+            ca=self._kube_ca,
+            clock=self._clock,
+        )
+        self._starter.serve([stream])
+        return stream
+
+    def _make_doors(self, core: tuple[Informer, Replicas, Ownership]) -> None:
+        """What nodes, the API server and whoever looks after CloudCore connect to."""
+        settings, sockets, clock, hub = self._settings, self._sockets, self._clock, self._hub
+        if sockets.webhooks is not None:
+            self._running += _webhooks(settings, self._api, self._pki, sockets.webhooks, clock)
+        door = Door(self._revoked.why, hub.full, clock)
+        listeners = _node_listeners(settings, hub, self._pki, sockets, door=door, clock=clock)
+        self._starter.serve(listeners)
+        if sockets.bootstrap is not None:
+            self._starter.serve([self._bootstrap(sockets.bootstrap)])
+        leases, replicas, ownership = core
+        state = State(
+            hub,
+            self._tracker,
+            replicas,
+            ownership,
+            informers=[*self._cluster, leases],
+            serving=lambda: all(listener.listening.is_set() for listener in listeners),
+        )
+        self._running.append(Monitor(sockets.monitor, state.checks, state.families))
+
+    def _bootstrap(self, sock: socket.socket) -> BootstrapServer:
+        return BootstrapServer(
+            self._api,
+            self._pki.ca,
+            sock,
+            server_context(self._pki, client_certificate=ssl.CERT_OPTIONAL, expired_too=True),
+            certificate_days=self._settings.modules.cloudHub.edgeCertSigningDuration,
+            on_enrolled=self._tracker.distrust,
+            revoked=self._revoked.why,
+            namespace=self._settings.edgelab.namespace,
+            clock=self._clock,
+        )
 
 
 def _ownership(
@@ -168,7 +254,7 @@ def _ownership(
 
 def _edge(
     settings: CloudCore, api: KubeApi, cluster: Cluster, hub: CloudHub, starter: Starter, *, clock: Clock
-) -> tuple[list[Module], Permissions]:
+) -> tuple[list[Module], Permissions, NodeWrites]:
     from edgelab.cloudcore.edgecontroller.downstream import Downstream  # noqa: PLC0415 - only when enabled
     from edgelab.cloudcore.edgecontroller.permissions import Permissions  # noqa: PLC0415 - only when enabled
     from edgelab.cloudcore.edgecontroller.queries import Queries  # noqa: PLC0415 - only when enabled
@@ -186,7 +272,38 @@ def _edge(
     hub.handlers[""] = upstream.handle
     hub.on_connect += [upstream.connected, downstream.bring, annotations.add]
     starter.then(downstream.start)
-    return [annotations], permissions
+    return [annotations], permissions, upstream.nodes
+
+
+def _stream(
+    settings: CloudCore,
+    api: KubeApi,
+    pki: Pki,
+    cluster: Cluster,
+    sockets: Sockets,
+    *,
+    hub: CloudHub,
+    revoked: Revocations,
+    ca: bytes | None,
+    clock: Clock,
+) -> CloudStream:
+    from edgelab.cloudcore.cloudstream.start import CloudStream  # noqa: PLC0415 - only when enabled
+
+    assert sockets.tunnels is not None
+    stream = CloudStream(
+        settings,
+        api,
+        pki,
+        cluster,
+        tunnels=sockets.tunnels,
+        streams=sockets.streams,
+        door=Door(revoked.why, lambda node: None, clock, header=NODE_HEADER),
+        complaints=hub.complaints,
+        kube_ca=ca,
+        clock=clock,
+    )
+    revoked.changed.append(lambda: stream.sessions.end_revoked(revoked.why))
+    return stream
 
 
 def _dynamic(

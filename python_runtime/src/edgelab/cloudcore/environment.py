@@ -12,11 +12,11 @@ from edgelab.daemon.errors import Fatal
 from edgelab.daemon.extras import require
 from edgelab.kube import kubeconfig
 from edgelab.settings.cloudcore import CloudCore
+from edgelab.settings.cloudcore_stream import TUNNELPORT
 
 log = logging.getLogger("edgelab.cloudcore")
 
 NOT_BUILT = {
-    "cloudStream": "kubectl logs, exec and top do not reach edge nodes",
     "router": "rules are not carried out",
 }
 """Modules that a configuration may enable and that this release does not have, and what that means."""
@@ -31,6 +31,8 @@ class Sockets:
     monitor: socket.socket
     webhooks: socket.socket | None = None
     quic: socket.socket | None = None
+    tunnels: socket.socket | None = None
+    streams: socket.socket | None = None
 
 
 def bind_all(settings: CloudCore) -> Sockets:
@@ -42,12 +44,18 @@ def bind_all(settings: CloudCore) -> Sockets:
         require("aioquic", "modules.cloudHub.quic.enable")
     host, _, port = settings.commonConfig.monitorServer.bindAddress.rpartition(":")
     nodes, quic, https, webhooks = hub.websocket, hub.quic, hub.https, settings.edgelab.webhooks
+    stream, one_port = settings.modules.cloudStream, settings.edgelab.stream.mode == TUNNELPORT
+    everywhere = nodes.address
     return Sockets(
         bind(nodes.address, nodes.port, "modules.cloudHub.websocket") if nodes.enable else None,
         bind(https.address, https.port, "modules.cloudHub.https") if https.enable else None,
         bind(host.strip("[]"), int(port), "commonConfig.monitorServer"),
         bind(webhooks.address, webhooks.port, "edgelab.webhooks") if webhooks.enable else None,
         bind(quic.address, quic.port, "modules.cloudHub.quic", socket.SOCK_DGRAM) if quic.enable else None,
+        bind(everywhere, stream.tunnelPort, "modules.cloudStream.tunnelPort") if stream.enable else None,
+        bind(everywhere, stream.streamPort, "modules.cloudStream.streamPort")
+        if stream.enable and one_port
+        else None,
     )
 
 
@@ -56,17 +64,24 @@ def advertise(settings: CloudCore) -> None:
     hub = settings.modules.cloudHub
     if hub.advertiseAddress:
         return
+    address = own_address()
+    if not address:
+        raise Fatal(
+            "modules.cloudHub.advertiseAddress is empty and this machine has no route to tell its"
+            " address by; name the addresses that edges dial"
+        )
+    log.warning("modules.cloudHub.advertiseAddress is empty; edges are expected to dial %s", address)
+    hub.advertiseAddress = [address]
+
+
+def own_address() -> str:
+    """This machine's address on its way out; empty without a route."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         try:
             sock.connect(("192.0.2.1", 9))  # chooses a source address; nothing is sent
-            address = sock.getsockname()[0]
         except OSError:
-            raise Fatal(
-                "modules.cloudHub.advertiseAddress is empty and this machine has no route to tell its"
-                " address by; name the addresses that edges dial"
-            ) from None
-    log.warning("modules.cloudHub.advertiseAddress is empty; edges are expected to dial %s", address)
-    hub.advertiseAddress = [address]
+            return ""
+        return str(sock.getsockname()[0])
 
 
 def api_configuration(settings: CloudCore) -> kubeconfig.Kubeconfig:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 
 
 class Ended(Exception):
@@ -16,16 +15,13 @@ class Overrun(Exception):
 
 
 class Inbox:
-    """Bytes that came and wait to be taken: one reader, and a writer that cannot wait.
+    """Bytes that came and wait to be taken: one reader, and a writer that need not wait."""
 
-    `taken(size)` is called for what the reader has taken.
-    """
-
-    def __init__(self, limit: int, taken: Callable[[int], None] = lambda size: None) -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._taken = taken
         self._chunks: deque[bytes] = deque()
         self._news = asyncio.Event()
+        self._taken = asyncio.Event()
         self._end: str | None = None
         self.size = 0
 
@@ -47,6 +43,7 @@ class Inbox:
             self._chunks.clear()
             self.size = 0
         self._news.set()
+        self._taken.set()
 
     async def get(self) -> bytes:
         """All that is here. Raises Ended."""
@@ -58,8 +55,14 @@ class Inbox:
         data = b"".join(self._chunks) if len(self._chunks) > 1 else self._chunks[0]
         self._chunks.clear()
         self.size = 0
-        self._taken(len(data))
+        self._taken.set()
         return data
+
+    async def emptied(self) -> None:
+        """Wait until the reader has taken all that is here, or nothing more is kept."""
+        while self._chunks and self._end is None:
+            self._taken.clear()
+            await self._taken.wait()
 
 
 class Allowance:

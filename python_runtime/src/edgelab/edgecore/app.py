@@ -31,6 +31,7 @@ from edgelab.settings.edgecore import EdgeCore
 
 if TYPE_CHECKING:
     from edgelab.edgecore.devicetwin.module import DeviceTwin
+    from edgelab.edgecore.edged import Edged
     from edgelab.edgecore.edgehub.hub import EdgeHub, Handler
     from edgelab.edgecore.edgehub.link import Connect
     from edgelab.edgecore.eventbus.bus import EventBus
@@ -214,6 +215,34 @@ class Assembly:
         if self._edge_hub is not None:
             self._edge_hub.tell = edged.warn
         self._built.append(edged)
+        if self._modules.edgeStream.enable:
+            self._make_stream(edged)
+
+    def _make_stream(self, edged: Edged) -> None:
+        from edgelab.edgecore.edgestream.module import (  # noqa: PLC0415 - only when enabled
+            EdgeStream,
+            TunnelEndpoint,
+        )
+
+        stream, own = self._modules.edgeStream, self._settings.edgelab
+        dead_peer = seconds(own.deadPeerTimeout)
+
+        def endpoint() -> TunnelEndpoint:
+            return TunnelEndpoint(
+                server=stream.server,
+                node=self._node,
+                project="",
+                ca_file=Path(stream.tlsTunnelCAFile),
+                cert_file=Path(stream.tlsTunnelCertFile),
+                key_file=Path(stream.tlsTunnelPrivateKeyFile),
+                handshake_timeout=stream.handshakeTimeout,
+                write_timeout=stream.writeDeadline,
+                dead_peer=dead_peer,
+                address=edged.address,
+            )
+
+        cap = seconds(own.reconnectCap)
+        self._built.append(EdgeStream(endpoint, edged.streams(), self._clock, cap=cap))
 
 
 def _meta_server(settings: EdgeCore, store: Store, meta: MetaManager, hub: Hub, clock: Clock) -> MetaServer:
@@ -322,7 +351,6 @@ def _warn_of_missing(settings: EdgeCore) -> None:
     modules = settings.modules
     enabled = {
         "serviceBus": modules.serviceBus.enable,
-        "edgeStream": modules.edgeStream.enable,
     }
     for name in [name for name, on in enabled.items() if on]:
         log.warning("modules.%s.enable is true, but this release does not have it; going on without", name)

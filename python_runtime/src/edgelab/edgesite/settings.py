@@ -14,7 +14,8 @@ from edgelab.edgesite.store.retention import History
 
 HISTORY = History()
 SERVICE_NETWORK = "10.96.0.0/16"
-ADDRESS_TYPES = ("Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP")
+ADDRESS_TYPES = ("InternalDNS", "Hostname", "InternalIP", "ExternalDNS", "ExternalIP")
+"""kube-apiserver has Hostname first; InternalDNS is where CloudCore says that it is the way to a node."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ MUTATING_WEBHOOKS = Resource(
 SUBJECT_ACCESS_REVIEWS = Resource(
     "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False
 )
+TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "tokenreviews", "TokenReview", namespaced=False)
 ACCESSES = Resource("policy.kubeedge.io", "v1alpha1", "serviceaccountaccesses", "ServiceAccountAccess")
 DEVICES = Resource("devices.kubeedge.io", "v1beta1", "devices", "Device")
 DEVICE_MODELS = Resource("devices.kubeedge.io", "v1beta1", "devicemodels", "DeviceModel")

@@ -5,8 +5,9 @@ text and bytes that need not be UTF-8:
 
     uvarint connection | uvarint kind | data, the rest of the message
 
-`CREDIT` is ours: between our own daemons, which tell so in `FEATURES` of the handshake, it says how many
-bytes more the other side may send on a connection. The originals never see it.
+`CREDIT` and `HEAD` are ours, between our own daemons, which tell so in `FEATURES` of the handshake; the
+originals never see them. With `CREDIT` a receiver says how many bytes more it takes on a connection; `HEAD`
+comes before the data of LOGS and METRICS and says how the request ended, which the original does not tell.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Kind(enum.IntEnum):
     CLOSE = 5
     ATTACH = 6
     CREDIT = 7
+    HEAD = 8
 
 
 CONNECTS = frozenset({Kind.LOGS, Kind.EXEC, Kind.METRICS, Kind.ATTACH})
@@ -93,6 +95,14 @@ class Connect(msgspec.Struct):
     method: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class Head(msgspec.Struct):
+    """Content of a HEAD: a status as in HTTP, and the type of what follows."""
+
+    status: int
+    contentType: str = "text/plain"
+
+
+_heads = msgspec.json.Decoder(Head)
 _connects = msgspec.json.Decoder(Connect)
 
 
@@ -165,6 +175,17 @@ def read_connect(data: bytes) -> Connect:
         return _connects.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"what opens a connection cannot be read: {error}") from error
+
+
+def read_head(data: bytes) -> Head:
+    """Read the data of a HEAD. Raises Malformed."""
+    try:
+        head = _heads.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"the head of an answer cannot be read: {error}") from error
+    if not 200 <= head.status <= 599 or not head.contentType.isprintable():
+        raise Malformed(f"{head.status} {head.contentType!r} is no head of an answer")
+    return head
 
 
 def canonical(name: str) -> str:

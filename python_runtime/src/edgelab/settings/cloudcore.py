@@ -16,6 +16,7 @@ import msgspec
 from edgelab.settings import cloudcore_checks
 from edgelab.settings.checks import is_endpoint, is_ip
 from edgelab.settings.cloudcore_older import migrate
+from edgelab.settings.cloudcore_stream import Stream
 from edgelab.settings.commandline import Program
 from edgelab.settings.document import Problem
 
@@ -327,6 +328,7 @@ class Edgelab(msgspec.Struct):
     """What this CloudCore calls itself among several of one cluster; empty means the host's name."""
     webhooks: Webhooks = msgspec.field(default_factory=Webhooks)
     controllerManager: ControllerManager = msgspec.field(default_factory=ControllerManager)
+    stream: Stream = msgspec.field(default_factory=Stream)
 
 
 class CloudCore(msgspec.Struct):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgelab.settings import checks
+from edgelab.settings import checks, cloudcore_stream
 from edgelab.settings.document import Problem
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def problems(settings: CloudCore) -> Iterator[Problem]:
         "modules.router", modules.router, ("restTimeout",), checks.at_least(1), "1 or more"
     )
     if modules.cloudStream.enable:
+        yield from cloudcore_stream.problems(settings.edgelab.stream)
         names = [name for name in msgspec.structs.asdict(modules.cloudStream) if name.startswith("tlsTunnel")]
         yield from checks.every("modules.cloudStream", modules.cloudStream, names, bool, "a file name")
 

@@ -102,6 +102,8 @@ def _others(modules: Modules) -> Iterator[Problem]:
         where = "modules.metaManager.metaServer"
         yield from checks.every(where, manager.metaServer, ("server",), checks.is_endpoint, "IP:PORT")
     if stream.enable:
+        if not modules.edged.enable:
+            yield Problem("modules.edgeStream.enable", "needs modules.edged.enable: true")
         yield from checks.every("modules.edgeStream", stream, ("server",), checks.is_endpoint, "HOST:PORT")
         yield from checks.every("modules.edgeStream", stream, DEADLINES, checks.at_least(1), "1 or more")
     if bus.enable:

@@ -74,19 +74,22 @@ class Door:
         revoked: Callable[[Peer], str | None],
         full: Callable[[str], str | None],
         clock: Clock = SYSTEM,
+        *,
+        header: str = "node_id",
     ) -> None:
-        """`revoked` and `full` give a text when they are against it."""
+        """`revoked` and `full` give a text when they are against it; nodes say who they are in `header`."""
+        self._header = header
         self._revoked = revoked
         self._full = full
         self._clock = clock
 
     def refusal(self, claimed: list[str], peer: Peer) -> Refusal | None:
-        """Why a connection with these `node_id` headers and this certificate is refused, or None."""
+        """Why a connection with these values of the header and this certificate is refused, or None."""
         if len(claimed) != 1 or not claimed[0]:
-            text = f"the header node_id must be there once; it is there {len(claimed)} times"
+            text = f"the header {self._header} must be there once; it is there {len(claimed)} times"
             return Refusal(http.HTTPStatus.BAD_REQUEST, NO_NAME, text)
         if peer.name != USER_PREFIX + claimed[0]:
-            text = f"the header node_id says {claimed[0]!r}, but the certificate is for {peer.name!r}"
+            text = f"the header {self._header} says {claimed[0]!r}, but the certificate is for {peer.name!r}"
             return Refusal(http.HTTPStatus.FORBIDDEN, WRONG_NAME, text)
         if text := self._too_late(peer):
             return Refusal(http.HTTPStatus.FORBIDDEN, EXPIRED, text)

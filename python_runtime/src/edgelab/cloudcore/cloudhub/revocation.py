@@ -3,8 +3,8 @@
 Its `data` has two kinds of keys (docs/how-to/certificates.md):
   `serial.<hex>`: one certificate, by its serial number; the value is for people.
   `node.<name>`: every certificate of the node that was made before the value, a time as RFC 3339 has it.
-Receives: the ConfigMap from the informer. Gives: `why` for one certificate; `changed` is called after each
-change. Without the API the last known list counts.
+Receives: the ConfigMap from the informer. Gives: `why` for one certificate; all of `changed` are called after
+each change. Without the API the last known list counts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Revocations:
     """The list as it stands."""
 
     def __init__(self, namespace: str) -> None:
-        self.changed: Callable[[], None] = lambda: None
+        self.changed: list[Callable[[], None]] = []
         self._key = (namespace, CONFIG_MAP)
         self._serials: dict[int, str] = {}
         self._nodes: dict[str, dt.datetime] = {}
@@ -81,4 +81,5 @@ class Revocations:
             return
         self.read({} if event == DELETED else obj.get("data") or {})
         log.info("%d entries in the list of revoked certificates", len(self))
-        self.changed()
+        for told in self.changed:
+            told()

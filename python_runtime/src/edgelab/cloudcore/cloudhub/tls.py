@@ -22,16 +22,17 @@ NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
 
 
 def server_context(
-    pki: Pki, *, client_certificate: ssl.VerifyMode, expired_too: bool = False
+    pki: Pki, *, client_certificate: ssl.VerifyMode, expired_too: bool = False, clients: str = ""
 ) -> ssl.SSLContext:
     """TLS 1.2 or newer with the server's certificate; clients are verified against the authority.
 
+    `clients`: PEM of other authorities that clients are verified against instead.
     With `expired_too` whoever serves looks at the time itself: to say what is wrong, which TLS cannot.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
-    context.load_verify_locations(cadata=pki.ca.cert_der)
+    context.load_verify_locations(cadata=clients or pki.ca.cert_der)
     context.verify_mode = client_certificate
     # Edges never resume a session; two tickets for each connection would cost time and hold its certificate.
     context.num_tickets = 0

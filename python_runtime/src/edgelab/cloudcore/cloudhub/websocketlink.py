@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import http
 import logging
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import cast
 
 from websockets.frames import Frame, Opcode
@@ -90,8 +92,8 @@ class WebSocketLink(asyncio.Protocol):
                 raise Broken(BAD_FRAME, str(error.__cause__ or error), BAD, str(error))
         return self._request
 
-    def accept(self, *, keep: frozenset[str]) -> bool:
-        """Let the node in, remembering the headers named (in lower case).
+    def accept(self, *, keep: frozenset[str], headers: Mapping[str, str] = MappingProxyType({})) -> bool:
+        """Let the node in, remembering the headers named (in lower case); `headers` go into the answer.
 
         False when it is gone, or did not ask for a WebSocket and was told so.
         """
@@ -100,6 +102,7 @@ class WebSocketLink(asyncio.Protocol):
             return False
         request, self._request = self._request, None
         response = self._websocket.accept(request)
+        response.headers.update(headers)
         self._headers = {name: request.headers.get_all(name) for name in keep if name in request.headers}
         self._websocket.send_response(response)
         self._flush()

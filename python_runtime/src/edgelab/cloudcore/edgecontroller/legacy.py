@@ -86,6 +86,8 @@ class LegacyReports:
         status.pop("volumesAttached", None)
         if ((before.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port"):
             status.pop("daemonEndpoints", None)
+        if self._nodes.corrected is not None:
+            status = self._nodes.corrected(node, status)
         extra = report.extend_resources or {}
         annotations = {name: msgspec.json.encode(entries).decode() for name, entries in extra.items()}
         if annotations:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from edgelab.cloudcore.cluster import EDGE_LABEL
@@ -35,6 +36,8 @@ class NodeWrites:
         self._courier = courier
         self._reply = Replier(courier)
         self._address = address
+        self.corrected: Callable[[str, Obj], Obj] | None = None
+        """What of a node's own status goes on: CloudStream puts its endpoint there. None: all as it is."""
 
     async def annotate(self, node: str) -> None:
         """Write down on the Node that it is connected here. Raises ApiError, Unreachable."""
@@ -65,6 +68,8 @@ class NodeWrites:
         if labels is not None:
             metadata["labels"] = labels
         body = typed({**body, "metadata": metadata}, "Node", "v1")
+        if "status" in body and self.corrected is not None:
+            body["status"] = self.corrected(node, body["status"])
         try:
             created = await self._api.create(NODES, body)
         except ApiError as error:
@@ -104,9 +109,11 @@ class NodeWrites:
         """The node's status."""
         if not own(node, message, resource):
             return
-        call = self._api.patch(
-            NODES, node, message.data(), patch_type=PatchType.STRATEGIC, subresource="status"
-        )
+        data: bytes | Obj = message.data()
+        if self.corrected is not None:
+            patch = message.object()
+            data = {**patch, "status": self.corrected(node, patch.get("status") or {})}
+        call = self._api.patch(NODES, node, data, patch_type=PatchType.STRATEGIC, subresource="status")
         await self._reply.wrapped(node, message, call, versioned=True)
 
 

@@ -57,7 +57,7 @@ class Upstream:
     ) -> None:
         self._unknown: set[tuple[str, str]] = set()
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._nodes = nodes = NodeWrites(api, courier, present, address)
+        self.nodes = nodes = NodeWrites(api, courier, present, address)
         self._leases = leases = NodeLeases(api, courier)
         pods = PodWrites(api, courier, permissions)
         events = EventWrites(api)
@@ -112,4 +112,4 @@ class Upstream:
 
     async def annotate(self, node: str) -> None:
         """Write down on the Node that it is connected here. Raises ApiError, Unreachable."""
-        await self._nodes.annotate(node)
+        await self.nodes.annotate(node)

@@ -60,6 +60,18 @@ class WebSocketConnection:
             return 0.0
         return float(_LAST_ACK_RECEIVED.unpack_from(info, _LAST_ACK_AT)[0]) / 1000
 
+    def header(self, name: str) -> str:
+        """A header of CloudCore's answer to the upgrade; empty when it is not there."""
+        return str(self._websocket.answer.get(name, ""))
+
+    def ping(self, data: bytes) -> None:
+        """Send a ping, which needs no answer here."""
+        self._websocket.ping(data)
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        self._websocket.abort()
+
     async def send(self, frame: bytes) -> None:
         """Send one text message. Raises Disconnected, also when it cannot be written in time."""
         try:

@@ -14,8 +14,10 @@ from collections.abc import Mapping
 from typing import cast
 
 from websockets.client import ClientProtocol
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
@@ -43,6 +45,8 @@ class WebSocket(asyncio.Protocol):
         self._wire: asyncio.Transport | None = None
         self._last_call: asyncio.TimerHandle | None = None
         self.alert: ssl.SSLError | None = None
+        self.answer: Headers = Headers()
+        """Those of the server's answer to the upgrade."""
 
     # asyncio.Protocol
 
@@ -103,6 +107,12 @@ class WebSocket(asyncio.Protocol):
         if self._ended.is_set():
             raise self._end()
 
+    def ping(self, data: bytes) -> None:
+        """Send a ping, unless the connection is at its end."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_ping(data)
+            self._step()
+
     async def receive(self) -> bytes:
         """The next message, its fragments joined. Raises ConnectionClosed."""
         while not self._messages:
@@ -140,6 +150,7 @@ class WebSocket(asyncio.Protocol):
             if isinstance(event, Frame):
                 self._take(event)
             elif protocol.handshake_exc is None:
+                self.answer = cast(Response, event).headers
                 self._opened.set_result(None)
         if protocol.handshake_exc is not None and not self._opened.done():
             self._opened.set_exception(protocol.handshake_exc)

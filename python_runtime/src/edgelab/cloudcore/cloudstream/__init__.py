@@ -1,0 +1,1 @@
+"""CloudStream: the cloud's end of the tunnels, and the kubelet that the API server finds behind each node."""

@@ -1,0 +1,1 @@
+"""EdgeStream: the edge's end of the tunnel for logs, commands and ports."""
