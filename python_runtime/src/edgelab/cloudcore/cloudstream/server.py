@@ -30,11 +30,12 @@ REQUEST_SECONDS = 30.0
 ANSWER_SECONDS = 30.0
 """For the node to begin with an answer."""
 CONNECTIONS = 4096
+KEEPALIVE_SECONDS = 30
 BUFFER = 64 << 10
 BAD_GATEWAY = 502
 """What cannot be reached. kube-apiserver replaces the text of a 503 or 504 by one of its own."""
-TOLD_TO_PROXIES = ("Authorization",)
-"""Headers that are for us alone."""
+FOR_US = ("Authorization", "Host")
+"""Headers that nodes do not get."""
 
 Locate = Callable[[str, str], str | None]
 """`locate(namespace, pod)`: the node of a pod; empty when it has none yet, None when the pod is not known."""
@@ -62,6 +63,7 @@ class StreamServer:
                 writer.transport.abort()
                 return
             self._open += 1
+            _keep_alive(writer)
             self._clients.spawn(self._serve(Exchange(reader, writer), node), "client")
 
         return await asyncio.start_server(
@@ -138,7 +140,7 @@ class StreamServer:
         return session.node if session else ""
 
     async def _opened(self, exchange: Exchange, wanted: Target, session: Session) -> Stream:
-        headers = {k: v for k, v in exchange.headers.items() if k not in (*TOLD_TO_PROXIES, "Host")}
+        headers = {k: v for k, v in exchange.headers.items() if k not in FOR_US}
         method = exchange.method if wanted.is_upgrade else ""
         return await session.open(wanted.kind, exchange.path, exchange.query, headers, method)
 
@@ -212,6 +214,14 @@ class StreamServer:
             why = f"gave no answer: {cut}"
         await exchange.refuse(BAD_GATEWAY, f"node {stream.node} {why}")
         return b""
+
+
+def _keep_alive(writer: asyncio.StreamWriter) -> None:
+    """Notice a client whose power was cut."""
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_SECONDS)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_SECONDS)
 
 
 async def _down(exchange: Exchange, stream: Stream) -> None:

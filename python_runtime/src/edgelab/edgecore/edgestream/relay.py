@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import http
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import msgspec
 
@@ -37,6 +38,7 @@ class Relay:
         self._extended = extended
         self.inbox = Inbox(WINDOW if extended else DATA_LIMIT)
         self.room = Allowance(WINDOW if extended else None)
+        self._ended = asyncio.Event()
 
     async def run(self) -> None:
         """Work until either side ends. Raises Disconnected."""
@@ -49,22 +51,30 @@ class Relay:
 
     def end(self) -> None:
         """The cloud wants no more of it."""
+        self._ended.set()
         self.inbox.end("the cloud ended it")
         self.room.end("the cloud ended it")
 
     # logs and pages
 
-    async def _get(self) -> None:
-        answering = asyncio.ensure_future(self._answer())
-        ending = asyncio.ensure_future(self.inbox.get())  # nothing comes but the end
+    async def _until_one_ends(self, *work: Coroutine[Any, Any, None]) -> None:
+        """Do all of it until some of it is done, or the cloud wants no more."""
+        tasks = [asyncio.ensure_future(part) for part in (*work, self._end_told())]
         try:
-            await asyncio.wait((answering, ending), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (answering, ending):
+            for task in tasks:
                 task.cancel()
-            results = await asyncio.gather(answering, ending, return_exceptions=True)
-        if isinstance(results[0], Exception):
-            raise results[0]
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    async def _end_told(self) -> None:
+        await self._ended.wait()
+
+    async def _get(self) -> None:
+        await self._until_one_ends(self._answer())
 
     async def _answer(self) -> None:
         try:
@@ -94,13 +104,10 @@ class Relay:
         except Refused as refused:
             await self._send(_refusal(refused))
             return
-        down = asyncio.ensure_future(self._down(pipe))
         try:
-            await self._up(pipe)
+            await self._until_one_ends(self._up(pipe), self._down(pipe))
         finally:
             pipe.writer.transport.abort()
-            down.cancel()
-            await asyncio.gather(down, return_exceptions=True)
 
     async def _up(self, pipe: Pipe) -> None:
         with contextlib.suppress(OSError):
@@ -109,7 +116,7 @@ class Relay:
 
     async def _down(self, pipe: Pipe) -> None:
         owed = 0
-        try:
+        with contextlib.suppress(Ended, OSError):
             while True:
                 data = await self.inbox.get()
                 pipe.writer.write(data)
@@ -118,10 +125,6 @@ class Relay:
                 if self._extended and owed >= WINDOW // 2:
                     await self._emit(self._connection, Kind.CREDIT, uvarint(owed))
                     owed = 0
-        except (Ended, OSError):
-            pass
-        finally:
-            pipe.writer.transport.abort()  # which ends the other direction, too
 
     async def _send(self, data: bytes) -> None:
         """Send data in frames, each when there is room for it. Raises Ended, Disconnected."""
