@@ -33,6 +33,7 @@ from edgelab.objects.status import ApiError
 from edgelab.protocol import message as wire
 from edgelab.protocol.message import Message
 from edgelab.settings.cloudcore import CloudCore
+from edgelab.settings.cloudcore_stream import TUNNELPORT, Stream
 
 PROJECT = "e632aba927ea4ac2b575ec1603d56f10"
 EDGE_LABELS = {"node-role.kubernetes.io/edge": "", "kubernetes.io/hostname": "edge1"}
@@ -129,7 +130,8 @@ class Cloud:
         self.tasks.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self.tasks
-        for sock in (self.sockets.nodes, self.sockets.bootstrap, self.sockets.monitor, self.sockets.quic):
+        for name in ("nodes", "bootstrap", "monitor", "quic", "tunnels", "streams"):
+            sock = getattr(self.sockets, name)
             if sock is not None:
                 sock.close()
 
@@ -277,6 +279,11 @@ async def eventually(check: Callable[[], bool], seconds: float = 60) -> None:
             await asyncio.sleep(0.01)
 
 
+def _reception_of(starter: Starter) -> Reception:
+    found = (getattr(listener, "_reception", None) for listener in starter._listeners)
+    return next(reception for reception in found if reception is not None)
+
+
 @contextlib.asynccontextmanager
 async def running(
     directory: Path,
@@ -286,13 +293,15 @@ async def running(
     port: int = 0,
     gates: dict[str, bool] | None = None,
     adjust: Callable[[CloudCore], None] = lambda settings: None,
+    kube_ca: bytes = b"kube ca",
+    stream: Stream | None = None,
     **changes: Any,
 ) -> AsyncIterator[Cloud]:
     """CloudCore until the block ends; `changes` are fields of modules.cloudHub, `gates` featureGates.
 
     `adjust` changes anything else.
 
-    Nodes find it at `port`, so that it can come back where it was.
+    Nodes find it at `port`, so that it can come back where it was. With `stream` it has tunnels.
     """
     api = api or Api()
     settings = CloudCore(featureGates=gates or {})
@@ -314,10 +323,15 @@ async def running(
         sockets.nodes = None
     if hub.quic.enable:
         sockets.quic = bind("127.0.0.1", hub.quic.port, "test", socket.SOCK_DGRAM)
-    modules = [keeper, *app.build(settings, api, pki, sockets, kube_ca=b"kube ca", clock=SYSTEM)]
+    if stream is not None:
+        settings.edgelab.stream = stream
+        sockets.tunnels = bind("127.0.0.1", 0, "test")
+        if stream.mode == TUNNELPORT:
+            sockets.streams = bind("127.0.0.1", 0, "test")
+    modules = [keeper, *app.build(settings, api, pki, sockets, kube_ca=kube_ca, clock=SYSTEM)]
     task = asyncio.create_task(run_modules(modules), name="cloudcore")
     starter = next(module for module in modules if isinstance(module, Starter))
-    cloud = Cloud(api, settings, pki, sockets, directory, starter._listeners[0]._reception, task)
+    cloud = Cloud(api, settings, pki, sockets, directory, _reception_of(starter), task)
     try:
         yield cloud
     finally:
