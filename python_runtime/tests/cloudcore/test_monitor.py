@@ -65,8 +65,10 @@ async def test_the_numbers_of_a_node_that_works(cloud: Cloud) -> None:
         return values(text)
 
     found = await now()
-    while found.get('edgelab_cloudhub_ack_seconds_count{kind="Pod"}') != 1 or not found.get(
-        'edgelab_cloudhub_complaints_total{reason="MalformedMessage"}'
+    while (
+        found.get('edgelab_cloudhub_ack_seconds_count{kind="Pod"}') != 1
+        or not found.get('edgelab_cloudhub_complaints_total{reason="MalformedMessage"}')
+        or not found.get('edgelab_cloudcore_nodes{replica="a"}')
     ):
         found = await now()
     assert found["KubeEdge_CloudHub_connected_nodes"] == 1

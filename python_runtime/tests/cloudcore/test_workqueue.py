@@ -83,3 +83,20 @@ async def test_a_failed_key_comes_back_and_holds_up_no_other(
         queue.add("good")
         await eventually(lambda: attempts.count("bad") == 3)
     assert attempts[:2] == ["bad", "good"]
+
+
+async def test_what_is_asked_for_later_comes_once_and_at_the_earliest_time() -> None:
+    done: list[str] = []
+
+    async def process(key: str) -> None:
+        done.append(key)
+
+    async with working(process) as queue:
+        for seconds in (3600, 0.01, 3600):
+            queue.add_later("early", seconds)
+        queue.add_later("now", 3600)
+        queue.add("now")
+        queue.add_later("late", 3600)
+        assert len(queue) == 3
+        await eventually(lambda: len(done) == 2)
+    assert done == ["now", "early"]

@@ -43,9 +43,10 @@ class WorkQueue(Generic[K]):
         self._delays: dict[K, Iterator[float]] = {}
         self._wake = asyncio.Event()
         self._timers: set[asyncio.TimerHandle] = set()
+        self._planned: dict[K, asyncio.TimerHandle] = {}
 
     def __len__(self) -> int:
-        return len(self._ready) + len(self._running)
+        return len(self._ready) + len(self._running) + len(self._planned)
 
     def add(self, key: K) -> None:
         """Have `key` processed soon (once more, if it is being processed now)."""
@@ -53,7 +54,24 @@ class WorkQueue(Generic[K]):
             self._again.add(key)
             return
         self._ready[key] = None
+        if (planned := self._planned.pop(key, None)) is not None:
+            planned.cancel()
         self._wake.set()
+
+    def add_later(self, key: K, seconds: float) -> None:
+        """Have `key` processed after `seconds`, or with what has it processed before; the earliest counts."""
+        if key in self._ready:
+            return
+        loop = asyncio.get_running_loop()
+        planned = self._planned.get(key)
+        if planned is None or planned.when() > loop.time() + seconds:
+            if planned is not None:
+                planned.cancel()
+            self._planned[key] = loop.call_later(seconds, self._due, key)
+
+    def _due(self, key: K) -> None:
+        self._planned.pop(key, None)
+        self.add(key)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -62,7 +80,7 @@ class WorkQueue(Generic[K]):
                 for number in range(self._workers):
                     group.create_task(self._work(), name=f"{self.name}/{number}")
         finally:
-            for timer in self._timers:
+            for timer in (*self._timers, *self._planned.values()):
                 timer.cancel()
 
     async def _work(self) -> None:

@@ -183,7 +183,7 @@ async def test_old_replica_sets_are_kept_up_to_the_limit(cluster: Site) -> None:
 
 async def test_a_settled_deployment_is_left_alone(cluster: Site) -> None:
     await rolled_out(cluster)
-    await cluster.settle()
+    await cluster.settle(2)
     before = cluster.writes()
     await cluster.settle(300)
     assert cluster.writes() == before

@@ -95,7 +95,7 @@ async def test_a_refused_binding_is_tried_again(cluster: Site) -> None:
 async def test_heartbeats_of_nodes_cause_no_new_attempts(cluster: Site) -> None:
     await cluster.node("n1", pods="0")
     await cluster.api.create(PODS, pod("p"), "default")
-    await cluster.settle()
+    await cluster.settle(2)
     before = cluster.writes()
     await cluster.settle(120)
     assert cluster.writes() == before

@@ -31,6 +31,8 @@ NODE = "node"
 NODE_ANNOTATION = "edgelab.io/node"
 LONGEST_NAME = 253
 KEPT = ("name", "namespace", "uid", "resourceVersion", "labels", "annotations")
+ALONE_SECONDS = 1.0
+"""How long a claim waits that no other CloudCore is there to see: nodes that join have more urgent needs."""
 TRIES = 5
 """How often a claim that meets others is repeated at once."""
 
@@ -98,7 +100,10 @@ class Ownership:
         self._gone.discard(node)
         if self.holder(node) != self._replicas.me:
             self._claiming.add(node)
-            self._queue.add(node)
+            if self._replicas.alone:
+                self._queue.add_later(node, ALONE_SECONDS)
+            else:
+                self._queue.add(node)
 
     def _lease_changed(self, event: str, _old: Obj | None, lease: Obj) -> None:
         metadata = lease["metadata"]

@@ -71,6 +71,11 @@ class Replicas:
         sight = self._sights.get(replica)
         return sight is not None and self._clock.monotonic() - sight.seen < sight.life
 
+    @property
+    def alone(self) -> bool:
+        """Whether no other one runs, as far as can be told."""
+        return not any(self.live(replica) for replica in self._sights if replica != self.me)
+
     def alive(self) -> list[str]:
         """All that run, this one among them."""
         return sorted({self.me, *(replica for replica in self._sights if self.live(replica))})

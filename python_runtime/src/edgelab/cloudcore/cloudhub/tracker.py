@@ -30,6 +30,9 @@ from edgelab.protocol.session.delivery import Delivery
 log = logging.getLogger("edgelab.cloudcore.tracker")
 
 WRITERS = 8
+SETTLE_SECONDS, UNHEARD_SECONDS = 1.0, 5.0
+"""How long an acknowledged version waits to be written, as another one often follows (of a new node three);
+and how long a record without an acknowledgement has no version, which is mostly there sooner."""
 
 
 class Key(NamedTuple):
@@ -147,7 +150,7 @@ class SyncTracker:
         if entry.gone:
             return
         entry.version = delivery.version
-        self._queue.add(key)
+        self._queue.add_later(key, SETTLE_SECONDS)
 
     def forget(self, node: str, uid: str) -> None:
         """The node holds the object no more."""
@@ -236,11 +239,15 @@ class SyncTracker:
         if entry.gone:
             await self._delete(key, entry)
             return
-        if not entry.stored and not await self._create(key, entry):
+        made = not entry.stored
+        if made and not await self._create(key, entry):
             return
         self._release(key)
         version = entry.version
         if entry.written == version:
+            return
+        if made and version == 0 and not entry.distrusted:
+            self._queue.add_later(key, UNHEARD_SECONDS)
             return
         patch: Obj = {"status": {"objectResourceVersion": str(version)}}
         if entry.revision:

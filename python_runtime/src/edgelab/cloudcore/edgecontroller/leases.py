@@ -1,8 +1,10 @@
 """What nodes read and write of their Leases, each its own.
 
-A node reads its Lease before each renewal. Once it has read or written it here, the API server's last answer
-answers the next read too: that is half of what a thousand idle nodes ask. If somebody else has changed or
-deleted the Lease meanwhile, the renewal is refused (409, 404) and the next read goes to the API server.
+A node reads its Lease before each renewal. Once it has read or written it here, the API server's last
+answer answers the next read too: that is half of what a thousand idle nodes ask. If somebody else has
+changed or deleted the Lease meanwhile, the renewal is refused (409, 404) and the next read goes to the
+API server. A Node that was created just now has no Lease, and its node is told so without asking; should
+there be one of an earlier Node of the name, creating it is refused (409), and the next read finds it.
 """
 
 from __future__ import annotations
@@ -35,16 +37,23 @@ class NodeLeases:
         self._courier = courier
         self._reply = Replier(courier)
         self._known: dict[str, ObjectResponse] = {}
+        self._none: set[str] = set()
 
     def forget(self, node: str) -> None:
         """It has connected anew: another CloudCore may have written its Lease in between."""
         self._known.pop(node, None)
+        self._none.discard(node)
+
+    def expect_none(self, node: str) -> None:
+        """Its Node was created just now."""
+        self._none.add(node)
 
     async def write(self, node: str, message: Message, resource: Resource) -> None:
         """The node lives."""
         if not _own(node, message, resource):
             return
         body = typed(message.object(), "Lease", LEASES.api_version)
+        self._none.discard(node)
         call = self._api.create if message.route.operation == "insert" else self._api.update
         try:
             written = await call(LEASES, body, LEASE_NAMESPACE)
@@ -61,6 +70,10 @@ class NodeLeases:
         known = None if is_acting() else self._known.get(node)
         if known is not None:
             self._courier.send(node, answer(message, known))
+            return
+        if node in self._none and not is_acting():
+            error: ApiError | Unreachable = ApiError(404, "", reason="NotFound")
+            self._reply.refused(node, message, missing(error, "lease", node, LEASES.group))
             return
         try:
             found = await self._api.get(LEASES, node, LEASE_NAMESPACE)

@@ -36,6 +36,8 @@ class NodeWrites:
         self._courier = courier
         self._reply = Replier(courier)
         self._address = address
+        self.registered: Callable[[str], None] = lambda node: None
+        """Told of each Node that was created."""
         self.corrected: Callable[[str, Obj], Obj] | None = None
         """What of a node's own status goes on: CloudStream puts its endpoint there. None: all as it is."""
 
@@ -77,6 +79,7 @@ class NodeWrites:
                 # An earlier attempt may have ended between the two.
                 await self._label(node, {key: reserved[key] for key in ROLES if key in reserved})
             raise
+        self.registered(node)
         return await self._label(node, reserved) or created
 
     async def _label(self, node: str, labels: dict[str, str]) -> Obj | None:

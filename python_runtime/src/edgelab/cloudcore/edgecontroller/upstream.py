@@ -59,6 +59,7 @@ class Upstream:
         self._turns = asyncio.Semaphore(AT_ONCE)
         self.nodes = nodes = NodeWrites(api, courier, present, address)
         self._leases = leases = NodeLeases(api, courier)
+        nodes.registered = leases.expect_none
         pods = PodWrites(api, courier, permissions)
         events = EventWrites(api)
         self.requests = requests = Requests(api, courier, queries, permissions)

@@ -23,6 +23,7 @@ PARTS = (
     (":", ":"),
     ("05", r"\d\d"),
 )
+PLAIN = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{6}))?Z", re.ASCII)
 FRACTION = re.compile(r"[.,]\d+", re.ASCII)
 ZONE = re.compile(r"Z|[+-]\d\d:\d\d", re.ASCII)
 PATTERNS = tuple((name, re.compile(pattern, re.ASCII)) for name, pattern in PARTS)
@@ -39,9 +40,11 @@ def parse(text: str, *, micro: bool = False) -> dt.datetime:
 
 def _plain(text: str, micro: bool) -> dt.datetime:
     """What nearly everybody sends."""
-    if not (text.isascii() and text.endswith("Z") and len(text) == (27 if micro else 20) and text[10] == "T"):
+    match = PLAIN.fullmatch(text)
+    if match is None or (match[7] is not None) != micro:
         raise ValueError
-    return dt.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z" if micro else "%Y-%m-%dT%H:%M:%S%z")
+    year, month, day, hour, minute, second, micros = map(int, match.groups("0"))
+    return dt.datetime(year, month, day, hour, minute, second, micros, dt.UTC)
 
 
 def _slow(text: str, layout: str, micro: bool) -> dt.datetime:

@@ -18,10 +18,11 @@ from edgelab.edgesite.controllers.support.workqueue import WorkQueue
 from edgelab.kube.informer import DELETED, Key
 from edgelab.kube.interface import Obj
 from edgelab.kube.resources import LEASES, NODES, PODS
-from edgelab.objects.metadata import condition, is_deleting
+from edgelab.objects.metadata import condition, is_deleting, key_of
 from edgelab.objects.status import ApiError
 
 CHECK_SECONDS = 5.0
+SETTLE_SECONDS = 1.0
 GRACE_SECONDS = 50.0
 STARTUP_GRACE_SECONDS = 60.0
 LEASE_NAMESPACE = "kube-node-lease"
@@ -69,6 +70,9 @@ class NodeHealthController:
     def _on_node(self, event_type: str, old: Obj | None, new: Obj) -> None:
         if event_type == DELETED:
             self._pulses.pop(new["metadata"]["name"], None)
+        elif condition(new, "Ready") is None and not is_deleting(new):
+            # It reports in a moment, and what admission gave it holds until then.
+            self._queue.add_after(key_of(new), SETTLE_SECONDS)
         elif old is None or _aspect(old) != _aspect(new):
             self._queue.add_object(new)
 

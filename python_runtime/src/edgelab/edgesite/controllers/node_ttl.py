@@ -7,8 +7,10 @@ from edgelab.edgesite.controllers.support.workqueue import WorkQueue
 from edgelab.kube.informer import ADDED, DELETED, Key
 from edgelab.kube.interface import Obj
 from edgelab.kube.resources import NODES
-from edgelab.objects.metadata import is_deleting
+from edgelab.objects.metadata import is_deleting, key_of
 
+SETTLE_SECONDS = 1.0
+"""Nothing is in a hurry for the annotation, and a node that joins changes several times."""
 ANNOTATION = "node.alpha.kubernetes.io/ttl"
 STEPS = ((0, 100, 0), (90, 500, 15), (450, 1000, 30), (900, 2000, 60), (1800, 2**31, 300))
 """Nodes from which and up to which a step lasts, and its seconds; steps overlap, so that none flaps."""
@@ -34,8 +36,8 @@ class NodeTTLController:
         if event_type in (ADDED, DELETED) and self._moved():
             for node in self._nodes.all():
                 self._queue.add_object(node)
-        if event_type == ADDED or (event_type != DELETED and not self._is_right(new)):
-            self._queue.add_object(new)
+        if event_type != DELETED and not self._is_right(new):
+            self._queue.add_after(key_of(new), SETTLE_SECONDS)
 
     def _moved(self) -> bool:
         """Whether the number of nodes has left the present step."""
