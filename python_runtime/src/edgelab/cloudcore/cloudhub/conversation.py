@@ -168,19 +168,25 @@ class Conversation:
 
     def _wake(self) -> None:
         """There may be something to send."""
-        if self._writer is None and len(self._session.outbox):
+        if self._writer is None and self._session.has_more:
             name = f"node/{self._session.node}/write"
             self._writer = asyncio.create_task(self._write_out(), name=name)
 
     async def _write_out(self) -> None:
-        """Send all there is to send now."""
-        outbox = self._session.outbox
+        """Send all there is to send now: what users wrote one by one, whenever nothing else waits."""
+        session = self._session
         try:
-            while messages := outbox.poll(self._clock.monotonic()):
+            while True:
+                messages = session.outbox.poll(self._clock.monotonic())
                 for message in messages:
-                    async with asyncio.timeout(self._write):
-                        await self._link.send(wire.encode(message))
-                    self._hub.counts["sent"] += 1
+                    await self._send(message)
+                if messages:
+                    continue
+                parcel = session.bulk.take() if session.bulk is not None else None
+                if parcel is None:
+                    break
+                await self._send(parcel.message)
+                parcel.done()
         except TimeoutError:
             self._session.end(f"did not take a message for {self._write:g} s")
         except Gone:
@@ -192,6 +198,11 @@ class Conversation:
             self._plan()
         finally:
             self._writer = None
+
+    async def _send(self, message: Message) -> None:
+        async with asyncio.timeout(self._write):
+            await self._link.send(wire.encode(message))
+        self._hub.counts["sent"] += 1
 
     def _plan(self) -> None:
         """Come back when something has to be repeated or has rested."""

@@ -16,6 +16,7 @@ from contextlib import nullcontext
 
 from edgelab.cloudcore.cloudhub import rivals
 from edgelab.cloudcore.cloudhub.authorization import Authorizer
+from edgelab.cloudcore.cloudhub.bulk import Bulk, Parcel
 from edgelab.cloudcore.cloudhub.complaints import Complaints
 from edgelab.cloudcore.cloudhub.peer import REFUSALS, REVOKED, Peer
 from edgelab.cloudcore.cloudhub.tracker import SyncTracker
@@ -50,12 +51,14 @@ def nothing() -> None:
 class Session:
     """One connection of one node."""
 
-    __slots__ = ("code", "ended", "is_over", "node", "outbox", "peer", "reason", "wake")
+    __slots__ = ("bulk", "code", "ended", "is_over", "node", "outbox", "peer", "reason", "wake")
 
     def __init__(self, node: str, window: int, peer: Peer) -> None:
         self.node = node
         self.peer = peer
         self.outbox = Outbox(window)
+        self.bulk: Bulk | None = None
+        """What users send to the node, once one has."""
         self.wake: Callable[[], None] = nothing
         """Called when there may be something to send."""
         self.ended: Callable[[], None] = nothing
@@ -63,6 +66,16 @@ class Session:
         self.is_over = False
         self.reason = ""
         self.code = CLOSED
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is something to send or to wait for."""
+        return bool(len(self.outbox) or self.bulk)
+
+    @property
+    def extended(self) -> bool:
+        """Whether an EdgeCore of ours is there, which knows what KubeEdge's does not."""
+        return self.outbox.window > 1
 
     def end(self, reason: str, code: int = CLOSED) -> None:
         """Have the connection closed; the first reason counts."""
@@ -93,6 +106,8 @@ class CloudHub:
         self.elsewhere: Callable[[str], bool] = lambda node: False
         """Whether another CloudCore has the node: then nothing is sent to it or recorded for it here."""
         self.on_connect: list[Callable[[str], None]] = []
+        self.on_disconnect: list[Callable[[str], None]] = []
+        """Called when a session of a node ends, also when a newer one has begun."""
         self.counts: Counter[str] = Counter()
         text = "How long the treatment of a node's request took, by module, without the wait for its turn."
         self.upstream_seconds = Histogram("edgelab_cloudhub_upstream_seconds", text, "module")
@@ -151,6 +166,10 @@ class CloudHub:
         """A connection has ended; a newer one of the node is left alone."""
         self.counts["repeated"] += session.outbox.repeated
         self.counts["dropped"] += session.outbox.dropped
+        if session.bulk is not None:
+            session.bulk.close()
+        for listener in self.on_disconnect:
+            listener(session.node)
         if self._sessions.get(session.node) is session:
             del self._sessions[session.node]
             log.info("node %s disconnected: %s", session.node, session.reason or "closed")
@@ -158,6 +177,11 @@ class CloudHub:
     def connected(self, node: str) -> bool:
         """Whether the node has a session."""
         return node in self._sessions
+
+    def extended(self, node: str) -> bool:
+        """Whether an EdgeCore of ours is connected, which knows what KubeEdge's does not."""
+        session = self._sessions.get(node)
+        return session is not None and session.extended
 
     def known(self, node: str) -> bool:
         """Whether the node has had a session since this process started."""
@@ -195,6 +219,20 @@ class CloudHub:
         session.outbox.offer_plain(message)
         session.wake()
 
+    def post(self, node: str, message: Message, size: int) -> Parcel | None:
+        """Send what a user wrote, behind everything else; None when the node is not connected.
+
+        Raises Full when too much of it waits already. `size`: bytes of the content.
+        """
+        session = self._sessions.get(node)
+        if session is None:
+            return None
+        if session.bulk is None:
+            session.bulk = Bulk()
+        parcel = session.bulk.put(message, size)
+        session.wake()
+        return parcel
+
     def push(self, node: str, delivery: Delivery) -> None:
         """Bring an object to the node, now or when it is back, unless it has that version."""
         if delivery.is_response or delivery.is_delete:
@@ -231,7 +269,7 @@ class CloudHub:
             self.counts["forbidden"] += 1
         elif route.resource == "k8s/ca.crt":
             self._answer_ca(session.node, message)
-        elif route.operation == "upload" and route.group == "user":
+        elif _of_a_user(message):
             await self._hand_over("router", session.node, message)
         elif route.operation in TASK_OPERATIONS:
             await self._hand_over("taskmanager", session.node, message)
@@ -243,7 +281,7 @@ class CloudHub:
         """Who treats a request, as a label."""
         if route.operation in TASK_OPERATIONS:
             return "taskmanager"
-        if route.operation == "upload" and route.group == "user":
+        if route.group == "user" and route.operation in ("upload", ""):
             return "router"
         return MODULES.get(route.source, "edgecontroller")
 
@@ -302,3 +340,11 @@ class CloudHub:
             parent_id=message.id,
         )
         self.send(node, reply)
+
+
+def _of_a_user(message: Message) -> bool:
+    """Whether it is the router's. Go edges tell of failed calls to services without an operation."""
+    route = message.route
+    if route.group != "user":
+        return False
+    return route.operation == "upload" or (not route.operation and bool(message.parent_id))
