@@ -27,7 +27,7 @@ from edgelab.daemon.errors import Unreachable
 from edgelab.daemon.tasks import run_modules
 from edgelab.identity import enrol
 from edgelab.kube.interface import Obj, PatchType, Resource
-from edgelab.kube.resources import DEVICE_STATUSES, NODES, PODS, SECRETS, SERVICE_ACCOUNTS
+from edgelab.kube.resources import DEVICE_STATUSES, NODES, PODS, RULES, SECRETS, SERVICE_ACCOUNTS
 from edgelab.objects.patch import FieldPatch, merge_patch, strategic_merge_patch
 from edgelab.objects.status import ApiError
 from edgelab.protocol import message as wire
@@ -78,7 +78,7 @@ class Api(FakeApi):
     ) -> Obj:
         if isinstance(patch, bytes):
             patch = msgspec.json.decode(patch)
-        if resource is DEVICE_STATUSES:
+        if resource in (DEVICE_STATUSES, RULES):  # without a status subresource
             self._note("patch", resource, name, subresource)
             present = await self.get(resource, name, namespace)
             version = patch.get("metadata", {}).get("resourceVersion")
@@ -124,13 +124,18 @@ class Cloud:
         assert self.sockets.quic is not None
         return int(self.sockets.quic.getsockname()[1])
 
+    @property
+    def rest(self) -> str:
+        assert self.sockets.router is not None
+        return f"http://127.0.0.1:{self.sockets.router.getsockname()[1]}"
+
     async def stop(self) -> None:
         """End it; its port is free then."""
         assert self.tasks is not None
         self.tasks.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self.tasks
-        for name in ("nodes", "bootstrap", "monitor", "quic", "tunnels", "streams"):
+        for name in ("nodes", "bootstrap", "monitor", "quic", "tunnels", "streams", "router"):
             sock = getattr(self.sockets, name)
             if sock is not None:
                 sock.close()
@@ -210,6 +215,7 @@ class Edge:
                 **headers,
             },
             compression=None,
+            max_size=None,
             ping_interval=None,
             user_agent_header="Go-http-client/1.1",
         )
@@ -295,13 +301,13 @@ async def running(
     adjust: Callable[[CloudCore], None] = lambda settings: None,
     kube_ca: bytes = b"kube ca",
     stream: Stream | None = None,
+    router: dict[str, Any] | None = None,
     **changes: Any,
 ) -> AsyncIterator[Cloud]:
     """CloudCore until the block ends; `changes` are fields of modules.cloudHub, `gates` featureGates.
 
-    `adjust` changes anything else.
-
-    Nodes find it at `port`, so that it can come back where it was. With `stream` it has tunnels.
+    `adjust` changes anything else. Nodes find it at `port`, so that it can come back where it was. With
+    `stream` it has tunnels; with `router`, fields of modules.router and edgelab.router, a router.
     """
     api = api or Api()
     settings = CloudCore(featureGates=gates or {})
@@ -328,6 +334,15 @@ async def running(
         sockets.tunnels = bind("127.0.0.1", 0, "test")
         if stream.mode == TUNNELPORT:
             sockets.streams = bind("127.0.0.1", 0, "test")
+    if router is not None:
+        settings.edgelab.router.spoolDirectory = str(directory / "spool")
+        for name, value in router.items():
+            mine = (
+                settings.modules.router if hasattr(settings.modules.router, name) else settings.edgelab.router
+            )
+            setattr(mine, name, value)
+        settings.modules.router.enable = True
+        sockets.router = bind("127.0.0.1", 0, "test")
     modules = [keeper, *app.build(settings, api, pki, sockets, kube_ca=kube_ca, clock=SYSTEM)]
     task = asyncio.create_task(run_modules(modules), name="cloudcore")
     starter = next(module for module in modules if isinstance(module, Starter))

@@ -35,18 +35,19 @@ LIFE = (
 DEVICES = ("35-dmi-hub",)
 """Sessions of their own."""
 ELSEWHERE = "played in tests/component/metaserver: an API server has to answer"
+RULES = "played in tests/cloudcore/router/test_recordings.py: rules and their targets are needed"
 NOT_PLAYED = {
-    "19-router-rules-create": "rules: the router's",
-    "20-router-rest-to-eventbus": "rules: the router's",
-    "21-router-eventbus-to-rest": "rules: the router's",
-    "22-router-rest-to-servicebus": "rules: the router's",
-    "23-router-rules-delete": "rules: the router's",
+    "19-router-rules-create": RULES,
+    "20-router-rest-to-eventbus": RULES,
+    "21-router-eventbus-to-rest": RULES,
+    "22-router-rest-to-servicebus": RULES,
+    "23-router-rules-delete": RULES,
     "34-metaserver-local": ELSEWHERE,
     "34-metaserver-online": ELSEWHERE,
     "34-metaserver-rewatch": ELSEWHERE,
     "34-metaserver-write-watch": ELSEWHERE,
     "36-imageprepulljob": "played in test_taskmanager: jobs come from the API",
-    "37-servicebus": "rules: the router's",
+    "37-servicebus": RULES,
     "41-csi-uds": "volumes by a unix socket: left out of this runtime",
 }
 

@@ -172,11 +172,28 @@ async def test_rules_lead_in_the_directions_that_the_router_knows(rules: Rules, 
     assert await rules.refused(rule(*pair)) == ""
 
 
+async def test_rules_lead_to_another_node(rules: Rules) -> None:
+    for goal in ({"topic": "t"}, {"path": "/b"}):
+        target = "eventbus" if "topic" in goal else "servicebus"
+        spec = rule("eventbus", target, targetResource={**goal, "node_name": "edge2"})
+        assert await rules.refused(spec) == ""
+
+
 @pytest.mark.parametrize(
     ("spec", "why"),
     [
         (rule("rest", "rest"), "no rule leads from rest to rest"),
-        (rule("eventbus", "servicebus"), "no rule leads from eventbus to servicebus"),
+        (rule("servicebus", "eventbus"), "no rule leads from servicebus to eventbus"),
+        (rule("eventbus", "servicebus"), "spec.targetResource.node_name: is needed"),
+        (
+            rule(
+                "eventbus",
+                "eventbus",
+                sourceResource={"topic": "t", "node_name": "edge1"},
+                targetResource={"topic": "default/t", "node_name": "edge1"},
+            ),
+            "the rule would feed itself",
+        ),
         ({**rule(), "source": "nobody"}, "no RuleEndpoint 'nobody'"),
         ({**rule(), "target": ""}, "spec.target: the name of a RuleEndpoint is needed"),
         (rule(sourceResource={}), "spec.sourceResource.path: is needed"),

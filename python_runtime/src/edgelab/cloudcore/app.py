@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edgelab.cloudcore.cloudhub.authorization import Authorizer
@@ -38,7 +39,7 @@ from edgelab.daemon.tasks import Module, run_modules
 from edgelab.kube.client import HttpClient
 from edgelab.kube.informer import Informer
 from edgelab.kube.interface import KubeApi, RawApi
-from edgelab.kube.resources import CONFIG_MAPS, LEASES, NODES, PODS, SECRETS
+from edgelab.kube.resources import CONFIG_MAPS, LEASES, NODES, PODS, RULE_ENDPOINTS, RULES, SECRETS
 from edgelab.protocol.tunnel import NODE_HEADER
 from edgelab.settings.cloudcore import CloudCore
 
@@ -212,6 +213,17 @@ class Assembly:
         if sockets.bootstrap is not None:
             self._starter.serve([self._bootstrap(sockets.bootstrap)])
         leases, replicas, ownership = core
+        if sockets.router is not None:
+            self._running += _router(
+                settings,
+                self._api,
+                self._cluster,
+                hub,
+                self._starter,
+                sock=sockets.router,
+                holder=ownership.holder,
+                clock=clock,
+            )
         state = State(
             hub,
             self._tracker,
@@ -404,6 +416,37 @@ def _devices(
     starter.then(downstream.start)
     starter.then(upstream.start)
     return [upstream, upstream.silence]
+
+
+def _router(
+    settings: CloudCore,
+    api: KubeApi,
+    cluster: Cluster,
+    hub: CloudHub,
+    starter: Starter,
+    *,
+    sock: socket.socket,
+    holder: Callable[[str], str],
+    clock: Clock,
+) -> list[Module]:
+    from edgelab.cloudcore.router.router import Router  # noqa: PLC0415 - only when enabled
+
+    router = Router(
+        settings,
+        api,
+        hub,
+        sock,
+        secrets=cluster[SECRETS].store,
+        exists=lambda node: ("", node) in cluster[NODES].store,
+        holder=lambda node: holder(node) if hub.elsewhere(node) else "",
+        clock=clock,
+    )
+    hub.handlers["router"] = router.handle
+    hub.on_connect.append(router.connected)
+    hub.on_disconnect.append(router.disconnected)
+    starter.then(lambda: router.follow(cluster[RULES], cluster[RULE_ENDPOINTS]))
+    starter.serve([router.listener])
+    return [router, router.counters]
 
 
 def _sync(

@@ -29,6 +29,8 @@ from edgelab.kube.resources import (
     PODS,
     ROLE_BINDINGS,
     ROLES,
+    RULE_ENDPOINTS,
+    RULES,
     SECRETS,
     SERVICE_ACCOUNTS,
 )
@@ -63,7 +65,8 @@ def optional_kinds(settings: CloudCore) -> tuple[Resource, ...]:
     policy = POLICY_KINDS if policed(settings) else ()
     applications = APPLICATION_KINDS if settings.edgelab.controllerManager.enable else ()
     jobs = JOB_KINDS if settings.modules.taskManager.enable else ()
-    return (*devices, *policy, *applications, *jobs, *SYNCS)
+    rules = (RULES, RULE_ENDPOINTS) if settings.modules.router.enable else ()
+    return (*devices, *rules, *policy, *applications, *jobs, *SYNCS)
 
 
 class Cluster:

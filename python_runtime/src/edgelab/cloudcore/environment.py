@@ -16,11 +16,6 @@ from edgelab.settings.cloudcore_stream import TUNNELPORT
 
 log = logging.getLogger("edgelab.cloudcore")
 
-NOT_BUILT = {
-    "router": "rules are not carried out",
-}
-"""Modules that a configuration may enable and that this release does not have, and what that means."""
-
 
 @dataclass(slots=True)
 class Sockets:
@@ -33,6 +28,7 @@ class Sockets:
     quic: socket.socket | None = None
     tunnels: socket.socket | None = None
     streams: socket.socket | None = None
+    router: socket.socket | None = None
 
 
 def bind_all(settings: CloudCore) -> Sockets:
@@ -46,6 +42,7 @@ def bind_all(settings: CloudCore) -> Sockets:
     nodes, quic, https, webhooks = hub.websocket, hub.quic, hub.https, settings.edgelab.webhooks
     stream, one_port = settings.modules.cloudStream, settings.edgelab.stream.mode == TUNNELPORT
     everywhere = nodes.address
+    router = settings.modules.router
     return Sockets(
         bind(nodes.address, nodes.port, "modules.cloudHub.websocket") if nodes.enable else None,
         bind(https.address, https.port, "modules.cloudHub.https") if https.enable else None,
@@ -56,6 +53,7 @@ def bind_all(settings: CloudCore) -> Sockets:
         bind(everywhere, stream.streamPort, "modules.cloudStream.streamPort")
         if stream.enable and one_port
         else None,
+        bind(router.address, router.port, "modules.router") if router.enable else None,
     )
 
 
@@ -102,8 +100,5 @@ def replica_id(settings: CloudCore) -> str:
 
 def announce_missing(settings: CloudCore) -> None:
     """Say clearly what is enabled and not there."""
-    for name, consequence in NOT_BUILT.items():
-        if getattr(settings.modules, name).enable:
-            log.warning("modules.%s is enabled, but this release does not have it: %s", name, consequence)
     if settings.commonConfig.monitorServer.enableProfiling:
         log.warning("commonConfig.monitorServer.enableProfiling is set: Go's profiles are not offered here")

@@ -317,6 +317,19 @@ class ControllerManager(msgspec.Struct):
     enable: bool = False
 
 
+class EdgelabRouter(msgspec.Struct):
+    """What modules.router has besides: TLS, clients' certificates, messages kept for nodes that are away."""
+
+    tlsCertFile: str = ""
+    """With a certificate the router's port speaks HTTPS; without, HTTP, as the original does."""
+    tlsPrivateKeyFile: str = ""
+    clientCAFile: str = ""
+    """Who signs the certificates of clients, for rules that want one."""
+    spoolDirectory: str = "/var/lib/kubeedge/router"
+    spoolBytes: int = 256 << 20
+    """Bytes of bodies that may be kept."""
+
+
 class Edgelab(msgspec.Struct):
     """Settings that the original does not have."""
 
@@ -329,6 +342,7 @@ class Edgelab(msgspec.Struct):
     webhooks: Webhooks = msgspec.field(default_factory=Webhooks)
     controllerManager: ControllerManager = msgspec.field(default_factory=ControllerManager)
     stream: Stream = msgspec.field(default_factory=Stream)
+    router: EdgelabRouter = msgspec.field(default_factory=EdgelabRouter)
 
 
 class CloudCore(msgspec.Struct):
@@ -377,7 +391,7 @@ def validate(settings: CloudCore) -> list[Problem]:
         problems.append(Problem("edgelab.window", "must be at least 1"))
     if not settings.edgelab.namespace:
         problems.append(Problem("edgelab.namespace", "a namespace is needed"))
-    problems += _webhook_problems(settings.edgelab.webhooks)
+    problems += _webhook_problems(settings.edgelab.webhooks) + _router_problems(settings.edgelab.router)
     problems += _hub_problems(settings.modules.cloudHub) + _port_problems(settings)
     return problems + list(cloudcore_checks.problems(settings))
 
@@ -388,6 +402,22 @@ def _webhook_problems(webhooks: Webhooks) -> list[Problem]:
         problems.append(Problem("edgelab.webhooks.service", "give either a host or a service"))
     if webhooks.host and not is_ip(webhooks.host) and not DNS_NAME.fullmatch(webhooks.host):
         problems.append(Problem("edgelab.webhooks.host", f"{webhooks.host!r} is no name and no IP address"))
+    return problems
+
+
+def _router_problems(router: EdgelabRouter) -> list[Problem]:
+    problems: list[Problem] = []
+    where = "edgelab.router"
+    if bool(router.tlsCertFile) != bool(router.tlsPrivateKeyFile):
+        problems.append(Problem(f"{where}.tlsPrivateKeyFile", "certificate and key are given together"))
+    if router.clientCAFile and not router.tlsCertFile:
+        problems.append(
+            Problem(f"{where}.clientCAFile", "needs tlsCertFile: certificates are shown over TLS")
+        )
+    if not router.spoolDirectory.startswith("/"):
+        problems.append(Problem(f"{where}.spoolDirectory", "expected a path from /"))
+    if router.spoolBytes < 0:
+        problems.append(Problem(f"{where}.spoolBytes", "must not be negative"))
     return problems
 
 

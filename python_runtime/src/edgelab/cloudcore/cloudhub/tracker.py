@@ -239,14 +239,14 @@ class SyncTracker:
         if entry.gone:
             await self._delete(key, entry)
             return
-        made = not entry.stored
-        if made and not await self._create(key, entry):
+        fresh = not entry.stored
+        if fresh and not await self._create(key, entry):
             return
         self._release(key)
         version = entry.version
         if entry.written == version:
             return
-        if made and version == 0 and not entry.distrusted:
+        if fresh and version == 0 and not entry.distrusted:
             self._queue.add_later(key, UNHEARD_SECONDS)
             return
         patch: Obj = {"status": {"objectResourceVersion": str(version)}}

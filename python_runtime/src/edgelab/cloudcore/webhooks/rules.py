@@ -22,6 +22,9 @@ DIRECTIONS = {
     ("eventbus", "rest"),
     # The original's webhook refuses this one, which its router (and ours) can carry out.
     ("servicebus", "rest"),
+    # Ours only: to the node that the target names.
+    ("eventbus", "eventbus"),
+    ("eventbus", "servicebus"),
 }
 SOURCE_KEYS = {
     "rest": ("path",),
@@ -50,7 +53,11 @@ class RuleChecks:
             known = ", ".join(f"{start} to {end}" for start, end in sorted(DIRECTIONS))
             raise Refused(f"no rule leads from {source} to {target}; there is {known}")
         origin = _needed(spec, "sourceResource", SOURCE_KEYS[source], source)
-        _needed(spec, "targetResource", TARGET_KEYS[target], target)
+        between_nodes = source == "eventbus" and target != "rest"
+        aim = (*TARGET_KEYS[target], "node_name") if between_nodes else TARGET_KEYS[target]
+        goal = _needed(spec, "targetResource", aim, target)
+        if between_nodes and goal == (f"{request.namespace}/{origin[0].strip('/')}", origin[1]):
+            raise Refused("spec.targetResource: the rule would feed itself, as this is what it listens to")
         await self._only_one_from(request, str(spec["source"]), source, origin)
 
     async def endpoint(self, request: Request) -> None:
