@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -22,7 +22,14 @@ from edgelab.edgecore import environment
 from edgelab.edgecore.interfaces import Hub, Offline
 from edgelab.edgecore.metamanager import rows
 from edgelab.edgecore.metamanager.manager import MetaManager
-from edgelab.edgecore.store import BUS_TABLES, META_TABLES, MIRROR_TABLES, TWIN_TABLES, Store
+from edgelab.edgecore.store import (
+    BUS_TABLES,
+    META_TABLES,
+    MIRROR_TABLES,
+    SERVICE_TABLES,
+    TWIN_TABLES,
+    Store,
+)
 from edgelab.edgecore.storecare import StoreCare
 from edgelab.protocol import resource
 from edgelab.protocol.message import Message
@@ -36,10 +43,13 @@ if TYPE_CHECKING:
     from edgelab.edgecore.edgehub.link import Connect
     from edgelab.edgecore.eventbus.bus import EventBus
     from edgelab.edgecore.metamanager.metaserver.server import MetaServer
+    from edgelab.edgecore.servicebus.module import ServiceBus
     from edgelab.edgecore.taskmanager.actions import Actions
 
 log = logging.getLogger(__name__)
 
+ROUTER_SERVICEBUS = "router_servicebus"
+"""The source of what the cloud's router wants of ServiceBus."""
 CONFIG = "/etc/kubeedge/config/edgecore.yaml"
 
 
@@ -64,11 +74,11 @@ async def serve(settings: EdgeCore, clock: Clock = SYSTEM, config: str = CONFIG)
     """Run EdgeCore until it is cancelled; `config` is the file of its settings. Raises Fatal."""
     modules = settings.modules
     environment.check(meta_server=modules.metaManager.metaServer.enable)
-    _warn_of_missing(settings)
     tables = [*META_TABLES]
     tables += MIRROR_TABLES if modules.metaManager.metaServer.enable else ()
     tables += TWIN_TABLES if modules.deviceTwin.enable else ()
     tables += BUS_TABLES if modules.eventBus.enable else ()
+    tables += SERVICE_TABLES if modules.serviceBus.enable else ()
     async with Store(Path(settings.database.dataSource), tables) as store:
         hub = _edge_hub(settings, store, clock) if modules.edgeHub.enable else None
         if hub is not None:
@@ -108,6 +118,7 @@ class Assembly:
         self._meta_server: MetaServer | None = None
         self._twin: DeviceTwin | None = None
         self._bus: EventBus | None = None
+        self._services: ServiceBus | None = None
         self._actions: Actions | None = None
 
     def build(self) -> list[Module]:
@@ -119,6 +130,9 @@ class Assembly:
             self._make_twin()
         if enabled.eventBus.enable:
             self._make_bus()
+        if enabled.serviceBus.enable:
+            self._make_services()
+        self._route_users()
         if self._meta and self._twin:
             self._make_dmi(self._meta, self._twin)
         if enabled.taskManager.enable:
@@ -163,9 +177,21 @@ class Assembly:
             on_device=twin.from_bus if twin else None,
         )
         self._built.append(self._bus)
-        self._route("user", self._bus.receive)
         if twin:
             twin.attach(self._bus)
+
+    def _make_services(self) -> None:
+        from edgelab.edgecore.servicebus.module import ServiceBus  # noqa: PLC0415 - only when enabled
+
+        self._services = ServiceBus(self._modules.serviceBus, self._store, self._hub, self._clock)
+        self._built.append(self._services)
+
+    def _route_users(self) -> None:
+        """Messages of the cloud's router go to EventBus or ServiceBus."""
+        if self._services:
+            self._route("user", _by_source(self._bus, self._services))
+        elif self._bus:
+            self._route("user", self._bus.receive)
 
     def _make_dmi(self, meta: MetaManager, twin: DeviceTwin) -> None:
         from edgelab.edgecore.dmi.module import Dmi  # noqa: PLC0415 - only when enabled
@@ -243,6 +269,20 @@ class Assembly:
 
         cap = seconds(own.reconnectCap)
         self._built.append(EdgeStream(endpoint, edged.streams(), self._clock, cap=cap))
+
+
+def _by_source(bus: EventBus | None, services: ServiceBus) -> Callable[[Message], Awaitable[None]]:
+    """Of the router's messages, those for ServiceBus have a source of their own."""
+
+    async def receive(message: Message) -> None:
+        if message.route.source == ROUTER_SERVICEBUS:
+            await services.receive(message)
+        elif bus is not None:
+            await bus.receive(message)
+        else:
+            log.warning("the cloud's router asks for MQTT, and modules.eventBus is disabled")
+
+    return receive
 
 
 def _meta_server(settings: EdgeCore, store: Store, meta: MetaManager, hub: Hub, clock: Clock) -> MetaServer:
@@ -345,12 +385,3 @@ class Readiness:
         log.info("%s", text)
         ready(text)
         await asyncio.Event().wait()
-
-
-def _warn_of_missing(settings: EdgeCore) -> None:
-    modules = settings.modules
-    enabled = {
-        "serviceBus": modules.serviceBus.enable,
-    }
-    for name in [name for name, on in enabled.items() if on]:
-        log.warning("modules.%s.enable is true, but this release does not have it; going on without", name)

@@ -52,6 +52,8 @@ TWIN_TABLES = (
 )
 BUS_TABLES = ("CREATE TABLE IF NOT EXISTS sub_topics (topic text PRIMARY KEY)",)
 
+SERVICE_TABLES = ("CREATE TABLE IF NOT EXISTS target_urls (url text PRIMARY KEY)",)
+
 Statement = tuple[str, Sequence[Any]]
 """SQL with its parameters."""
 

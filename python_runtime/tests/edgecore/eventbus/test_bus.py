@@ -206,6 +206,26 @@ async def test_what_is_no_utf8_still_reaches_the_cloud_as_text(tmp_path: Path, p
         assert (await here.uploaded()).value() == "\ufffd\0ok"
 
 
+async def test_bytes_travel_as_they_are_where_the_router_says_that_it_takes_them(
+    tmp_path: Path, port: int
+) -> None:
+    async with node(tmp_path, port) as here, client(port) as program:
+        await here.ask("subscribe", "default/bin", {"binary": True})
+        program.publish("default/bin", b"\xff\x00ok")
+        message = await here.uploaded()
+        assert (message.header.type, message.value()) == ("base64", "/wBvaw==")
+        program.publish("default/bin", b"text")
+        message = await here.uploaded()
+        assert (message.header.type, message.value()) == ("", "text")
+        await program.subscribe("down")
+        request = wire.new(
+            source="router_eventbus", group="user", operation="publish", resource="down", content="/wBvaw=="
+        )
+        request.header.type = "base64"
+        await here.bus.receive(request)
+        assert (await program.message()).payload == b"\xff\x00ok"
+
+
 async def test_uploads_without_the_cloud_are_counted_and_dropped(
     tmp_path: Path, port: int, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,6 +13,8 @@ half the memory.
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -28,6 +30,7 @@ from edgelab.edgecore.interfaces import Hub, Offline
 from edgelab.edgecore.store import Statement, Store
 from edgelab.protocol import message as wire
 from edgelab.protocol import topics
+from edgelab.protocol.content.users import BASE64, BINARY
 from edgelab.protocol.message import Message
 from edgelab.settings import edgecore as settings
 
@@ -35,6 +38,8 @@ log = logging.getLogger(__name__)
 
 FromDevice = Callable[[str, bytes], Awaitable[None]]
 AUTH_INFO = "authInfo/get/result"
+PATIENCE = 1.0
+"""Seconds that a message of the cloud waits for a broker that is behind; nothing else is read meanwhile."""
 
 
 class Link(Protocol):
@@ -48,6 +53,10 @@ class Link(Protocol):
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Tell MQTT clients."""
+        ...
+
+    async def room(self) -> None:
+        """Wait while a broker that is there is behind."""
         ...
 
     def subscribe(self, pattern: str) -> None:
@@ -82,6 +91,7 @@ class EventBus:
         self._on_device = on_device
         self._inbox = Inbox()
         self._drops = Drops(clock)
+        self._binary: set[str] = set()
         self._links = links(config, extra, self._inbox, clock, self._drops)
 
     async def run(self) -> None:
@@ -108,15 +118,18 @@ class EventBus:
         topic, operation = message.route.resource, message.route.operation
         match operation:
             case "subscribe":
+                self._note_binary(topic, message)
                 if self._subscribe(topic):
                     await self._keep(("INSERT OR IGNORE INTO sub_topics (topic) VALUES (?)", (topic,)))
             case "unsubscribe":
+                self._binary.discard(topic)
                 await self._keep(("DELETE FROM sub_topics WHERE topic = ?", (topic,)))
                 if topic not in topics.SUBSCRIPTIONS:
                     for link in self._links:
                         link.unsubscribe(topic)
             case "publish":
-                self.publish(topic, message.data())
+                await self._room()
+                self.publish(topic, _payload(message))
             case "message":
                 inner = message.object().get("message") or {}
                 self.publish(str(inner.get("topic") or ""), msgspec.json.encode(inner))
@@ -124,6 +137,21 @@ class EventBus:
                 self.publish(topics.of_node(self._node, AUTH_INFO), msgspec.json.encode(message.value()))
             case _:
                 log.warning("EventBus has no operation %r of %r", operation, topic)
+
+    async def _room(self) -> None:
+        """Wait a moment for a broker that is there and does not keep up, rather than lose something."""
+        for link in self._links:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await link.room()
+
+    def _note_binary(self, topic: str, message: Message) -> None:
+        """Whether the router takes bytes of this topic that are no text; the original does not."""
+        value = message.value()
+        if isinstance(value, dict) and value.get(BINARY) is True:
+            self._binary.add(topic)
+        else:
+            self._binary.discard(topic)
 
     def _subscribe(self, pattern: str) -> bool:
         if problem := names.filter_problem(pattern):
@@ -150,8 +178,15 @@ class EventBus:
                 await self._on_device(topic, payload)
 
     async def _upload(self, topic: str, payload: bytes) -> None:
-        text = payload.decode("utf-8", "replace")
-        upload = wire.new(source="bus", group="user", operation="upload", resource=topic, content=text)
+        upload = wire.new(source="bus", group="user", operation="upload", resource=topic)
+        try:
+            upload.content = wire.raw(payload.decode())
+        except UnicodeDecodeError:
+            if topic in self._binary:
+                upload.header.type = BASE64
+                upload.content = wire.raw(base64.b64encode(payload).decode())
+            else:
+                upload.content = wire.raw(payload.decode("utf-8", "replace"))
         try:
             await self._hub.send(upload)
         except Offline:
@@ -177,3 +212,10 @@ def links(
 
         found.append(external(config, extra, inbox, clock, counted))
     return found
+
+
+def _payload(message: Message) -> bytes:
+    """What is to be published. Raises ValueError for what no base64 is."""
+    if message.header.type != BASE64:
+        return message.data()
+    return base64.b64decode(str(message.value()), validate=True)

@@ -41,6 +41,7 @@ class External:
         self._filters: dict[str, None] = {}
         self._outgoing = Outgoing(clock, drops)
         self._mqtt: Connection | None = None
+        self._drained = asyncio.Event()
 
     async def run(self) -> NoReturn:
         """Work until cancelled."""
@@ -68,6 +69,12 @@ class External:
         message = Message(topic, payload)
         if self._mqtt is None or len(self._outgoing) or not self._mqtt.publish(topic, payload):
             self._outgoing.add(message)
+
+    async def room(self) -> None:
+        """Wait while the broker is there and behind."""
+        while self._mqtt is not None and (len(self._outgoing) or not self._mqtt.has_room):
+            self._drained.clear()
+            await self._drained.wait()
 
     def subscribe(self, pattern: str) -> None:
         """Put what is published on these topics into the inbox, from now on and after every connect."""
@@ -97,11 +104,13 @@ class External:
             return await running
         finally:
             self._mqtt = None
+            self._drained.set()
             self._outgoing.put_back(mqtt.unacknowledged)
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
     def _drain(self) -> None:
+        self._drained.set()
         while self._mqtt is not None and self._mqtt.has_room:
             message = self._outgoing.pop()
             if message is None:

@@ -75,6 +75,9 @@ class Internal:
         """Tell MQTT clients."""
         self._broker.publish(Message(topic, payload, self._qos, self._retain))
 
+    async def room(self) -> None:
+        """Nothing to wait for: the broker bounds what waits for each of its clients."""
+
     def subscribe(self, pattern: str) -> None:
         """Put what clients publish on these topics into the inbox."""
         self._broker.listen_to(pattern)

@@ -56,7 +56,7 @@ class Outgoing:
     def _append(self, waiting: _Waiting) -> None:
         self._others.append(waiting)
         self._size += len(waiting.message.payload)
-        while len(self._others) > MOST or self._size > LARGEST:
+        while len(self._others) > MOST or (self._size > LARGEST and len(self._others) > 1):
             self._take_other()
             self._drops.count("a message is lost, too many wait for the broker")
 

@@ -1,7 +1,7 @@
 """HTTP/1.1 by h11 on asyncio streams, as much of it as clients of the Kubernetes API use.
 
-Bodies are read whole, 3 MiB at most. Answers are whole or a stream in chunks that lasts until its source
-ends or the client goes. Connections are kept; a silent one is closed.
+Bodies are read whole, 3 MiB at most unless the server says otherwise. Answers are whole or a stream in chunks
+that lasts until its source ends or the client goes. Connections are kept; a silent one is closed.
 """
 
 from __future__ import annotations
@@ -81,12 +81,17 @@ class HttpServer:
         refuse: Refusal,
         *,
         tls: ssl.SSLContext | None = None,
+        owner: str = "MetaServer",
+        limit: int = BODY_LIMIT,
     ) -> None:
+        """`owner` is named in messages; `limit` is in bytes of a body."""
         self.address, self.port = address, port
+        self._owner = owner
+        self._limit = limit
         self._handler = handler
         self._refuse = refuse
         self._tls = tls
-        self._clients = Supervisor("metaserver/clients")
+        self._clients = Supervisor(f"{owner.lower()}/clients")
         self._count = 0
         self.listening = asyncio.Event()
 
@@ -95,7 +100,7 @@ class HttpServer:
         try:
             server = await asyncio.start_server(self._client, self.address, self.port, ssl=self._tls)
         except OSError as error:
-            where = f"MetaServer cannot listen on {self.address}:{self.port}"
+            where = f"{self._owner} cannot listen on {self.address}:{self.port}"
             if error.errno == errno.EADDRINUSE:
                 hint = f"`ss -ltnp 'sport = :{self.port}'` names who has it"
                 raise Fatal(f"{where}: the port is taken; {hint}") from None
@@ -114,7 +119,12 @@ class HttpServer:
             writer.close()
             return
         self._count += 1
-        self._clients.spawn(self._converse(reader, writer), "client")
+        task = self._clients.spawn(self._converse(reader, writer), "client")
+        task.add_done_callback(lambda _: self._left(writer))  # also of one that was cancelled before it began
+
+    def _left(self, writer: asyncio.StreamWriter) -> None:
+        self._count -= 1
+        writer.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
@@ -125,7 +135,6 @@ class HttpServer:
         except TimeoutError:
             writer.transport.abort()  # what it has not read yet would keep the connection
         finally:
-            self._count -= 1
             writer.close()
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
@@ -137,12 +146,12 @@ class HttpServer:
         request: Request | None = None
         try:
             async with asyncio.timeout(IDLE):
-                request = await read_request(connection, reader, writer)
+                request = await read_request(connection, reader, writer, self._limit)
             if request is None:
                 return False
             response = await self._handler(request)
         except TooLarge:
-            response = self._refuse(413, f"the body is longer than {BODY_LIMIT >> 20} MiB")
+            response = self._refuse(413, f"the body is longer than {self._limit >> 20} MiB")
             response.headers.append(("connection", "close"))
         except h11.RemoteProtocolError as error:
             response = self._refuse(error.error_status_hint, f"this is no HTTP request: {error}")
@@ -159,7 +168,10 @@ class HttpServer:
 
 
 async def read_request(
-    connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    connection: h11.Connection,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    limit: int = BODY_LIMIT,
 ) -> Request | None:
     """The next request; None when the client is done. Raises TooLarge and RemoteProtocolError."""
     head: h11.Request | None = None
@@ -173,11 +185,11 @@ async def read_request(
             connection.receive_data(await reader.read(65536))
         elif isinstance(event, h11.Request):
             head = event
-            if int(dict(event.headers).get(b"content-length", b"0")) > BODY_LIMIT:
+            if int(dict(event.headers).get(b"content-length", b"0")) > limit:
                 raise TooLarge
         elif isinstance(event, h11.Data):
             body += event.data
-            if len(body) > BODY_LIMIT:
+            if len(body) > limit:
                 raise TooLarge
         elif isinstance(event, h11.EndOfMessage) and head is not None:
             return _request(head, bytes(body))

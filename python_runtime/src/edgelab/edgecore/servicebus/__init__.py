@@ -1,0 +1,1 @@
+"""ServiceBus: HTTP between the cloud's router and programs on the node."""
