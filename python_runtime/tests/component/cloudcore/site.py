@@ -36,9 +36,10 @@ def cloudcore(
     *,
     hub: dict[str, Any] | None = None,
     gates: dict[str, bool] | None = None,
+    modules: dict[str, Any] | None = None,
     edgelab: dict[str, Any] | None = None,
 ) -> Iterator[Path]:
-    """CloudCore with fields of modules.cloudHub, featureGates and edgelab; gives the path of its log."""
+    """CloudCore with fields of modules.cloudHub, featureGates, other modules and edgelab; gives its log."""
     names = ("tlsCAFile", "tlsCAKeyFile", "tlsCertFile", "tlsPrivateKeyFile")
     settings = {
         "commonConfig": {"monitorServer": {"bindAddress": "127.0.0.1:0"}},
@@ -52,7 +53,8 @@ def cloudcore(
                 "websocket": {"address": "127.0.0.1", "port": place.nodes},
                 "https": {"address": "127.0.0.1", "port": place.https},
                 **(hub or {}),
-            }
+            },
+            **(modules or {}),
         },
     }
     path, log = place.directory / "cloudcore.yaml", place.directory / "cloudcore.log"
