@@ -22,6 +22,9 @@ from edgelab.settings.cloudcore import EdgelabRouter
 
 log = logging.getLogger("edgelab.cloudcore.router")
 
+quiet = logging.getLogger("edgelab.cloudcore.router.http")
+quiet.setLevel(logging.CRITICAL)  # what is no HTTP is answered with 400; anybody can send it, and fill a log
+
 CONNECTIONS = 1024
 HEAD_SECONDS, IDLE_SECONDS = 30.0, 75.0
 LINGER_SECONDS = 5.0
@@ -61,6 +64,7 @@ class Listener:
             keepalive_timeout=IDLE_SECONDS,
             lingering_time=LINGER_SECONDS,
             access_log=None,
+            logger=quiet,
         )
         loop = asyncio.get_running_loop()
         listener = await loop.create_server(lambda: self._protocol(server), sock=self._sock, ssl=self._tls)
@@ -75,7 +79,11 @@ class Listener:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self._begun.discard(request.protocol)
-        return await self._handler(request)
+        try:
+            return await self._handler(request)
+        except Exception:  # one request that trips us is one answer
+            log.exception("a request could not be treated")
+            return web.Response(status=500, text="the router has a defect; its log has more\n")
 
     def _protocol(self, server: web.Server) -> asyncio.BaseProtocol:
         if len(server.connections) >= CONNECTIONS:
