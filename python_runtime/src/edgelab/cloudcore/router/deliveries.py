@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -95,7 +94,7 @@ class Deliveries:
         """Have a node call a service; gives what it answered. Raises Undeliverable."""
         content: dict[str, Any] = {
             "header": call.header,
-            "body": base64.b64encode(call.body).decode(),
+            "body": call.body,
             "method": call.method,
             "url": "",
         }
@@ -167,10 +166,9 @@ def _answer(message: Message) -> Answer:
     """Raises Undeliverable for a reply that is none, or that says the service could not be reached."""
     try:
         found = msgspec.json.decode(message.data(), type=ServiceResponse)
-        body = base64.b64decode(found.body or "", validate=True)
-    except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error):
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise Undeliverable(502, "invalid response: the node's reply cannot be read") from None
-    header = found.header or {}
+    header, body = found.header or {}, found.body or b""
     if not 200 <= found.status_code <= 599:
         raise Undeliverable(502, f"invalid response: status {found.status_code} of the service")
     if EDGE_SERVER in header.get("Server", ()):

@@ -6,8 +6,6 @@ errors without an operation, which its CloudCore cannot route; here they have th
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
 
 import msgspec
@@ -63,7 +61,7 @@ class Calls:
         content = {
             "header": answer.header,
             "status_code": answer.status,
-            "body": base64.b64encode(answer.body).decode(),
+            "body": answer.body,
         }
         reply = wire.new(
             source="servicebus",
@@ -83,13 +81,12 @@ async def _answer(message: Message) -> Answer:
     try:
         port, path = _target(message.route.resource)
         request = msgspec.json.decode(message.data(), type=ServiceRequest)
-        body = base64.b64decode(request.body or "", validate=True)
         method = request.method or message.route.operation
         seconds = min(request.timeout or TIMEOUT, LONGEST)
-        return await call(Request(method, port, path, request.header or {}, body), seconds)
+        return await call(Request(method, port, path, request.header or {}, request.body or b""), seconds)
     except CallError as error:
         return _failure(error.status, str(error))
-    except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return _failure(400, f"the request cannot be read: {error}")
 
 

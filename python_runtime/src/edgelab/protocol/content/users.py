@@ -19,13 +19,14 @@ EDGE_SERVER = "kubeedge-edgecore"
 
 
 class ServiceRequest(msgspec.Struct):
-    """An HTTP request for a service at the edge; the body is base64 text, as Go writes bytes.
+    """An HTTP request for a service at the edge; the body is base64 text on the wire, as Go writes bytes
+    (msgspec reads and writes it several times faster than the standard library).
 
     `timeout`, in seconds, goes from our CloudCore to our EdgeCore only.
     """
 
     header: dict[str, list[str]] | None
-    body: str | None
+    body: bytes | None
     method: str | UnsetType = UNSET
     url: str | UnsetType = UNSET
     timeout: float | UnsetType = UNSET
@@ -36,7 +37,7 @@ class ServiceResponse(msgspec.Struct):
 
     header: dict[str, list[str]] | None
     status_code: int
-    body: str | None
+    body: bytes | None
 
 
 REQUEST = Struct(ServiceRequest)
