@@ -225,11 +225,13 @@ async def test_of_two_buses_on_two_nodes_each_may_have_a_rule(rules: Rules) -> N
     assert await rules.refused(rule("eventbus", "rest", sourceResource=there)) == ""
 
 
-async def test_a_rules_counters_change_and_its_spec_does_not(rules: Rules) -> None:
+async def test_a_changed_rule_is_looked_at_like_a_new_one_and_its_counters_are_not(rules: Rules) -> None:
     old = {"metadata": {"name": "r"}, "spec": rule(), "status": {"successMessages": 0}}
     assert await refusal(rules.checks.rule, {**old, "status": {"successMessages": 1}}, old) == ""
     changed = {**old, "spec": rule("rest", "servicebus")}
-    assert "delete the object and make it anew" in await refusal(rules.checks.rule, changed, old)
+    assert await refusal(rules.checks.rule, changed, old, name="r", namespace="default") == ""
+    changed = {**old, "spec": rule("rest", "rest")}
+    assert "no rule leads" in await refusal(rules.checks.rule, changed, old, namespace="default")
     assert await refusal(rules.checks.rule, None, old) == ""
 
 

@@ -105,7 +105,7 @@ class Deliveries:
             source=SERVICEBUS_SOURCE,
             group=GROUP,
             operation=call.method,
-            resource=call.resource,
+            resource=call.resource if "timeout" in content else _one_colon(call.resource),
             content=content,
         )
         reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
@@ -160,6 +160,12 @@ class Deliveries:
             raise Undeliverable(504, f"node {node} did not take the message in time") from None
         if not written:
             raise away(node)
+
+
+def _one_colon(resource: str) -> str:
+    """`port:/path` as KubeEdge's EdgeCore reads it, which refuses a second colon, such as one in a query."""
+    port, _, path = resource.partition(":")
+    return f"{port}:{path.replace(':', '%3A')}"
 
 
 def _answer(message: Message) -> Answer:

@@ -1,9 +1,9 @@
 """Which Rule and RuleEndpoint may be stored (KubeEdge `admit_rule.go`, `admit_ruleendpoint.go`).
 
 A rule connects two endpoints of its namespace that exist, in one of the directions there are, says what both
-need, and takes its messages from where no other rule does. Deleting is always allowed. As in the original, a
-change of the spec is refused, because a router keeps a rule as it was made; unlike it, a change of anything
-else is not, or the counters in `status` (which is no subresource) could never be written.
+need, and takes its messages from where no other rule does. Deleting is always allowed. A changed spec is
+looked at like a new one, since the router follows it; the original's router keeps a rule as it was made, and
+its webhook refuses every change, that of the counters in `status` (which is no subresource) among them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ class RuleChecks:
         """A Rule that is about to be stored."""
         if not request.is_stored_anew():
             return
-        _refuse_change(request)
         spec = request.spec()
         source = await self._type_of(request.namespace, spec, "source")
         target = await self._type_of(request.namespace, spec, "target")
@@ -64,7 +63,6 @@ class RuleChecks:
         """A RuleEndpoint that is about to be stored."""
         if not request.is_stored_anew():
             return
-        _refuse_change(request)
         spec = request.spec()
         if spec.get("ruleEndpointType") != "servicebus":
             return
@@ -111,11 +109,6 @@ class RuleChecks:
                     raise
                 known[endpoint] = ""
         return known[endpoint] == kind
-
-
-def _refuse_change(request: Request) -> None:
-    if request.operation == "UPDATE":
-        raise Refused("spec: it cannot be changed; delete the object and make it anew")
 
 
 def _needed(spec: Obj, field: str, keys: tuple[str, ...], kind: str) -> tuple[str, ...]:
