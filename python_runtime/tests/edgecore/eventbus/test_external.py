@@ -163,3 +163,31 @@ async def test_nothing_more_is_read_while_there_is_too_much_to_do_and_nothing_is
                 await asyncio.sleep(0.01)
             seen = [await script.inbox.get() for _ in range(count)]
         assert [payload for _, payload in seen] == [b"%d" % number for number in range(count)]
+
+
+async def test_who_publishes_can_wait_for_room_while_the_broker_is_there_and_behind() -> None:
+    async with link() as (made, script):
+        await made.room()  # there is no broker yet: nothing to wait for
+        made.subscribe("a/#")
+        peer = await script.accept()
+        await script.subscribed(peer)
+        numbers = []
+        for number in range(UNDER_WAY):
+            made.publish("t", b"%d" % number)
+            numbers.append((await published(peer))[1])
+        waiting = asyncio.create_task(made.room())
+        made.publish("t", b"one more")
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        for number in numbers:
+            peer.send(packets.acknowledgement(packets.PUBACK, number))
+        async with asyncio.timeout(SECONDS):
+            await waiting
+        assert (await published(peer))[0] == b"one more"
+        for _ in range(UNDER_WAY):
+            made.publish("t", b"x")
+        waiting = asyncio.create_task(made.room())
+        await asyncio.sleep(0)
+        peer.writer.close()
+        async with asyncio.timeout(SECONDS):
+            await waiting

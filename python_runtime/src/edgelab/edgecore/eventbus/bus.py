@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -92,6 +91,7 @@ class EventBus:
         self._inbox = Inbox()
         self._drops = Drops(clock)
         self._binary: set[str] = set()
+        self._is_behind = False
         self._links = links(config, extra, self._inbox, clock, self._drops)
 
     async def run(self) -> None:
@@ -139,11 +139,16 @@ class EventBus:
                 log.warning("EventBus has no operation %r of %r", operation, topic)
 
     async def _room(self) -> None:
-        """Wait a moment for a broker that is there and does not keep up, rather than lose something."""
-        for link in self._links:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
+        """Wait a moment for a broker that is there and does not keep up, rather than lose something; once for
+        one that does not catch up, as nothing of the cloud is read meanwhile."""
+        try:
+            async with asyncio.timeout(0 if self._is_behind else PATIENCE):
+                for link in self._links:
                     await link.room()
+        except TimeoutError:
+            self._is_behind = True
+        else:
+            self._is_behind = False
 
     def _note_binary(self, topic: str, message: Message) -> None:
         """Whether the router takes bytes of this topic that are no text; the original does not."""
