@@ -136,8 +136,10 @@ async def test_rules_are_checked_against_what_the_cluster_has(api: HttpClient) -
         await api.create(RULES, named("r2", spec), "default")
     counted = await api.patch(RULES, "r1", {"status": {"successMessages": 1}}, "default")
     assert counted["status"]["successMessages"] == 1
-    with pytest.raises(ApiError, match="delete the object and make it anew"):
+    with pytest.raises(ApiError, match="no rule leads from rest to rest"):
         await api.patch(RULES, "r1", {"spec": {"target": "my-rest"}}, "default")
+    changed = await api.patch(RULES, "r1", {"spec": {"targetResource": {"topic": "u"}}}, "default")
+    assert changed["spec"]["targetResource"] == {"topic": "u"}
     await api.delete(RULES, "r1", "default")
 
 
