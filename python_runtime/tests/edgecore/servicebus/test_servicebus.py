@@ -353,3 +353,29 @@ async def test_with_certificates_the_listener_speaks_tls_and_takes_renewed_ones(
             (tmp_path / name).write_bytes((again / name).read_bytes())
         tls.load_verify_locations(again / "rootCA.crt")
         assert await serial() != before
+
+
+async def test_recorded_calls_get_replies_of_the_recorded_shape(tmp_path: Path) -> None:
+    """But for the operation, without which a Go CloudCore cannot route the reply to a failed call."""
+    path = Path(__file__).parents[2] / "protocol" / "vectors" / "wire" / "37-servicebus.jsonl"
+    frames = [wire.decode(json.dumps(json.loads(line)["msg"])) for line in path.read_text().splitlines()]
+    replies = {frame.parent_id: frame for frame in frames if frame.route.source == "servicebus"}
+    recorded = {f.route.resource: (f, replies[f.id]) for f in frames if f.id in replies and not f.parent_id}
+    calls_of = {r: pair for r, pair in recorded.items() if pair[0].route.source == "router_servicebus"}
+    assert sorted(calls_of) == ["1:/target", "29666:/target"]
+    hub = FakeHub()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 29\r\n\r\n"
+    answer += base64.b64decode(calls_of["29666:/target"][1].value()["body"])
+    async with bus(tmp_path, hub) as made, service(answer) as (port, got):
+        for resource, (question, reply) in calls_of.items():
+            question.route.resource = resource.replace("29666", str(port))
+            await made.receive(question)
+            found, wanted = (await hub.next()), reply.value()
+            assert (found.parent_id, found.route.source) == (question.id, reply.route.source)
+            assert (found.route.group, found.route.operation) == ("user", "upload")
+            content = found.value()
+            assert content["status_code"] == wanted["status_code"]
+            assert set(content["header"]) <= set(wanted["header"])
+            text = base64.b64decode(content["body"])
+            assert text.startswith(base64.b64decode(wanted["body"]))
+    assert got[0].endswith(b"\r\n\r\nhello")
