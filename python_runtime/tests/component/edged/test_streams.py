@@ -174,4 +174,4 @@ async def test_without_a_runtime_its_socket_is_named(bench: Bench, tmp_path: Pat
     streams = Streams(dead, lambda *_: pod, SYSTEM)
     with pytest.raises(Refused, match=r"nobody\.sock does not exist") as refused:
         await streams.get(asked("/containerLogs/default/x/main"))
-    assert refused.value.status == 503
+    assert refused.value.status == 500

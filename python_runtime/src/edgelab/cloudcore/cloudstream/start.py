@@ -31,7 +31,7 @@ from edgelab.daemon.tasks import guard
 from edgelab.identity.ca import KeyPair
 from edgelab.kube.interface import KubeApi
 from edgelab.kube.resources import NODES, PODS
-from edgelab.settings.cloudcore import CloudCore
+from edgelab.settings.cloudcore import CERT_FILE, KEY_FILE, CloudCore
 from edgelab.settings.cloudcore_stream import TUNNELPORT
 
 log = logging.getLogger("edgelab.cloudcore.cloudstream")
@@ -136,10 +136,13 @@ def _locator(cluster: Cluster) -> Callable[[str, str], str | None]:
 
 
 def _tunnel_pki(settings: CloudCore, pki: Pki) -> Pki:
-    """What tunnels show: their own pair where the settings name one, else CloudHub's."""
-    stream, hub = settings.modules.cloudStream, settings.modules.cloudHub
+    """What tunnels show: their own pair where the settings name one, else CloudHub's.
+
+    The files of the defaults are CloudHub's; where it does not use them they are an EdgeCore's of this host.
+    """
+    stream = settings.modules.cloudStream
     files = (stream.tlsTunnelCertFile, stream.tlsTunnelPrivateKeyFile)
-    if files == (hub.tlsCertFile, hub.tlsPrivateKeyFile):
+    if files == (CERT_FILE, KEY_FILE):
         return pki
     pair = _pair_of(*files)
     return Pki(pki.ca, pair) if pair else pki

@@ -69,4 +69,4 @@ class Streams:
 def _refusal(error: RuntimeUnreachable | CriError) -> Refused:
     if isinstance(error, CriError):
         return Refused(STATUSES.get(error.code, 500), str(error))
-    return Refused(503, str(error))
+    return Refused(500, str(error))  # as a kubelet; kube-apiserver hides the text of a 503
