@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.cloudcore.cloud import Api, Cloud, eventually, running
+from tests.cloudcore.test_monitor import fetch
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -95,6 +96,9 @@ async def test_a_tunnel_s_node_is_published_and_what_the_node_says_does_not_undo
             assert published(cloud) == wanted
             addresses = cloud.api.objects[NODES]["", "edge1"]["status"]["addresses"]
             assert {item["type"] for item in addresses} == {"InternalIP", "Hostname", "InternalDNS"}
+            _, text = await fetch(cloud, "/metrics")
+            assert "edgelab_cloudstream_tunnels 1" in text
+            assert "edgelab_cloudstream_connections 0" in text
             await edge.close()
         # Without its tunnel the endpoint stays, and says what is missing.
         reader, writer = await asyncio.open_connection(*wanted, ssl=_any())

@@ -118,6 +118,7 @@ class Assembly:
         self._starter = Starter(self._cluster, clock)
         self._revoked = Revocations(settings.edgelab.namespace)
         self._running: list[Module] = []
+        self._stream: CloudStream | None = None
 
     def build(self) -> list[Module]:
         """All of them."""
@@ -162,7 +163,7 @@ class Assembly:
             self._hub,
             self._clock,
         )
-        stream = self._make_stream()
+        self._stream = stream = self._make_stream()
         permissions = None
         if settings.modules.edgeController.enable:
             edge, permissions, nodes = _edge(settings, api, cluster, hub, self._starter, clock=clock)
@@ -232,6 +233,8 @@ class Assembly:
             informers=[*self._cluster, leases],
             serving=lambda: all(listener.listening.is_set() for listener in listeners),
         )
+        if self._stream is not None:
+            state.others.append(self._stream.families)
         self._running.append(Monitor(sockets.monitor, state.checks, state.families))
 
     def _bootstrap(self, sock: socket.socket) -> BootstrapServer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from edgelab.cloudcore.cloudhub.hub import CloudHub
@@ -60,6 +60,8 @@ class State:
         self._informers = informers
         self._nodes = next(informer for informer in informers if informer.resource is NODES)
         self._serving = serving
+        self.others: list[Callable[[], Iterable[Family]]] = []
+        """Numbers of modules that are there when asked for."""
 
     def checks(self) -> Iterator[Check]:
         """Whether nodes can be served. An API server that is gone is no reason to send them away."""
@@ -74,6 +76,8 @@ class State:
         """All numbers."""
         yield from self._hub_families()
         yield from self._shared_families()
+        for families in self.others:
+            yield from families()
         yield from _process()
 
     def _hub_families(self) -> Iterator[Family]:

@@ -203,10 +203,10 @@ def overrides(request: Request, driver: str) -> dict[str, Any]:
     }
     if request.quic:
         hub["websocket"] = {"enable": False}
+    stream: dict[str, Any] = {"server": endpoint(request.host, 10004)}
     if request.certificates:
-        hub["tlsCertFile"] = f"{request.certificates}/server.crt"
-        hub["tlsPrivateKeyFile"] = f"{request.certificates}/server.key"
-    stream = {"server": endpoint(request.host, 10004)}
+        hub["tlsCertFile"] = stream["tlsTunnelCertFile"] = f"{request.certificates}/server.crt"
+        hub["tlsPrivateKeyFile"] = stream["tlsTunnelPrivateKeyFile"] = f"{request.certificates}/server.key"
     wanted = {"modules": {"edged": edged, "edgeHub": hub, "edgeStream": stream}}
     return dict(merge(wanted, request.settings))
 

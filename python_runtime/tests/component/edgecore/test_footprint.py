@@ -77,6 +77,7 @@ async def test_no_enabled_module_imports_what_is_too_heavy_for_a_node(name: str)
         "import sys, edgelab.edgecore.app, edgelab.edgecore.edgehub.hub, edgelab.edgecore.edgehub.connection,"
         "edgelab.edgecore.devicetwin.module, edgelab.edgecore.dmi.module, edgelab.edgecore.eventbus.bus,"
         "edgelab.edgecore.eventbus.external, edgelab.edgecore.eventbus.internal,"
+        "edgelab.edgecore.edgestream.module,"
         "edgelab.edgecore.metamanager.metaserver.access,"
         "edgelab.edgecore.metamanager.metaserver.server, edgelab.edgecore.metamanager.metaserver.serving\n"
         f"sys.exit(any(m == {name!r} or m.startswith({name!r} + '.') for m in sys.modules))"

@@ -55,7 +55,7 @@ async def test_500_sessions_at_once_are_served_within_bounds_and_leave_nothing(
     steady: Direct, lab: StreamLab, node: StreamNode
 ) -> None:
     """Some of them start a command; the others join one, which spares the machine 460 processes."""
-    await lab.apply(sleeper("talking", "while true; do echo tick; sleep 1; done"))
+    await lab.apply(sleeper("ticking", "while true; do echo tick; sleep 1; done"))
     before = opened(node, lab)
     memory = resident(node.core.pid), resident(lab.cloud.pid)
     turns = asyncio.Semaphore(8)
@@ -64,7 +64,7 @@ async def test_500_sessions_at_once_are_served_within_bounds_and_leave_nothing(
     async def one(number: int) -> None:
         async with turns:
             joins = number >= COMMANDS
-            client = await (steady.attach("talking") if joins else steady.exec("steady", "cat"))
+            client = await (steady.attach("ticking") if joins else steady.exec("steady", "cat"))
             clients.append(client)
             if joins:
                 return

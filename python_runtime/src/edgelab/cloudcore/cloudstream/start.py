@@ -7,7 +7,7 @@ import ipaddress
 import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from edgelab.cloudcore.cloudstream.tunnelport import negotiate
 from edgelab.cloudcore.cloudstream.tunnels import TunnelListener
 from edgelab.cloudcore.cluster import Cluster
 from edgelab.cloudcore.environment import own_address
+from edgelab.cloudcore.metrics import Family, Sample
 from edgelab.cloudcore.startup import without_errors
 from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.daemon.errors import Fatal
@@ -80,6 +81,14 @@ class CloudStream:
         tls = server_context(_tunnel_pki(settings, pki), client_certificate=ssl.CERT_REQUIRED)
         self._tunnels = TunnelListener(self.sessions, door, complaints, tunnels, tls)
         self.listening = self._tunnels.listening
+
+    def families(self) -> Iterator[Family]:
+        """For the monitor."""
+        tunnels, connections = self.sessions.counts()
+        text = "Nodes that have a tunnel for logs and commands here."
+        yield Family("edgelab_cloudstream_tunnels", "gauge", text, [Sample(tunnels)])
+        text = "Logs, commands and ports that are open through tunnels."
+        yield Family("edgelab_cloudstream_connections", "gauge", text, [Sample(connections)])
 
     async def run(self) -> None:
         """Prepare, then serve until cancelled."""

@@ -386,7 +386,7 @@ class Edged:
         """Logs, commands and ports of the pods of this node, for the tunnel."""
         from edgelab.edgecore.edged.streams.routes import Streams  # noqa: PLC0415 - only with EdgeStream
 
-        return Streams(self._runtime, self._population.find, self._clock)
+        return Streams(self._runtime, self._population.find, self._clock, self.begun)
 
     @property
     def address(self) -> str:

@@ -6,6 +6,7 @@ requests are refused with its words.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
@@ -19,6 +20,7 @@ from edgelab.edgecore.kubelet import Answer, Pipe, Refused, Request
 
 Obj = dict[str, Any]
 Page: TypeAlias = Callable[[Request], Awaitable[Answer]]
+START_SECONDS = 10.0
 STATUSES = {"NOT_FOUND": 404, "RESOURCE_EXHAUSTED": 429, "UNIMPLEMENTED": 501}
 """As the kubelet maps a runtime's codes (`streaming.WriteError`); all others are 500."""
 
@@ -27,7 +29,15 @@ class Streams:
     """`find(namespace, name)` gives the pod of this node. `pages` are paths of further answers, such as
     `/stats/summary`: whoever builds them adds them here."""
 
-    def __init__(self, runtime: Runtime, find: Callable[[str, str], Obj | None], clock: Clock) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        find: Callable[[str, str], Obj | None],
+        clock: Clock,
+        begun: asyncio.Event | None = None,
+    ) -> None:
+        """`begun`: set once the pods of this node are known; who asks before waits a moment."""
+        self._begun = begun
         self._find = find
         self._logs = ContainerLogs(runtime, clock)
         self._upgrades = Upgrades(runtime)
@@ -35,6 +45,7 @@ class Streams:
 
     async def get(self, request: Request) -> Answer:
         """Logs and pages. Raises Refused."""
+        await self._ready()
         try:
             if page := self.pages.get(request.path.rstrip("/")):
                 return await page(request)
@@ -47,6 +58,7 @@ class Streams:
 
     async def connect(self, request: Request) -> Pipe:
         """exec, attach, portForward. Raises Refused."""
+        await self._ready()
         try:
             match request.path.strip("/").split("/"):
                 case ["exec", namespace, pod, *uid, container] if len(uid) < 2:
@@ -58,6 +70,14 @@ class Streams:
         except (RuntimeUnreachable, CriError) as error:
             raise _refusal(error) from None
         raise Refused(404, "404 page not found")
+
+    async def _ready(self) -> None:
+        if self._begun is not None and not self._begun.is_set():
+            try:
+                async with asyncio.timeout(START_SECONDS):
+                    await self._begun.wait()
+            except TimeoutError:
+                raise Refused(500, "EdgeCore has just started and does not know its pods yet") from None
 
     def _pod(self, namespace: str, name: str, uid: str = "") -> Obj:
         pod = self._find(namespace, name)
