@@ -20,10 +20,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from edgelab.cloudcore.cloudstream.kubeletport import Endpoint, endpoint_in, with_endpoint
 from edgelab.cloudcore.cloudstream.listeners import Listeners, NoPort
+from edgelab.cloudcore.cloudstream.start import address_of
 from edgelab.cloudcore.cloudstream.tunnelport import ANNOTATION, negotiate
 from edgelab.identity.ca import CertificateAuthority
 from edgelab.kube.resources import CONFIG_MAPS, NODES
 from edgelab.protocol import tunnel as wire
+from edgelab.settings.cloudcore import CloudCore
 from edgelab.settings.cloudcore_stream import Stream
 
 KUBE_CA = CertificateAuthority.create("cluster").cert_pem
@@ -196,6 +198,17 @@ async def test_each_cloudcore_has_a_tunnel_port_of_its_own() -> None:
     assert await negotiate(api, "kubeedge", "192.0.2.1") == 10351
     assert await negotiate(api, "kubeedge", "192.0.2.2") == 10352
     assert await negotiate(api, "kubeedge", "192.0.2.1") == 10351
+
+
+def test_api_servers_are_sent_to_an_address_of_this_host() -> None:
+    settings = CloudCore()
+    settings.kubeAPIConfig.kubeConfig = "/some/file"
+    settings.modules.cloudHub.advertiseAddress = ["203.0.113.9", "127.0.0.1"]
+    assert address_of(settings) == "127.0.0.1"
+    settings.modules.cloudHub.advertiseAddress = ["203.0.113.9"]
+    assert address_of(settings) == "203.0.113.9"
+    settings.edgelab.stream.address = "192.0.2.3"
+    assert address_of(settings) == "192.0.2.3"
 
 
 async def test_ports_are_kept_and_run_out_with_a_word() -> None:

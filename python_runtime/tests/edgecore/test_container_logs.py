@@ -101,6 +101,20 @@ async def test_a_log_that_is_emptied_or_replaced_is_followed(tmp_path: Path) -> 
     await log.aclose()
 
 
+async def test_what_the_runtime_still_wrote_to_a_log_that_was_put_aside_comes_first(tmp_path: Path) -> None:
+    path = tmp_path / "0.log"
+    path.write_bytes(CRI)
+    log = read_log(LogFile(path), LogOptions(follow=True), always, SYSTEM)
+    assert await anext(log) == TEXT
+    path.rename(tmp_path / "0.log.old")
+    path.write_bytes(CRI.replace(b"one", b"new"))
+    with (tmp_path / "0.log.old").open("ab") as file:
+        file.write(CRI.replace(b"one", b"old"))
+    found = [await asyncio.wait_for(anext(log), 10) for _ in range(2)]
+    assert found == [TEXT.replace(b"one", b"old"), TEXT.replace(b"one", b"new")]
+    await log.aclose()
+
+
 async def test_what_is_written_at_the_end_of_a_container_is_read(tmp_path: Path) -> None:
     path = tmp_path / "0.log"
     path.write_bytes(b"")

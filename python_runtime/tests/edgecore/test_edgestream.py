@@ -6,12 +6,17 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
 from tests.protocol.tunnel_recordings import Recorded, connections
 
+from edgelab.cri.errors import CriError
+from edgelab.cri.runtime import Runtime
 from edgelab.daemon.clock import SYSTEM
+from edgelab.edgecore.edged.streams import routes
+from edgelab.edgecore.edged.streams.routes import Streams
 from edgelab.edgecore.edgehub.link import Disconnected
 from edgelab.edgecore.edgestream import tunnel as tunnels
 from edgelab.edgecore.edgestream.tunnel import Closed, Tunnel
@@ -276,6 +281,32 @@ async def test_many_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
             bench.wire.ask(number, Kind.EXEC, "/exec/default/x/c", "POST")
         assert await bench.wire.next() == (4, Kind.REMOVE, b"")
         assert len(bench.tunnel.relays) == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("UNIMPLEMENTED", 501), ("NOT_FOUND", 404), ("RESOURCE_EXHAUSTED", 429), ("UNKNOWN", 500)],
+)
+async def test_what_the_runtime_refuses_has_a_status(code: str, status: int) -> None:
+    class Refusing(Runtime):
+        async def list_sandboxes(self, labels: Any = None) -> Any:
+            raise CriError(code, f"the runtime says {code}")
+
+    streams = Streams(Refusing("unix:///nowhere"), lambda *_: {"metadata": {"uid": "1"}}, SYSTEM)
+    with pytest.raises(Refused, match=f"the runtime says {code}") as refused:
+        await streams.connect(Request("POST", "/portForward/default/x", "", {}))
+    assert refused.value.status == status
+
+
+async def test_who_asks_before_the_pods_are_known_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "START_SECONDS", 0.05)
+    begun = asyncio.Event()
+    streams = Streams(Runtime("unix:///nowhere"), lambda *_: None, SYSTEM, begun)
+    with pytest.raises(Refused, match="has just started"):
+        await streams.get(Request("GET", "/containerLogs/default/x/c", "", {}))
+    begun.set()
+    with pytest.raises(Refused, match="pod does not exist"):
+        await streams.get(Request("GET", "/containerLogs/default/x/c", "", {}))
 
 
 def test_a_connect_without_header_is_read() -> None:

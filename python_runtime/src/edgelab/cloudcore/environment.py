@@ -82,6 +82,16 @@ def own_address() -> str:
         return str(sock.getsockname()[0])
 
 
+def is_own(address: str) -> bool:
+    """Whether this machine has the address."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as sock:
+        try:
+            sock.bind((address, 0))
+        except OSError:
+            return False
+        return True
+
+
 def api_configuration(settings: CloudCore) -> kubeconfig.Kubeconfig:
     """How to reach the API server. Raises Fatal."""
     api = settings.kubeAPIConfig

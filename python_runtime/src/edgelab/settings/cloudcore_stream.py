@@ -19,7 +19,8 @@ class Stream(msgspec.Struct):
     """`listeners`: one port a node, published in the Node with an address of type InternalDNS. `tunnelport`:
     KubeEdge's way, one streamPort and a tunnelPort that somebody has to redirect to it."""
     address: str = ""
-    """Where API servers find the listeners; empty: the first of advertiseAddress, or in a pod its own."""
+    """Where API servers find the listeners; empty: the first of advertiseAddress that is this host's,
+    or in a pod its own."""
     firstPort: int = 10351
     lastPort: int = 12350
     """The ports of the listeners, one for each node that has had a tunnel here."""

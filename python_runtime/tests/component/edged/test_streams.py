@@ -137,6 +137,14 @@ async def test_one_joins_what_runs_and_reaches_its_ports(bench: Bench) -> None:
             assert data == b"got hello\n"
             break
     client.close()
+    async with asyncio.timeout(30):
+        while not (answer := await fetched(streams, where)):  # a process that runs need not listen yet
+            await asyncio.sleep(0.1)
+    assert answer.endswith(pod["metadata"]["name"].encode() + b"\n")
+
+
+async def fetched(streams: Streams, where: str) -> bytes:
+    """What the pod's port 8080 answers; nothing while nobody listens there."""
     client = await connect(streams, request(f"/portForward/{where}", headers=PORTS))
     for kind in ("error", "data"):
         client.open(kind, {"streamtype": kind, "port": "8080", "requestid": "0"})
@@ -144,7 +152,7 @@ async def test_one_joins_what_runs_and_reaches_its_ports(bench: Bench) -> None:
     client.send("data", b"GET /hostname HTTP/1.0\r\n\r\n")
     found = await client.outputs("data")
     client.close()
-    assert found["data"].endswith(pod["metadata"]["name"].encode() + b"\n")
+    return found["data"]
 
 
 async def test_what_cannot_be_joined_is_refused(bench: Bench) -> None:

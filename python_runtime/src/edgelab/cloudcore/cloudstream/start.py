@@ -23,7 +23,7 @@ from edgelab.cloudcore.cloudstream.sessions import Sessions
 from edgelab.cloudcore.cloudstream.tunnelport import negotiate
 from edgelab.cloudcore.cloudstream.tunnels import TunnelListener
 from edgelab.cloudcore.cluster import Cluster
-from edgelab.cloudcore.environment import own_address
+from edgelab.cloudcore.environment import is_own, own_address
 from edgelab.cloudcore.metrics import Family, Sample
 from edgelab.cloudcore.startup import without_errors
 from edgelab.daemon.clock import SYSTEM, Clock
@@ -133,7 +133,8 @@ def address_of(settings: CloudCore) -> str:
         return settings.edgelab.stream.address
     if not api.kubeConfig and not api.master and (own := own_address()):  # in a pod, whose address is its own
         return own
-    return next(iter(settings.modules.cloudHub.advertiseAddress))
+    named = settings.modules.cloudHub.advertiseAddress
+    return next((address for address in named if is_own(address)), named[0])  # others are a router's
 
 
 def _locator(cluster: Cluster) -> Callable[[str, str], str | None]:

@@ -19,6 +19,7 @@ LONGEST_LINE = 1 << 20
 """Bytes without an end of line after which they are no line of a log, and dropped."""
 FIRST_WAIT, LONGEST_WAIT = 0.02, 0.4
 """Seconds between two looks at a log that is followed: longer, the longer nothing comes."""
+SETTLE_SECONDS = 0.5
 ASK_AFTER = 1.0
 """Seconds of silence after which the runtime is asked whether the container runs still."""
 
@@ -74,21 +75,24 @@ class LogFile:
         """Whether something was written since the last read."""
         return os.fstat(self._descriptor).st_size > os.lseek(self._descriptor, 0, os.SEEK_CUR)
 
-    def follow(self) -> bool:
+    def follow(self, *, settled: bool) -> bool:
         """Go on in the file that has taken this one's place, or at the start of one that was emptied.
 
-        False when it is still the same. To be called when there was no more to read.
+        False when there is none, or more to read here first. A new file that is empty counts when it is
+        `settled`: until the runtime writes to it, it may still write to this one.
         """
-        mine = os.fstat(self._descriptor)
         try:
             there = os.stat(self._path)
         except FileNotFoundError:  # put aside, and the runtime has not begun a new one yet
             return False
+        mine = os.fstat(self._descriptor)
         if (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino):
             if os.lseek(self._descriptor, 0, os.SEEK_CUR) <= mine.st_size:
                 return False
             os.lseek(self._descriptor, 0, os.SEEK_SET)
         else:
+            if self.has_more() or not (there.st_size or settled):
+                return False
             try:
                 new = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
@@ -121,15 +125,15 @@ async def read_log(
 
 async def _wait(file: LogFile, runs: Callable[[], Awaitable[bool]], clock: Clock) -> bool:
     """Until there may be more to read; False when all that will come is there."""
-    wait, silent = FIRST_WAIT, 0.0
-    while not file.follow():
+    wait, waited, asked = FIRST_WAIT, 0.0, 0.0
+    while not file.follow(settled=waited >= SETTLE_SECONDS):
         if file.has_more():
             return True
-        if silent >= ASK_AFTER:
+        if waited - asked >= ASK_AFTER:
             if not await runs():
                 return False
-            silent = 0.0
+            asked = waited
         await clock.sleep(wait)
-        silent += wait
+        waited += wait
         wait = min(LONGEST_WAIT, wait * 1.5)
     return True
