@@ -32,6 +32,15 @@ def test_nginx_runs_on_the_edge_and_serves_its_page(lab: Lab) -> None:
     assert deployment["status"]["availableReplicas"] == 1
 
 
+def test_logs_and_commands_reach_the_pod_at_the_edge(lab: Lab) -> None:
+    pod = lab.get("pods", "-l", "app=nginx")["items"][0]["metadata"]["name"]
+    fetch(lab.url("nginx"))
+    assert '"GET / HTTP/1.1" 200' in lab.kubectl("logs", pod)
+    assert lab.kubectl("exec", pod, "--", "nginx", "-t", "-q") == ""
+    addresses = {a["type"]: a["address"] for a in lab.get("node", "edge1")["status"]["addresses"]}
+    assert addresses["InternalDNS"] == lab.info["nodes"]["cloud"]
+
+
 def test_the_reported_temperature_changes(lab: Lab) -> None:
     def reported() -> str:
         twins = lab.get("devicestatus", "edge1-cpu")["status"]["twins"]
