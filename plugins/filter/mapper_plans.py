@@ -61,6 +61,10 @@ KEYS = {
     *("environment_files", "serial_devices", "memory_high"),
 }
 FOR_SERVICES = ("environment_files", "serial_devices", "memory_high")
+EXTRAS = {"modbus": ["modbus"], "opcua": ["opcua"]}
+"""What programs of the runtime need of C(python_runtime_extras)."""
+PUSHES = {"http", "otel", "dbMethod"}
+"""Push methods that need the extra C(push): each but MQTT (docs/reference/push.md)."""
 PARTS = ("grpc_server", "common", "mqtt")
 LAST_PORT = 65535
 POD_FILES = "/etc/edgelab-mapper"
@@ -164,6 +168,7 @@ def _plan(instance: Mapping[str, Any], dmi: str) -> tuple[dict[str, Any], dict[s
         "port": port,
         "ping": f"http://{f'[{host}]' if ':' in host else host}:{port}/api/v1/ping" if port else "",
         "dmi": not config.get("mqtt"),
+        "extras": EXTRAS.get(program, []) + (["push"] if _pushes(config.get("devices")) else []),
         "credentials": credentials,
         **{key: instance.get(key) or () for key in ("environment_files", "serial_devices")},
         "memory_high": str(instance.get("memory_high") or ""),
@@ -198,6 +203,13 @@ def _config(instance: Mapping[str, Any], dmi: str) -> dict[str, Any]:
     if settings.get("mqtt") and "mqtt" in (instance.get("credentials") or {}):
         settings["mqtt"] = {"password_file": f"{files}/mqtt", **settings["mqtt"]}
     return {**config, **settings}
+
+
+def _pushes(devices: Any) -> bool:
+    """Whether a property of one of the documents has its samples sent where a library is needed."""
+    specs = [device.get("spec") or {} for device in devices or () if isinstance(device, Mapping)]
+    properties = [prop for spec in specs for prop in spec.get("properties") or () if isinstance(prop, Mapping)]
+    return any(PUSHES & set(prop.get("pushMethod") or ()) for prop in properties)
 
 
 def _clashes(result: Mapping[str, Any]) -> list[str]:

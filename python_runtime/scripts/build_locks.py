@@ -11,6 +11,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 LOCKS = Path(__file__).resolve().parents[1] / "locks"
@@ -29,8 +31,13 @@ PROFILES = {
 }
 """The last two are for the controller: pip for hosts, and what builds wheels that the index lacks."""
 
-EXTRAS = {"modbus": ["pymodbus>=3.10,<4", "pyserial>=3.5,<4"], "opcua": ["asyncua>=1.1,<2"]}
-"""What some mappers need beside the profile `edge`, whose versions their locks keep to."""
+EXTRAS = {
+    "modbus": ["pymodbus>=3.10,<4", "pyserial>=3.5,<4"],
+    "opcua": ["asyncua>=1.1,<2"],
+    "push": ["aiohttp>=3.9,<4", "aiomysql>=0.3,<1", "redis>=5.0.1,<9"],
+}
+"""What some mappers need beside the profile `edge`. Their locks keep to the versions of `site`, which
+has those of the edge and of the cloud, for a host of either may have them."""
 
 OPTIONAL = {"uvloop"}
 """The extra `speed`: left out on hosts that the index has no wheel for, such as 32-bit ARM."""
@@ -68,13 +75,14 @@ IMPORTS = {
     "build": ["setuptools"],
     "modbus": ["pymodbus", "serial"],
     "opcua": ["asyncua"],
+    "push": ["aiohttp>=3.9,<4", "aiomysql", "redis"],
 }
 
 ENTRY = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)[^\\\n]*\\?\n((?:    --hash=.*\n)+)", re.MULTILINE)
 
 
-def resolve(roots: list[str]) -> str:
-    """All packages that `roots` need, pinned, with the hashes of every file of the version."""
+def resolve(roots: list[str], kept: Collection[str] = ()) -> str:
+    """All packages that `roots` need, pinned as in `kept`, with the hashes of every file of the version."""
     uv = shutil.which("uv") or sys.exit("build_locks: uv is missing: pip install uv")
     command = [
         uv,
@@ -87,13 +95,16 @@ def resolve(roots: list[str]) -> str:
         "--no-annotate",
         "--quiet",
     ]
-    done = subprocess.run(  # noqa: S603 - a fixed command
-        [*command, "--python-version", OLDEST_PYTHON],
-        input="\n".join(roots),
-        text=True,
-        capture_output=True,
-        check=False,
-    )
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as constraints:
+        constraints.write("\n".join(kept))
+        constraints.flush()
+        done = subprocess.run(  # noqa: S603 - a fixed command
+            [*command, "--python-version", OLDEST_PYTHON, "--constraints", constraints.name],
+            input="\n".join(roots),
+            text=True,
+            capture_output=True,
+            check=False,
+        )
     if done.returncode:
         sys.exit(f"build_locks: {done.stderr.strip()}")
     return done.stdout + "\n"
@@ -101,11 +112,12 @@ def resolve(roots: list[str]) -> str:
 
 def lock(name: str) -> str:
     """The text of one lock file."""
-    there = pins("edge") if name in EXTRAS else {}
-    roots = EXTRAS[name] + list(there.values()) if name in EXTRAS else PROFILES[name]
+    is_extra = name in EXTRAS
+    there = pins("edge") if is_extra else {}
+    found = resolve(EXTRAS[name], pins("site").values()) if is_extra else resolve(PROFILES[name])
     entries = [
         f"{package}=={version} \\\n{hashes}"
-        for package, version, hashes in ENTRY.findall(resolve(roots))
+        for package, version, hashes in ENTRY.findall(found)
         if package.lower() not in LEFT_OUT and package not in there
     ]
     header = (

@@ -167,12 +167,20 @@ def test_locks_that_pin_a_package_differently_are_no_one_lock() -> None:
 
 
 @pytest.mark.parametrize("profile", ["edge", "site"])
-@pytest.mark.parametrize("extra", ["modbus", "opcua"])
+@pytest.mark.parametrize("extra", ["modbus", "opcua", "push"])
 def test_the_committed_locks_of_extras_keep_to_those_of_the_profiles(profile: str, extra: str) -> None:
     locks = CHECKOUT / "python_runtime" / "locks"
     texts = [(locks / f"{name}.lock").read_text(encoding="utf-8") for name in (profile, extra)]
     found = entries(joined(texts))
     assert set(found) >= set(entries(texts[0])) | set(entries(texts[1]))
+
+
+@pytest.mark.parametrize("profile", ["edge", "site"])
+def test_a_host_may_have_all_extras_at_once(profile: str) -> None:
+    locks = CHECKOUT / "python_runtime" / "locks"
+    names = [profile, "modbus", "opcua", "push"]
+    text = joined([(locks / f"{name}.lock").read_text(encoding="utf-8") for name in names])
+    assert {"pymodbus", "asyncua", "redis", "aiomysql", "pymysql", "aiohttp"} <= set(entries(text))
 
 
 def test_a_host_without_the_version_asks_for_a_bundle_and_says_what_it_runs(host: Host) -> None:

@@ -75,6 +75,18 @@ def test_pods_may_have_one_port_each_and_services_not() -> None:
     assert [pod["port"] for pod in mapper_plans(pods, DMI)["pods"]] == [7777, 7777]
 
 
+def test_what_a_mapper_needs_of_the_runtime_follows_from_its_program_and_its_devices() -> None:
+    def extras(method: dict[str, Any] | None = None, **instance: Any) -> Any:
+        prop = {"name": "p", **({"pushMethod": method} if method else {})}
+        settings = {"mqtt": {"address": "tcp://b:1883"}, "devices": [{"spec": {"properties": [prop]}}, {}, 1]}
+        return plan(settings=settings, **instance)["services"][0]["extras"]
+
+    assert [extras(program=name) for name in ("virtual", "modbus", "opcua")] == [[], ["modbus"], ["opcua"]]
+    assert extras({"dbMethod": {"redis": {}}}, program="modbus") == ["modbus", "push"]
+    assert (extras({"http": {}}), extras({"otel": {}}), extras({"mqtt": {}})) == (["push"], ["push"], [])
+    assert extras({"http": {}}, program="/opt/x/mapper.py") == ["push"]
+
+
 def test_what_is_absent_needs_a_name_only() -> None:
     result = plan(state="absent", program="no longer known")
     assert (result["absent"], result["services"], result["configs"]) == (["m"], [], {})

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgelab.daemon.errors import Fatal
-from edgelab.daemon.extras import REQUIREMENTS, require
+from edgelab.daemon.extras import REQUIREMENTS, missing, require
 
 PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 
@@ -42,6 +42,11 @@ def test_a_mapper_without_its_library_says_what_to_do(
         f"edgelab-{name}-mapper needs the Python package {package}, which is not installed:"
     )
     assert f"python_runtime_extras: [{name}]" in told
+
+
+def test_libraries_of_push_methods_are_one_extra() -> None:
+    for package in ("aiohttp", "aiomysql", "redis"):
+        assert "python_runtime_extras: [push] for the role, or " in missing(package, "pushMethod.x")
 
 
 def test_what_pip_is_told_is_what_the_extra_says() -> None:

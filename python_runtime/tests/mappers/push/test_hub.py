@@ -163,7 +163,7 @@ async def test_a_library_that_is_missing_is_told_once(
     await mapper.clock.advance(3)
     assert caplog.text.count("pushMethod.dbMethod.mysql needs the Python package aiomysql") == 1
     assert caplog.text.count("pushMethod.http needs the Python package aiohttp") == 1
-    assert "pip install 'edgelab[push]'" in caplog.text
+    assert "python_runtime_extras: [push] for the role, or " in caplog.text
     assert len([batch for batch in mapper.link.values if "level" in batch]) == 2  # at 0 and 3 s
 
 

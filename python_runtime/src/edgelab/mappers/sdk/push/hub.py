@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import Hashable
 
 from edgelab.daemon.clock import Clock
+from edgelab.daemon.extras import missing
 from edgelab.daemon.tasks import Supervisor
 from edgelab.mappers.sdk.link import Reported
 from edgelab.mappers.sdk.model import Device, Property
@@ -21,8 +21,6 @@ log = logging.getLogger("edgelab.mappers.push")
 
 LAST_WORDS = 3.0
 """Seconds that targets get at the end for what is in their queues."""
-EXTRA = "'edgelab[push]'"
-"""For pip: what hosts at the edge do not have by themselves."""
 
 
 class _Shared:
@@ -117,8 +115,7 @@ class Hub:
         """Say once that a library is not there."""
         if package not in self._missing:
             self._missing.add(package)
-            text = "pushMethod.%s needs the Python package %s, which is not installed: %s -m pip install %s"
-            log.error(text, method.name, package, sys.executable, EXTRA)
+            log.error("%s", missing(package, f"pushMethod.{method.name}"))
 
 
 def _fits(device: Device, prop: Property, method: Method) -> bool:
