@@ -11,7 +11,7 @@ PAGE = TESTS.parents[1] / "docs" / "reference" / "timeseries.md"
 
 def test_every_row_names_tests_that_exist() -> None:
     defined: set[str] = set()
-    for file in TESTS.glob("**/twinexporter/test_*.py"):
+    for file in (*TESTS.glob("**/twinexporter/test_*.py"), *TESTS.glob("kube/test_informer*.py")):
         defined |= set(re.findall(r"^(?:async )?def (test_\w+)", file.read_text(), re.MULTILINE))
     section = PAGE.read_text().partition("## What is kept")[2]
     rows = [line for line in section.splitlines() if line.startswith("| ")][1:]

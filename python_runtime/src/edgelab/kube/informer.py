@@ -4,6 +4,8 @@ Receives: objects of one kind from `KubeApi`. Gives: `store`, and calls of handl
 only coherent events: ADDED of what was unknown, MODIFIED of what is known, DELETED once. What
 changed while there was no connection (deletions too) is delivered after the next list. An object
 deleted and created again under its name is DELETED, then ADDED.
+With the version at which an earlier run stood, what has happened since then is told first, change by
+change, as far as the server still knows it.
 When the server is gone it keeps the last state and tries again for ever, with growing delays.
 """
 
@@ -33,6 +35,8 @@ Handler: TypeAlias = Callable[[str, Obj | None, Obj], None]
 It must not change the objects and must not block."""
 
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
+REPLAY_SECONDS = 60.0
+"""How long the changes since an earlier run may be in coming."""
 HEALTHY_SECONDS = 10.0
 """A watch that lasted so long was no failure: the next one starts without delay."""
 
@@ -50,14 +54,21 @@ class Informer:
         field_selector: str = "",
         transform: Callable[[Obj], Obj] | None = None,
         clock: Clock = SYSTEM,
+        since: str = "",
     ) -> None:
-        """`transform` cuts an object down to what is to be kept (its metadata must stay)."""
+        """`transform` cuts an object down to what is to be kept (its metadata must stay).
+
+        `since` is the `version` at which an earlier run of the program stood.
+        """
         self.name = f"informer/{resource.plural}"
         self.resource = resource
         self.store: dict[Key, Obj] = {}
         """The collection, by key. Read only: objects are shared with every handler."""
         self.last_error: str | None = None
         """Why there is no connection now; None while all is well."""
+        self.replaying = False
+        """Whether handlers are told of what happened before this run."""
+        self._since = since
         self._api = api
         self._namespace = namespace
         self._selectors = {"label_selector": label_selector, "field_selector": field_selector}
@@ -106,12 +117,54 @@ class Informer:
         items, version = await self._api.list(self.resource, self._namespace, **self._selectors)
         self._recovered()
         fresh = {key_of(obj): obj for obj in items}
+        if self._since:
+            await self._replay(outstanding(fresh, self._since, version), version)
         for key in [key for key in self.store if key not in fresh]:
             self._removed(key, self.store[key])
         for key, obj in fresh.items():
             self._present(key, obj)
         self._version = version
         self._synced.set()
+
+    async def _replay(self, pending: dict[Key, str], version: str) -> None:
+        """Tell of changes between `since` and the list, but for the last one of each object."""
+        self.replaying = True
+        try:
+            if pending:
+                async with asyncio.timeout(REPLAY_SECONDS):
+                    await self._past(pending, int(version))
+        except ApiError as error:
+            log.info("%s: what happened since the last run is not known any more: %s", self.name, error)
+        except TimeoutError:
+            log.warning("%s: what happened since the last run does not come", self.name)
+        finally:
+            self.replaying = False
+        self._since = ""
+
+    async def _past(self, pending: dict[Key, str], end: int) -> None:
+        stream = self._api.watch(
+            self.resource,
+            self._namespace,
+            resource_version=self._since,
+            opened=self._connected,
+            **self._selectors,
+        )
+        try:
+            async for kind, obj in stream:
+                key, at = key_of(obj), obj["metadata"]["resourceVersion"]
+                if int(at) > end:
+                    return
+                if pending.get(key) == at:
+                    del pending[key]  # it is in the list
+                elif kind == DELETED:
+                    self._removed(key, obj)
+                elif kind != "BOOKMARK":
+                    self._present(key, obj)
+                self._since = at  # from where it goes on when the connection breaks
+                if not pending:
+                    return
+        finally:
+            await _close(stream)
 
     async def _watch(self) -> None:
         began = self._clock.monotonic()
@@ -179,6 +232,17 @@ class Informer:
             handler(event_type, old, new)
         except Exception:  # a defect in one handler must not cost the others their events
             log.exception("%s: a handler failed on %s of %s", self.name, event_type, "/".join(key_of(new)))
+
+
+def outstanding(fresh: dict[Key, Obj], since: str, version: str) -> dict[Key, str]:
+    """The objects of a list that have changed after `since`, with their versions.
+
+    Nothing when the list is not newer, as after a restore, or versions are no numbers.
+    """
+    if not (since.isdecimal() and version.isdecimal() and int(since) < int(version)):
+        return {}
+    versions = {key: str(obj["metadata"].get("resourceVersion")) for key, obj in fresh.items()}
+    return {key: at for key, at in versions.items() if at.isdecimal() and int(at) > int(since)}
 
 
 def _delays() -> Iterator[float]:

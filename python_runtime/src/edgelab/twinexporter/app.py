@@ -24,6 +24,7 @@ from edgelab.twinexporter.checkpoint import Checkpoint
 from edgelab.twinexporter.influx import InfluxSink
 from edgelab.twinexporter.monitor import Monitor
 from edgelab.twinexporter.pipe import Pipe
+from edgelab.twinexporter.progress import Progress
 from edgelab.twinexporter.samples import Device, Sample, Twins
 from edgelab.twinexporter.sink import Sink
 
@@ -54,10 +55,12 @@ class Exporter:
         self.checkpoint = Checkpoint(options.state_dir, self.twins.live)
         self.pipes = [Pipe(sink, self.checkpoint.positions(sink.name), limit=options.queue) for sink in sinks]
         namespace = options.namespace or None
-        devices, statuses = Informer(api, DEVICES, namespace), Informer(api, DEVICE_STATUSES, namespace)
-        devices.add_handler(self.twins.on_device)
-        statuses.add_handler(self.twins.on_status)
-        self.informers = [devices, statuses]
+        since = self.checkpoint.watched(Progress(lambda: self.statuses.version, self.pipes))
+        self.devices = Informer(api, DEVICES, namespace)
+        self.statuses = Informer(api, DEVICE_STATUSES, namespace, since=since)
+        self.devices.add_handler(self.twins.on_device)
+        self.statuses.add_handler(self.twins.on_status)
+        self.informers = [self.devices, self.statuses]
         self.monitor: Monitor | None = None
         if options.listen:
             self.monitor = Monitor(
@@ -72,7 +75,8 @@ class Exporter:
     async def run(self) -> None:
         """Run until cancelled; the checkpoint is saved when all others have ended."""
         settler = Settler(self.informers, self.checkpoint, self.pipes, self.twins)
-        modules: list[Module] = [*self.pipes, *self.informers, self.checkpoint, settler]
+        statuses = Later(self.statuses, self.devices)
+        modules: list[Module] = [*self.pipes, self.devices, statuses, self.checkpoint, settler]
         try:
             await run_modules([*modules, *([self.monitor] if self.monitor else [])])
         finally:
@@ -80,11 +84,28 @@ class Exporter:
 
     def _emit(self, sample: Sample) -> None:
         for pipe in self.pipes:
-            pipe.put(sample)
+            pipe.put(sample, past=self.statuses.replaying)
 
     def _gone(self, device: Device) -> None:
         for pipe in self.pipes:
             pipe.gone(device)
+
+
+class Later:
+    """A module: an informer that begins when another one has listed all.
+
+    Reports that came while the exporter was away are told one after the other, to who knows the device.
+    """
+
+    def __init__(self, informer: Informer, other: Informer) -> None:
+        self.name = informer.name
+        self._informer = informer
+        self._other = other
+
+    async def run(self) -> None:
+        """Follow the collection until cancelled."""
+        await self._other.wait_synced()
+        await self._informer.run()
 
 
 class Settler:

@@ -1,9 +1,10 @@
 """What each database has, in a small file: one timestamp a property, so that a restart goes on there.
 
-Receives: samples that a database has taken. Stores: `checkpoint.sqlite` in the state directory, made
-durable at most once a second; entries of devices and properties that are gone are removed. A file
-that is damaged is replaced, which is said once: samples then are written again, under their own
-timestamps. While the disk takes nothing, changes wait in memory and the exporter's health says so.
+Receives: samples that a database has taken, and how far the watch is whose samples all of them have.
+Stores: `checkpoint.sqlite` in the state directory, made durable at most once a second; entries of
+devices and properties that are gone are removed. A file that is damaged is replaced, which is said
+once: samples then are written again, under their own timestamps. While the disk takes nothing, changes
+wait in memory and the exporter's health says so.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ CREATE TABLE IF NOT EXISTS position (
   milliseconds INTEGER NOT NULL, PRIMARY KEY (sink, namespace, device, property)
 ) WITHOUT ROWID
 """
+WATCHES = "CREATE TABLE IF NOT EXISTS watch (resource TEXT PRIMARY KEY, version TEXT NOT NULL) WITHOUT ROWID"
+WATCHED = "INSERT OR REPLACE INTO watch VALUES (?, ?)"
+RESOURCE = "devicestatuses"
 COLUMNS = ["sink", "namespace", "device", "property", "milliseconds"]
 WRITE = "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?, ?)"
 REMOVE = "DELETE FROM position WHERE sink = ? AND namespace = ? AND device = ? AND property = ?"
@@ -48,13 +52,15 @@ class Positions:
         self.changed: dict[tuple[Device, str], int | None] = {}
         """What is not in the file yet; None for what is to be removed."""
 
-    def has(self, sample: Sample) -> bool:
-        """Whether this is the last sample that the database took.
+    def has(self, sample: Sample, *, past: bool = False) -> bool:
+        """Whether this is the last sample that the database took; with `past`, that or an earlier one.
 
         Compared for equality: the API keeps one report a property, so another timestamp is a later
-        report, even when the node's clock was set back in between.
+        report, even when the node's clock was set back in between. Only of reports that an earlier run
+        may have seen (`past`) the timestamp has to say whether they are new.
         """
-        return self.at.get(sample.device, {}).get(sample.name) == sample.milliseconds
+        last = self.at.get(sample.device, {}).get(sample.name)
+        return last is not None and (sample.milliseconds <= last if past else sample.milliseconds == last)
 
     def advance(self, samples: Iterable[Sample]) -> None:
         """The database has these, in this order."""
@@ -93,6 +99,9 @@ class Checkpoint:
         self._clock = clock
         self._sinks: dict[str, Positions] = {}
         self._settled = False
+        self._progress: Callable[[], str] = str
+        self._watched = ""
+        """The version of the watch that is in the file."""
         self._unsaved: dict[Key, int | None] = {}
         self._lock = threading.Lock()
         """Held by the thread that saves; `close` waits for one that a cancellation left behind."""
@@ -107,6 +116,14 @@ class Checkpoint:
                 for namespace, device, name, at in self._file.execute(rows, (sink,)):
                     positions.at.setdefault((namespace, device), {})[name] = at
         return self._sinks[sink]
+
+    def watched(self, progress: Callable[[], str]) -> str:
+        """Where the watch of an earlier run stood, or nothing; from now on save what `progress` says."""
+        self._progress = progress
+        if self._file is not None:
+            for (version,) in self._file.execute("SELECT version FROM watch WHERE resource = ?", (RESOURCE,)):
+                self._watched = version
+        return self._watched
 
     def settle(self) -> None:
         """Once all devices are known: forget what was deleted meanwhile, and databases no longer used."""
@@ -126,13 +143,13 @@ class Checkpoint:
             if self._settled and self._clock.monotonic() - pruned > PRUNE_SECONDS:
                 pruned = self._clock.monotonic()
                 self._prune()
-            changes = self._changes()
-            if changes or self._unsaved:
-                await asyncio.to_thread(self._store, changes)
+            changes, version = self._changes(), self._progress()
+            if changes or self._unsaved or version not in ("", self._watched):
+                await asyncio.to_thread(self._store, changes, version)
 
     def close(self) -> None:
         """Save what is left and close the file."""
-        self._store(self._changes())
+        self._store(self._changes(), self._progress())
         if self._file is not None:
             self._file.close()
 
@@ -149,7 +166,7 @@ class Checkpoint:
             positions.changed = {}
         return found
 
-    def _store(self, changes: dict[Key, int | None]) -> None:
+    def _store(self, changes: dict[Key, int | None], version: str = "") -> None:
         """Runs in a thread. What could not be stored is tried again with the next changes."""
         if self._file is None:
             return
@@ -160,12 +177,15 @@ class Checkpoint:
                     self._file.executemany(REMOVE, [key for key, at in changes.items() if at is None])
                     rows = [(*key, at) for key, at in changes.items() if at is not None]
                     self._file.executemany(WRITE, rows)
+                    if version:
+                        self._file.execute(WATCHED, (RESOURCE, version))
             except sqlite3.Error as error:
                 if not self.trouble:
                     log.warning("the checkpoint cannot be written: %s", error)
                 self.trouble, self._unsaved = str(error), changes
             else:
                 self.trouble, self._unsaved = "", {}
+                self._watched = version or self._watched
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -194,6 +214,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         file.execute("PRAGMA journal_mode = WAL")
         file.execute("PRAGMA synchronous = FULL")
         file.execute(SCHEMA)
+        file.execute(WATCHES)
         [(found,)] = file.execute("PRAGMA quick_check(1)")
         columns = [name for _, name, *_ in file.execute("PRAGMA table_info(position)")]
         if found != "ok" or columns != COLUMNS:

@@ -56,6 +56,10 @@ class Pipe:
         self._limit = limit
         self._clock = clock
         self._queue: deque[Sample | Device] = deque()
+        self.entered = 0
+        """How many samples (and deletions) have come."""
+        self._began: int | None = None
+        """How many had been done with when the batch under way was taken; None when there is none."""
         self._filled = asyncio.Event()
         self._live: Callable[[], Collection[Device]] | None = None
         self._unsettled = False
@@ -65,9 +69,17 @@ class Pipe:
         """Samples (and deletions) in memory."""
         return len(self._queue)
 
-    def put(self, sample: Sample) -> None:
-        """Take a sample, unless it is written already; the oldest one makes room when there is none."""
-        if self.sink.wants(sample) and not self._positions.has(sample):
+    @property
+    def passed(self) -> int:
+        """How many, from the first on, have been done with: written, refused or dropped."""
+        return self.entered - len(self._queue) if self._began is None else self._began
+
+    def put(self, sample: Sample, *, past: bool = False) -> None:
+        """Take a sample, unless it is written already; the oldest one makes room when there is none.
+
+        `past` means that later samples of the property may be written as well.
+        """
+        if self.sink.wants(sample) and not self._positions.has(sample, past=past):
             self._push(sample)
 
     def gone(self, device: Device) -> None:
@@ -88,8 +100,8 @@ class Pipe:
                 await self._clock.sleep(FLUSH_SECONDS)
                 await self._drain()
         finally:
-            if self._queue:
-                await self._attempt(self._take())
+            if self._queue and await self._attempt(self._take()) is None:
+                self._began = None
             await self.sink.close()
 
     async def _drain(self) -> None:
@@ -112,6 +124,7 @@ class Pipe:
             raise
         if wait is not None:
             self._give_back(work)
+        self._began = None
         return wait
 
     async def _settle(self) -> float | None:
@@ -132,9 +145,11 @@ class Pipe:
         if len(self._queue) >= self._limit:
             self._dropped([self._queue.popleft()])
         self._queue.append(item)
+        self.entered += 1
         self._filled.set()
 
     def _take(self) -> Work:
+        self._began = self.entered - len(self._queue)
         first = self._queue.popleft()
         if not isinstance(first, Sample):
             return first
@@ -149,6 +164,7 @@ class Pipe:
         over = max(0, len(items) - (self._limit - len(self._queue)))
         self._dropped(items[:over])
         self._queue.extendleft(reversed(items[over:]))
+        self._began = None
 
     def _dropped(self, items: list[Sample | Device]) -> None:
         samples = sum(isinstance(item, Sample) for item in items)

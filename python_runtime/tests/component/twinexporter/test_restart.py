@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,51 @@ def test_a_stop_saves_at_once(cluster: Cluster, database: VictoriaMetrics, expor
         until(lambda step=step: len(times(database, "heat")) == step + 1, what=exporter.told())
         exporter.kill(signal.SIGTERM)
     assert times(database, "heat") == [first, first + 1, first + 2]
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_reports_while_it_was_away_all_arrive_once(
+    cluster: Cluster, database: VictoriaMetrics, exporter: Exporter, end: int
+) -> None:
+    first = int(time.time() * 1000) - 60_000
+    exporter.start()
+    cluster.report("boiler", first, heat="0", flow="7")
+    until(lambda: times(database, "heat") and times(database, "flow"), what=exporter.told())
+    time.sleep(SAVED)
+    exporter.kill(end)
+    moments = [first + step * 1000 for step in range(1, 6)]
+    for moment in moments:
+        cluster.report("boiler", moment, heat=str(moment % 100_000))
+    cluster.report("pump", first, speed="1")  # a device that is new, whose first report is not its last
+    cluster.report("pump", first + 1, speed="2")
+    exporter.start()
+    until(lambda: len(times(database, "speed")) == 2, what=exporter.told())
+    exporter.settle()
+    assert times(database, "heat") == [first, *moments]
+    assert times(database, "flow") == [first]
+    assert exporter.counted("lines_total") == 7
+    exporter.kill(signal.SIGTERM)
+    exporter.start()
+    exporter.settle()
+    assert exporter.counted("lines_total") == 0
+
+
+def test_an_api_that_was_set_back_costs_only_the_reports_between(
+    cluster: Cluster, database: VictoriaMetrics, exporter: Exporter
+) -> None:
+    first = int(time.time() * 1000) - 60_000
+    exporter.start()
+    cluster.report("boiler", first, heat="0")
+    until(lambda: times(database, "heat"), what=exporter.told())
+    exporter.kill(signal.SIGTERM)
+    with sqlite3.connect(exporter.state / "checkpoint.sqlite") as file:
+        assert file.execute("UPDATE watch SET version = '9999999'").rowcount == 1
+    file.close()
+    cluster.report("boiler", first + 1, heat="1")
+    exporter.start()
+    until(lambda: len(times(database, "heat")) == 2, what=exporter.told())
+    exporter.settle()
+    assert times(database, "heat") == [first, first + 1]
 
 
 def test_a_device_that_was_deleted_meanwhile_leaves_the_checkpoint(
