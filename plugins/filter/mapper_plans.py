@@ -208,7 +208,9 @@ def _config(instance: Mapping[str, Any], dmi: str) -> dict[str, Any]:
 def _pushes(devices: Any) -> bool:
     """Whether a property of one of the documents has its samples sent where a library is needed."""
     specs = [device.get("spec") or {} for device in devices or () if isinstance(device, Mapping)]
-    properties = [prop for spec in specs for prop in spec.get("properties") or () if isinstance(prop, Mapping)]
+    properties = [
+        prop for spec in specs for prop in spec.get("properties") or () if isinstance(prop, Mapping)
+    ]
     return any(PUSHES & set(prop.get("pushMethod") or ()) for prop in properties)
 
 

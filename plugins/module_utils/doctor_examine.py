@@ -43,8 +43,6 @@ UNITS = {
 OLDER_KEADM = "the runtime of this host is older than the doctor: run site.yml --tags python_runtime"
 CLOUDCORE_HEALTH = "http://127.0.0.1:9091/healthz"
 TIMESERIES_HEALTH = "http://127.0.0.1:8428/health"
-CONSOLE_HEALTH = "http://127.0.0.1:9190/healthz"
-EXPORTER = "http://127.0.0.1:9186"
 
 
 def gather(wanted):
@@ -63,7 +61,8 @@ def gather(wanted):
     facts.gather("routes", network.routes)
     facts.gather("own_address", network.owns, wanted["node_ip"])
     facts.gather("firewall", network.firewall, processes, wanted["node_ip"])
-    facts.gather("units", install.units, [unit for side in wanted["sides"] for unit in UNITS[side]])
+    units = [unit for side in wanted["sides"] for unit in UNITS[side]]
+    facts.gather("units", install.units, units + (install.mappers() if "edge" in wanted["sides"] else []))
     facts.gather("runtime", install.runtime, wanted["runtime_root"], wanted["sides"])
     facts.gather("secrets", install.secrets)
     facts.gather("databases", install.databases)
@@ -74,17 +73,18 @@ def gather(wanted):
         facts.gather("cni", install.cni, wanted["cni_conf_dir"], wanted["cni_bin_dirs"])
         facts.gather("mosquitto", install.mosquitto)
     if "cloud" in wanted["sides"]:
-        facts.gather("answers", _answers)
+        facts.gather("answers", _answers, wanted["console_port"], wanted["exporter_port"])
     return facts
 
 
-def _answers():
+def _answers(console_port, exporter_port):
+    exporter = f"http://127.0.0.1:{exporter_port}"
     asked = {
         "cloudcore": CLOUDCORE_HEALTH,
         "timeseries": TIMESERIES_HEALTH,
-        "console": CONSOLE_HEALTH,
-        "exporter": f"{EXPORTER}/healthz",
-        "exporter_metrics": f"{EXPORTER}/metrics",
+        "console": f"http://127.0.0.1:{console_port}/healthz",
+        "exporter": f"{exporter}/healthz",
+        "exporter_metrics": f"{exporter}/metrics",
     }
     return {name: doctor_gather_network.answer_of(url) for name, url in asked.items()}
 

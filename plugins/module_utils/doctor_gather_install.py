@@ -39,7 +39,15 @@ SECRETS = (
     "/var/lib/kubeedge/*.db",
 )
 DATABASES = ("/var/lib/kubeedge/edgecore.db", "/var/lib/edgesite/state.db")
+MAPPERS = ("edgelab-mapper-*.service", "edgelab-cpu-temperature.service")
+"""Units that roles mapper and cpu_temperature_demo make."""
 PROGRAMS = {"cloud": ("keadm", "cloudcore"), "edge": ("keadm", "edgecore")}
+
+
+def mappers(directory="/etc/systemd/system"):
+    """Names of the units of mappers that are on the host."""
+    found = [path for pattern in MAPPERS for path in glob.glob(os.path.join(directory, pattern))]
+    return sorted(os.path.basename(path) for path in found)
 
 
 def units(names):

@@ -33,6 +33,8 @@ def units(facts, wanted):
 def _unit(name, unit):
     said = ": {}".format(unit["journal"]) if unit["journal"] else ""
     look = f"journalctl -u {name} -n 50"
+    if name.startswith("edgelab-mapper-"):
+        look += ", then correct mapper_instances and run playbooks/mappers.yml"
     if unit["sub"] == "auto-restart" or (unit["state"] == "activating" and unit["restarts"] >= LOOPING):
         return bad("restarts again and again ({} times){}".format(unit["restarts"], said), look, name)
     if unit["state"] == "failed":

@@ -65,6 +65,14 @@ options:
     description: Port of CloudCore at which certificates are given out.
     type: int
     default: 10002
+  console_port:
+    description: Port of the web page on the cloud host.
+    type: int
+    default: 9190
+  exporter_port:
+    description: Port of the twinexporter on the cloud host.
+    type: int
+    default: 9186
   ca_file:
     description: The CA that the node pinned when it joined.
     type: path
@@ -206,6 +214,8 @@ def main():
             "cloud_addresses": words(default=[]),
             "hub_port": {"type": "int", "default": 10000},
             "https_port": {"type": "int", "default": 10002},
+            "console_port": {"type": "int", "default": 9190},
+            "exporter_port": {"type": "int", "default": 9186},
             "ca_file": {"type": "path", "default": "/etc/kubeedge/ca/rootCA.crt"},
             "controller_time": {"type": "float"},
             "clock_tolerance": {"type": "int", "default": 60},

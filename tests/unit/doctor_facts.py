@@ -69,6 +69,7 @@ HEALTHY: dict[str, Any] = {
     },
     "units": {
         "edgecore.service": UNIT,
+        "edgelab-mapper-pumps.service": UNIT,
         "cloudcore.service": UNIT,
         "victoria-metrics.service": UNIT,
         "edgelab-twinexporter.service": UNIT,

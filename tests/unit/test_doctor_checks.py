@@ -83,6 +83,14 @@ FAULTS: list[tuple[str, str, Any, str, str, str]] = [
     ("HOST-UNIT", "units/edgecore.service", LOOP, "failed", "(9 times): boom", "journalctl -u edgecore"),
     (
         "HOST-UNIT",
+        "units/edgelab-mapper-pumps.service",
+        LOOP,
+        "failed",
+        "(9 times): boom",
+        "playbooks/mappers.yml",
+    ),
+    (
+        "HOST-UNIT",
         "units/edgecore.service/state",
         "failed",
         "failed",

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.edgelab.kubeedge.plugins.module_utils import doctor_gather_install as install
+from ansible_collections.edgelab.kubeedge.plugins.module_utils import doctor_gather_network
 from ansible_collections.edgelab.kubeedge.plugins.module_utils.doctor_catalogue import (
     BY_CODE,
     CHECKS,
@@ -177,3 +178,30 @@ def test_listeners_of_mosquitto_are_read(tmp_path: Path) -> None:
         "anonymous": True,
         "acl": True,
     }
+
+
+def test_units_of_mappers_are_found_by_their_names(tmp_path: Path) -> None:
+    for name in ("edgelab-mapper-b.service", "edgelab-mapper-a.service", "edgelab-cpu-temperature.service"):
+        (tmp_path / name).touch()
+    (tmp_path / "edgelab-console.service").touch()
+    assert install.mappers(str(tmp_path)) == [
+        *("edgelab-cpu-temperature.service", "edgelab-mapper-a.service", "edgelab-mapper-b.service")
+    ]
+    assert install.mappers(str(tmp_path / "none")) == []
+
+
+def test_console_and_exporter_are_asked_at_the_ports_of_the_inventory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def answer(url: str) -> dict[str, Any]:
+        asked.append(url)
+        return {"status": 200, "text": "ok"}
+
+    monkeypatch.setattr(doctor_gather_network, "answer_of", answer)
+    doctor(tmp_path, sides=["cloud"], console_port=8443, exporter_port=9999)
+    assert {"http://127.0.0.1:8443/healthz", "http://127.0.0.1:9999/metrics"} <= set(asked)
+    asked.clear()
+    doctor(tmp_path, sides=["cloud"])
+    assert {"http://127.0.0.1:9190/healthz", "http://127.0.0.1:9186/healthz"} <= set(asked)
