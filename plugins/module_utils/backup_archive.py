@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import io
 import json
@@ -62,9 +63,12 @@ def need_space(directory, size):
 
 
 def found_files(paths):
-    """Files, directories and links at and below the paths, in order, and the paths that are not there."""
+    """Files, directories and links at and below the paths, in order, and the paths that are not there.
+
+    A path may be a pattern with `*`, which stands for those that are there.
+    """
     found, missing = [], []
-    for top in paths:
+    for top in [name for path in paths for name in (glob.glob(path) if "*" in path else [path])]:
         if not os.path.lexists(top):
             missing.append(top)
             continue

@@ -65,7 +65,7 @@ options:
         type: str
         required: true
       files:
-        description: Files and directories.
+        description: Files and directories, and patterns with C(*) for those that are there.
         type: list
         elements: path
         default: []

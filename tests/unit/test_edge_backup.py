@@ -277,3 +277,12 @@ def test_a_restore_that_fails_half_way_is_taken_back(host: Host, monkeypatch: py
     assert host.module("restored")["failed"]
     assert (host.config.read_text(), host.key.read_text()) == ("a: 2\n", "OTHER")
     assert not [path for path in host.root.rglob("*") if ".edgelab-" in path.name]
+
+
+def test_a_pattern_stands_for_what_is_there(tmp_path: Path) -> None:
+    for name in ("edgelab-mapper-b.service", "edgelab-mapper-a.service", "other.service"):
+        (tmp_path / name).touch()
+    mappers, none = str(tmp_path / "edgelab-mapper-*.service"), str(tmp_path / "none*")
+    found, missing = backup_archive.found_files([mappers, none, str(tmp_path / "gone")])
+    assert [Path(path).name for path in found] == ["edgelab-mapper-a.service", "edgelab-mapper-b.service"]
+    assert missing == [str(tmp_path / "gone")]

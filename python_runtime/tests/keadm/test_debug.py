@@ -225,6 +225,14 @@ def test_the_archive_holds_what_is_needed_and_no_secret(keadm: Keadm, node: Host
     log = node.path("/var/log/kubeedge/edgecore.log")
     log.parent.mkdir(parents=True)
     log.write_text(f"joining with {TOKEN}\nAuthorization: Bearer abc.def\n")
+    mapper = {"common": {"name": "pumps"}, "devices": [{"protocol": {"password": "hunter4"}}]}
+    for path, text in (
+        ("/etc/systemd/system/edgelab-mapper-pumps.service", "[Service]\n"),
+        ("/etc/edgelab/mappers/pumps/config.yaml", yaml.safe_dump(mapper)),
+        ("/etc/edgelab/mappers/pumps/mqtt", "hunter5"),
+    ):
+        node.path(path).parent.mkdir(parents=True, exist_ok=True)
+        node.path(path).write_text(text)
     status, answer = keadm("debug", "collect", "--output-path", tmp_path / "out")
     assert status == 0
     path = Path(answer["file"])
@@ -235,9 +243,12 @@ def test_the_archive_holds_what_is_needed_and_no_secret(keadm: Keadm, node: Host
             for name in tar.getnames()
         }
     everything = "\n".join(texts.values())
-    for secret in (TOKEN, "hunter2", "hunter3", "abc.def", "aGlkZGVu"):
+    for secret in (TOKEN, "hunter2", "hunter3", "hunter4", "hunter5", "abc.def", "aGlkZGVu"):
         assert secret not in everything
     assert "joining with ********" in texts["edgecore/log/edgecore.log"]
+    assert texts["mappers/pumps/edgelab-mapper-pumps.service"] == "[Service]\n"
+    assert "name: pumps" in texts["mappers/pumps/config.yaml"]
+    assert {"mappers/pumps/unit-state", "mappers/pumps/journal"} <= set(texts)
     assert json.loads(texts["edgecore/database"])["meta"]["pod"] == 4
     assert json.loads(texts["edgecore/database"])["quick_check"] == ["ok"]
     assert texts["edgecore/certificate"].startswith("not available")

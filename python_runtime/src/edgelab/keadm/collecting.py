@@ -116,6 +116,7 @@ def collect(
             archive.add(member, run_command(words))
         _edgecore(archive, machine, config, logs, MORE_LINES if detail else LINES)
         _runtime(archive, machine, config)
+        _mappers(archive, machine, MORE_LINES if detail else LINES)
         archive.add("contents", "\n".join(sorted(archive.members)) + "\n")
     return Answer({"file": str(path), "members": archive.members}, f"{path}: {len(archive.members)} files")
 
@@ -147,6 +148,30 @@ def _edgecore(archive: Archive, machine: Machine, config: Path, logs: Path, line
 def _runtime(archive: Archive, machine: Machine, config: Path) -> None:
     archive.attempt("runtime/config.toml", lambda: _text(machine.path("/etc/containerd/config.toml")))
     archive.attempt("runtime/state", lambda: runtime_state(_settings(config)))
+
+
+def _mappers(archive: Archive, machine: Machine, lines: int) -> None:
+    """Services of role mapper: unit, configuration without secrets, state and journal of each."""
+
+    def settings(path: Path) -> str:
+        return dump(masked(read_yaml(_text(path), str(path))))
+
+    prefix = "edgelab-mapper-"
+    for unit in sorted(machine.path("/etc/systemd/system").glob(f"{prefix}*.service")):
+        name = unit.stem.removeprefix(prefix)
+        place = f"mappers/{name}"
+        archive.attempt(f"{place}/{unit.name}", partial(_text, unit))
+        config = machine.path(f"/etc/edgelab/mappers/{name}/config.yaml")
+        archive.attempt(f"{place}/config.yaml", partial(settings, config))
+        archive.add(f"{place}/unit-state", run_command(("systemctl", "status", "--no-pager", unit.name)))
+        journal = (
+            "journalctl",
+            f"--unit={unit.name}",
+            "--no-pager",
+            "--output=short-iso",
+            f"--lines={lines}",
+        )
+        archive.add(f"{place}/journal", run_command(journal))
 
 
 def database(machine: Machine, config: Path) -> Path:
