@@ -260,8 +260,11 @@ def main():
     """Entry point."""
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     if module.params["until"] and jmespath is None:
+        text = missing_required_lib("jmespath", reason="for the option until")
         module.fail_json(
-            msg=missing_required_lib("jmespath", reason="for the option until"), exception=JMESPATH_ERROR
+            msg=f"{text} On Debian or Ubuntu: apt install python3-jmespath, on the host that the task runs on"
+            " (with `delegate_to: localhost` that is the controller).",
+            exception=JMESPATH_ERROR,
         )
     if reason := not_yet(module):
         module.exit_json(changed=False, devices=[], msg=reason)
