@@ -43,6 +43,18 @@ class SystemClock:
 SYSTEM = SystemClock()
 
 
+async def happens(event: asyncio.Event, seconds: float, clock: Clock) -> bool:
+    """Wait until an event is set, at most so many seconds by the clock; whether it is."""
+    pause = asyncio.ensure_future(clock.sleep(seconds))
+    wait = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({pause, wait}, return_when=asyncio.FIRST_COMPLETED)
+        return event.is_set()
+    finally:
+        pause.cancel()
+        wait.cancel()
+
+
 def rfc3339(moment: dt.datetime) -> str:
     """`2026-08-06T10:00:10Z`, the form of metav1.Time."""
     return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
 from edgelab.daemon.backoff import delays
-from edgelab.daemon.clock import SYSTEM, Clock
+from edgelab.daemon.clock import SYSTEM, Clock, happens
 from edgelab.mappers.sdk.device import NOT_FOUND, DeviceTwin, Reading
 from edgelab.mappers.sdk.mqtt import Broker, Offline
 
@@ -112,11 +112,4 @@ class History:
 
     async def _heard(self, seconds: float) -> bool:
         """Wait for an answer or a connection; False when there was none in time."""
-        pause = asyncio.ensure_future(self._clock.sleep(seconds))
-        news = asyncio.ensure_future(self._news.wait())
-        try:
-            await asyncio.wait({pause, news}, return_when=asyncio.FIRST_COMPLETED)
-            return self._news.is_set()
-        finally:
-            pause.cancel()
-            news.cancel()
+        return await happens(self._news, seconds, self._clock)

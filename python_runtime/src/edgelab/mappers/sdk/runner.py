@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, NoReturn, TypeVar
 
 from edgelab.daemon.backoff import delays
-from edgelab.daemon.clock import Clock
+from edgelab.daemon.clock import Clock, happens
 from edgelab.mappers.sdk.agenda import Agenda
 from edgelab.mappers.sdk.driver import DEVICE_ERRORS, BadValue, Driver
 from edgelab.mappers.sdk.link import Link, Reported
@@ -147,14 +147,9 @@ class Runner:
         self._wanted.clear()
         if seconds == 0:
             return False
-        wanted = asyncio.ensure_future(self._wanted.wait())
-        moment = asyncio.ensure_future(_forever() if seconds is None else self._clock.sleep(seconds))
-        try:
-            await asyncio.wait({wanted, moment}, return_when=asyncio.FIRST_COMPLETED)
-            return wanted.done()
-        finally:
-            wanted.cancel()
-            moment.cancel()
+        if seconds is None:
+            return await self._wanted.wait()
+        return await happens(self._wanted, seconds, self._clock)
 
     async def _write_wanted(self) -> None:
         for name in sorted(self._unwritten):
@@ -248,7 +243,3 @@ def _wanted(prop: Property) -> Value:
 
 def _cause(error: BaseException) -> str:
     return str(error) or type(error).__name__
-
-
-async def _forever() -> None:
-    await asyncio.Event().wait()

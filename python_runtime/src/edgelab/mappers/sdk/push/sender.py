@@ -8,7 +8,7 @@ import logging
 from collections import deque
 
 from edgelab.daemon.backoff import delays
-from edgelab.daemon.clock import Clock
+from edgelab.daemon.clock import Clock, happens
 from edgelab.mappers.sdk.push.target import Item, Refused, Target
 
 log = logging.getLogger("edgelab.mappers.push")
@@ -88,7 +88,7 @@ class Sender:
                 elif self._closing.is_set():
                     break
                 else:
-                    await self._rest(next(waits))
+                    await happens(self._closing, next(waits), self._clock)
         finally:
             if self.waiting:
                 log.warning("push to %s: %d samples are lost with its end", self.name, self.waiting)
@@ -163,16 +163,6 @@ class Sender:
         level = logging.DEBUG if text == self._complaint else logging.WARNING
         log.log(level, "push to %s: %s; %d samples wait", self.name, text, self.waiting)
         self._complaint = text
-
-    async def _rest(self, seconds: float) -> None:
-        """Wait, but not beyond `finish`."""
-        pause = asyncio.ensure_future(self._clock.sleep(seconds))
-        end = asyncio.ensure_future(self._closing.wait())
-        try:
-            await asyncio.wait({pause, end}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            pause.cancel()
-            end.cancel()
 
 
 def _cause(error: BaseException) -> str:
