@@ -30,6 +30,7 @@ from edgelab.keadm import (
     token,
     upgrade,
 )
+from edgelab.keadm.ctl import commands as ctl
 from edgelab.keadm.devices import commands as devices
 from edgelab.keadm.mqtt import commands as mqtt
 from edgelab.keadm.report import Answer, Format, report
@@ -56,6 +57,7 @@ app.command()(rollout.rollout)
 app.add_typer(cert.app, name="cert")
 app.add_typer(cert.app, name="certs", hidden=True)  # the name in older instructions
 app.add_typer(config.app, name="config")
+app.add_typer(ctl.app, name="ctl")
 app.add_typer(debug.app, name="debug")
 app.add_typer(devices.app, name="device")
 app.add_typer(diagnose.app, name="diagnose")

@@ -85,6 +85,7 @@ class StreamNode:
         self.directory = directory
         files = {field: str(directory / field) for field in ("ca", "crt", "key")}
         self.readonly = free_port()
+        self.config = directory / "edgecore.yaml"
         settings = {
             "database": {"dataSource": str(directory / "edgecore.db")},
             "edgelab": {"bootstrapFile": str(directory / "bootstrap.conf"), "reconnectCap": "2s"},
@@ -104,6 +105,7 @@ class StreamNode:
                 },
                 "eventBus": {"enable": False},
                 "deviceTwin": {"enable": False},
+                "metaManager": {"metaServer": {"enable": True, "server": f"127.0.0.1:{free_port()}"}},
                 "edgeHub": {
                     "httpServer": f"https://127.0.0.1:{lab.https}",
                     "tlsCaFile": files["ca"],
@@ -120,12 +122,16 @@ class StreamNode:
                 },
             },
         }
-        config = directory / "edgecore.yaml"
-        config.write_text(yaml.safe_dump(settings))
+        self.config.write_text(yaml.safe_dump(settings))
         (directory / "bootstrap.conf").write_text(lab.keadm("gettoken") + "\n")
         os.environ["CHECK_EDGECORE_ENVIRONMENT"] = "false"
         self.core = Process(
-            "edgecore", directory, BIN / "edgecore", "--config", config, serving="the tunnel to CloudStream"
+            "edgecore",
+            directory,
+            BIN / "edgecore",
+            "--config",
+            self.config,
+            serving="the tunnel to CloudStream",
         )
 
 

@@ -60,7 +60,7 @@ class LocalPosts:
         if len(parts) == 7 and parts[6] in ("log", "exec", "attach", "portforward"):
             raise ApiError(
                 501,
-                f"MetaServer has no {parts[6]}: use `crictl` on this node, or kubectl through the cloud",
+                f"MetaServer has no {parts[6]}: use `keadm ctl` on this node, or kubectl through the cloud",
                 reason="NotImplemented",
             )
         return None

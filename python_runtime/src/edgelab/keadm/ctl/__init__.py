@@ -1,0 +1,1 @@
+"""`keadm ctl`: pods and devices of this node, on the node, with and without the cloud."""
