@@ -187,7 +187,7 @@ async def test_an_upgrade_is_checked_backed_up_and_done_by_keadm(node: Node) -> 
     node.answer(upgrade={"version": "1.22.0"})
     async with node.running() as tasks:
         await tasks.receive(upgrade())
-        await until(lambda: len(node.hub.sent) == 4)
+        await until(lambda: len(node.hub.sent) == 4 and not tasks._jobs)
     assert node.hub.reports() == [
         ("Check", True),
         ("WaitingConfirmation", True),

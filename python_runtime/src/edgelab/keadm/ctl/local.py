@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -38,9 +37,11 @@ class Place(NamedTuple):
 
 def ask(place: Place, work: Callable[[HttpClient], Awaitable[T]]) -> T:
     """Run `work` with a client of MetaServer. Raises Failure, ApiError."""
-    config, token_file = place
+    import asyncio
+
     from edgelab.kube.kubeconfig import Kubeconfig
 
+    config, token_file = place
     node = settings(config)
     server = node.modules.metaManager.metaServer
     if not server.enable:
