@@ -1,0 +1,1 @@
+"""The addresses of Services: connections and datagrams brought to a ready endpoint."""
