@@ -1,6 +1,6 @@
 """List and watch: a local copy of one collection that follows the server.
 
-Receives: objects of one kind from `KubeApi`. Gives: `store`, and calls of handlers, in order, with
+Receives: objects of one kind from a `ListWatch`. Gives: `store`, and calls of handlers, in order, with
 only coherent events: ADDED of what was unknown, MODIFIED of what is known, DELETED once. What
 changed while there was no connection (deletions too) is delivered after the next list. An object
 deleted and created again under its name is DELETED, then ADDED.
@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 from edgelab.daemon import backoff
 from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.daemon.errors import Unreachable
-from edgelab.kube.interface import KubeApi, Obj, Resource
+from edgelab.kube.interface import ListWatch, Obj, Resource
 from edgelab.objects.metadata import key_of
 from edgelab.objects.status import ApiError
 
@@ -46,7 +46,7 @@ class Informer:
 
     def __init__(
         self,
-        api: KubeApi,
+        api: ListWatch,
         resource: Resource,
         namespace: str | None = None,
         *,

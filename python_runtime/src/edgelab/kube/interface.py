@@ -84,12 +84,8 @@ class RawApi(Protocol):
         ...
 
 
-class KubeApi(Protocol):
-    """The verbs. `namespace=None` means all namespaces (list, watch) or a cluster-scoped object."""
-
-    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Obj:
-        """Read one object."""
-        ...
+class ListWatch(Protocol):
+    """What an informer needs. `namespace=None` means all namespaces."""
 
     async def list(
         self,
@@ -116,6 +112,14 @@ class KubeApi(Protocol):
 
         `opened` is called when the server has accepted the watch: the first change may be long in coming.
         """
+        ...
+
+
+class KubeApi(ListWatch, Protocol):
+    """All verbs; `namespace=None` also means a cluster-scoped object."""
+
+    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Obj:
+        """Read one object."""
         ...
 
     async def create(
