@@ -28,10 +28,13 @@ def configure_logging(verbosity: int = 0) -> None:
     )
 
 
-def run(name: str, main: Callable[[], Coroutine[Any, Any, None]]) -> int:
-    """Run `main` until it returns, fails or a SIGTERM/SIGINT arrives; gives the exit status."""
+def run(name: str, main: Callable[[], Coroutine[Any, Any, None]], *, plain_loop: bool = False) -> int:
+    """Run `main` until it returns, fails or a SIGTERM/SIGINT arrives; gives the exit status.
+
+    `plain_loop`: on asyncio's own event loop, for a daemon to which uvloop brings memory and no speed.
+    """
     try:
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=None if plain_loop else loop_factory()) as runner:
             runner.run(_until_signal(main))
     except Exception as error:  # the last door: everything that nobody handled ends here
         fatal = find_fatal(error)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
+import os
 import struct
 import time
 from collections.abc import Callable, Sequence
@@ -135,7 +135,7 @@ def _fits(data: bytes, number: int, question: bytes) -> bool:
 
 
 async def _by_udp(upstream: Server, query: Query, message: bytes) -> bytes:
-    number = secrets.randbelow(1 << 16)
+    number = int.from_bytes(os.urandom(2), "big")
     transport, exchange = await asyncio.get_running_loop().create_datagram_endpoint(
         lambda: _Exchange(number, query.question), remote_addr=upstream
     )
@@ -148,7 +148,7 @@ async def _by_udp(upstream: Server, query: Query, message: bytes) -> bytes:
 
 
 async def _by_tcp(upstream: Server, query: Query, message: bytes) -> bytes:
-    number = secrets.randbelow(1 << 16)
+    number = int.from_bytes(os.urandom(2), "big")
     reader, writer = await asyncio.open_connection(*upstream)
     try:
         writer.write(struct.pack("!HH", len(message), number) + message[2:])

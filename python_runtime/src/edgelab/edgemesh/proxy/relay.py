@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 
-CHUNK = 256 << 10
+CHUNK = 128 << 10
 """Bytes that are read at once: the most that a relay whose receiver is slow keeps for each direction."""
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER: close with a reset."""
