@@ -87,6 +87,9 @@ class Proxy:
     async def stop(self) -> None:
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
+        async with asyncio.timeout(10):
+            while len(asyncio.all_tasks()) > 1:  # what serves hears that its client is gone
+                await asyncio.sleep(0.01)
         for server in self.servers:
             server.close()
         for writer in self.writers:

@@ -1,7 +1,7 @@
 """From settings to a running mesh.
 
 informers (MetaServer) -> Table -> Zone -> DnsServer
-                                -> Steering -> netfilter, TcpProxy, UdpProxy -> endpoints
+                                -> Steering -> netfilter, TcpProxy, UdpProxy -> endpoints (Tunnel: elsewhere)
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from edgelab.daemon.deferred import defer
 from edgelab.daemon.notify import notify, ready
 from edgelab.daemon.tasks import Module, run_modules
 from edgelab.edgemesh import netfilter
@@ -21,6 +22,9 @@ from edgelab.edgemesh.table import Table
 from edgelab.kube.informer import Informer
 from edgelab.kube.interface import ListWatch
 from edgelab.kube.resources import DESTINATION_RULES, ENDPOINT_SLICES, SERVICES
+
+UNUSED = ("importlib.metadata", "urllib.request")
+"""What `websockets` imports for cases that are not ours."""
 
 log = logging.getLogger("edgelab.edgemesh")
 
@@ -71,16 +75,24 @@ def proxy_modules(settings: Settings, table: Table, interface: Interface) -> lis
     if not settings.modules.edgeProxy.enable:
         return []
     from edgelab.edgemesh.proxy.balance import Balancer  # noqa: PLC0415 - only when enabled
-    from edgelab.edgemesh.proxy.dial import Direct  # noqa: PLC0415
+    from edgelab.edgemesh.proxy.dial import Dialer, Direct, Everywhere  # noqa: PLC0415
     from edgelab.edgemesh.proxy.tcp import TcpProxy  # noqa: PLC0415
     from edgelab.edgemesh.proxy.udp import UdpProxy  # noqa: PLC0415
     from edgelab.edgemesh.steering import Steering  # noqa: PLC0415
 
     balancer = Balancer(settings.edgelab.nodeName)
-    dialer = Direct()
+    dialer: Dialer = Direct()
+    modules: list[Module] = []
+    if settings.modules.edgeTunnel.enable:
+        defer(*UNUSED)
+        from edgelab.edgemesh.tunnel.agent import Tunnel  # noqa: PLC0415 - only when enabled
+
+        tunnel = Tunnel(settings.edgelab.tunnel, settings.edgelab.nodeName, table, dialer)
+        dialer = Everywhere(settings.edgelab.nodeName, dialer, tunnel)
+        modules.append(tunnel)
     tcp, udp = TcpProxy(balancer, dialer), UdpProxy(interface.address, balancer, dialer)
     steering = Steering(table, interface, balancer, (tcp, udp), in_force=in_force)
-    return [steering, tcp, udp]
+    return [*modules, steering, tcp, udp]
 
 
 def in_force(ports: int) -> None:

@@ -221,5 +221,8 @@ class _Flow:
             except OSError:
                 self._port.refused(self._client, self)
                 return
+            if not data and self._sock.type == socket.SOCK_SEQPACKET:  # the tunnel's end, no datagram
+                self._port.end(self._client)
+                return
             self._port.used(self._client, self)
             self._port.answer(self._client, data)

@@ -1,0 +1,1 @@
+"""Endpoints on other nodes: through CloudCore, with the node's certificate."""
