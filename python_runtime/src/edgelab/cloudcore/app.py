@@ -318,6 +318,7 @@ def _stream(
         clock=clock,
     )
     revoked.changed.append(lambda: stream.sessions.end_revoked(revoked.why))
+    revoked.changed.append(lambda: stream.end_revoked(revoked.why))
     return stream
 
 

@@ -136,12 +136,15 @@ class WebSocketLink(asyncio.Protocol):
             self._transport.resume_reading()
         return message
 
-    async def send(self, frame: bytes) -> None:
-        """Send one text message. Raises Gone."""
+    async def send(self, frame: bytes, *, binary: bool = False) -> None:
+        """Send one message of text, or with `binary` of bytes. Raises Gone."""
         if self._websocket.state is not State.OPEN:
             await asyncio.shield(self._lost)
             raise self._why()
-        self._websocket.send_text(frame)
+        if binary:
+            self._websocket.send_binary(frame)
+        else:
+            self._websocket.send_text(frame)
         self._flush()
         if self._room is not None:
             await asyncio.shield(self._room)
@@ -153,6 +156,11 @@ class WebSocketLink(asyncio.Protocol):
             self._flush()
         if self._transport is not None:
             await asyncio.wait([self._lost], timeout=CLOSE_SECONDS)
+            self._transport.abort()
+
+    def abort(self) -> None:
+        """Hang up at once."""
+        if self._transport is not None:
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
+
+from websockets.frames import Frame as WebSocketFrame
+from websockets.frames import Opcode
 
 from edgelab.cloudcore.cloudhub.hub import GOING_AWAY
 from edgelab.cloudcore.cloudhub.link import Gone
@@ -36,13 +40,31 @@ _numbers = count(1)
 
 
 class TunnelLink(WebSocketLink):
-    """A WebSocket that knows when the node was heard of last, pings included."""
+    """A WebSocket that knows when the node was heard of last, pings included, and what of it was text."""
 
-    __slots__ = ("heard",)
+    __slots__ = ("_is_text", "_texts", "heard", "was_text")
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
         self.heard = self._loop.time()
+        self.was_text = False
+        """Whether the message received last was text."""
+        self._is_text = False
+        self._texts: deque[bool] = deque()
+
+    async def receive(self) -> bytes:
+        """The next message. Raises Gone."""
+        message = await super().receive()
+        self.was_text = self._texts.popleft()
+        return message
+
+    def _take(self, frame: WebSocketFrame) -> None:
+        if frame.opcode is not Opcode.CONT:
+            self._is_text = frame.opcode is Opcode.TEXT
+        before = len(self._arrived)
+        super()._take(frame)
+        if len(self._arrived) > before:
+            self._texts.append(self._is_text)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the node."""

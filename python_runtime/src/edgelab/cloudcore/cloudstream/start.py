@@ -24,6 +24,7 @@ from edgelab.cloudcore.cloudstream.tunnelport import negotiate
 from edgelab.cloudcore.cloudstream.tunnels import TunnelListener
 from edgelab.cloudcore.cluster import Cluster
 from edgelab.cloudcore.environment import is_own, own_address
+from edgelab.cloudcore.meshrelay.start import Mesh
 from edgelab.cloudcore.metrics import Family, Sample
 from edgelab.cloudcore.startup import without_errors
 from edgelab.daemon.clock import SYSTEM, Clock
@@ -79,7 +80,9 @@ class CloudStream:
         self._endpoints = Endpoints(api, nodes, self.sessions, publisher, self._listeners, clock=clock)
         self.corrected = self._endpoints.corrected
         tls = server_context(_tunnel_pki(settings, pki), client_certificate=ssl.CERT_REQUIRED)
-        self._tunnels = TunnelListener(self.sessions, door, complaints, tunnels, tls)
+        self._mesh = Mesh(api, cluster, clock)
+        self._tunnels = TunnelListener(self.sessions, door, complaints, tunnels, tls, mesh=self._mesh.serve)
+        self.end_revoked = self._tunnels.end_revoked
         self.listening = self._tunnels.listening
 
     def families(self) -> Iterator[Family]:
@@ -89,6 +92,8 @@ class CloudStream:
         yield Family("edgelab_cloudstream_tunnels", "gauge", text, [Sample(tunnels)])
         text = "Logs, commands and ports that are open through tunnels."
         yield Family("edgelab_cloudstream_connections", "gauge", text, [Sample(connections)])
+        text = "Nodes whose mesh agent is connected here."
+        yield Family("edgelab_meshrelay_agents", "gauge", text, [Sample(len(self._mesh.relay.agents))])
 
     async def run(self) -> None:
         """Prepare, then serve until cancelled."""
@@ -105,6 +110,7 @@ class CloudStream:
             if self._listeners is not None:
                 self._listeners.close()
             await self.server.close()
+            await self._mesh.close()
 
     async def _prepare(self) -> None:
         settings, modules = self._settings, self._settings.modules

@@ -1,4 +1,4 @@
-"""The listener for tunnels (10004): TLS with client certificates, one WebSocket a node.
+"""The listener for tunnels (10004): TLS with client certificates, one WebSocket a node; and the mesh's, many.
 
 Facts: KubeEdge `cloud/pkg/cloudstream` (docs/reference/streams.md): path /v1/kubeedge/connect, the node's
 name and address in headers, frames in messages of text.
@@ -12,6 +12,7 @@ import asyncio
 import http
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
 
 from websockets.http11 import Request
 
@@ -20,10 +21,13 @@ from edgelab.cloudcore.cloudhub.complaints import Complaints
 from edgelab.cloudcore.cloudhub.handshakes import FAILED, watch_handshakes
 from edgelab.cloudcore.cloudhub.hub import GOING_AWAY
 from edgelab.cloudcore.cloudhub.link import Broken, Gone
-from edgelab.cloudcore.cloudhub.peer import CHECK_NO_TIME, Door
+from edgelab.cloudcore.cloudhub.peer import CHECK_NO_TIME, Door, Peer
 from edgelab.cloudcore.cloudhub.websocket import OPEN_SECONDS, REFUSED_HEADER
 from edgelab.cloudcore.cloudhub.websocketlink import CLOSE_SECONDS
+from edgelab.cloudcore.cloudstream.meshlink import MeshLink
 from edgelab.cloudcore.cloudstream.sessions import Session, Sessions, TunnelLink
+from edgelab.cloudcore.meshrelay.relay import MeshConnection
+from edgelab.protocol import mesh
 from edgelab.protocol.tunnel import ADDRESS_HEADER, DATA_LIMIT, FEATURES, NODE_HEADER, PATH, VERSION
 
 MESSAGE_LIMIT = DATA_LIMIT + 20
@@ -36,9 +40,17 @@ class TunnelListener:
     name = "cloudstream/tunnels"
 
     def __init__(
-        self, sessions: Sessions, door: Door, complaints: Complaints, sock: socket.socket, tls: ssl.SSLContext
+        self,
+        sessions: Sessions,
+        door: Door,
+        complaints: Complaints,
+        sock: socket.socket,
+        tls: ssl.SSLContext,
+        *,
+        mesh: Callable[[MeshConnection], Awaitable[None]],
     ) -> None:
-        """`tls` requires client certificates."""
+        """`tls` requires client certificates; `mesh` serves what mesh agents connect."""
+        self._mesh = mesh
         self._sessions = sessions
         self._door = door
         self._complaints = complaints
@@ -65,13 +77,14 @@ class TunnelListener:
         link = TunnelLink(MESSAGE_LIMIT)
         self._links.add(link)
         try:
-            session = await self._let_in(link) if await self._shake_hands(link, sock) else None
-            if session is None:
-                await link.close(GOING_AWAY, "")
-            else:
+            admitted = await self._let_in(link) if await self._shake_hands(link, sock) else None
+            if admitted is not None:
                 turn.end()
-                await self._sessions.serve(session)
-                await link.close(GOING_AWAY, "")
+            if isinstance(admitted, Session):
+                await self._sessions.serve(admitted)
+            elif admitted is not None:
+                await self._mesh(admitted)
+            await link.close(GOING_AWAY, "")
         finally:
             self._links.discard(link)
 
@@ -89,7 +102,13 @@ class TunnelListener:
             return False
         return link.stands
 
-    async def _let_in(self, link: TunnelLink) -> Session | None:
+    def end_revoked(self, why: Callable[[Peer], str | None]) -> None:
+        """Hang up on mesh agents whose certificates are revoked now; tunnels are the sessions'."""
+        for link in self._links:
+            if link.stands and why(link.peer):
+                link.abort()
+
+    async def _let_in(self, link: TunnelLink) -> Session | MeshLink | None:
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 request = await link.request()
@@ -97,19 +116,22 @@ class TunnelListener:
             if isinstance(error, Broken):
                 self._complaints.tell("", FAILED, f"a tunnel's WebSocket: {error}", error.why)
             return None
-        if self._refuse(link, request):
+        path = request.path.partition("?")[0]
+        if self._refuse(link, request, path):
             return None
+        if path == mesh.PATH:
+            return MeshLink(link) if link.accept(keep=frozenset()) else None
         extended = request.headers.get(FEATURES) == VERSION
         if not link.accept(keep=frozenset(), headers={FEATURES: VERSION} if extended else {}):
             return None
         address = request.headers.get(ADDRESS_HEADER, "")[:LONGEST_ADDRESS]
         return Session(link.peer.node, address, link, extended=extended)
 
-    def _refuse(self, link: TunnelLink, request: Request) -> bool:
-        if request.path.partition("?")[0] != PATH:
+    def _refuse(self, link: TunnelLink, request: Request, path: str) -> bool:
+        if path not in (PATH, mesh.PATH):
             link.reject(http.HTTPStatus.NOT_FOUND, "404 page not found\n", {})
             return True
-        claimed = request.headers.get_all(NODE_HEADER)
+        claimed = request.headers.get_all(NODE_HEADER) if path == PATH else [link.peer.node]
         refusal = self._door.refusal(claimed, link.peer)
         if refusal is None:
             return False
