@@ -74,6 +74,11 @@ def test_the_console_serves_its_page_and_reads_everything(lab: Lab) -> None:
         30,
     )
     assert len(curves["temperature"]) > 1
+    [pod] = lab.get("pods", "-l", "app=nginx")["items"]
+    query = f"pod=default/{pod['metadata']['name']}&container={pod['spec']['containers'][0]['name']}"
+    fetch(lab.url("nginx"))
+    told = json.loads(fetch(f"{url}api/log?{query}", deadline=20))
+    assert "log" in told, told
 
 
 def test_what_kubectl_prints_names_the_parts(lab: Lab) -> None:

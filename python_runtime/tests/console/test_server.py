@@ -19,11 +19,13 @@ from edgelab.console.cluster import Cluster
 from edgelab.console.feed import Feed
 from edgelab.console.guard import Guard
 from edgelab.console.health import Health
+from edgelab.console.logs import Logs
 from edgelab.console.series import Series
 from edgelab.console.server import Server
 from edgelab.console.stream import Stream
 from edgelab.daemon.tasks import Module, run_modules
 from edgelab.kube.resources import DEVICE_STATUSES, DEVICES, LEASES, NODES, PODS
+from edgelab.objects.status import ApiError
 
 DEADLINE = 20.0
 BASIC = base64.b64encode("me:pässword".encode()).decode()
@@ -55,7 +57,15 @@ class Database:
 class Console:
     """A console whose API server the test fills."""
 
-    def __init__(self, database: str = "", password: str = "", most: int = 64, stalled: float = 15.0) -> None:
+    def __init__(
+        self,
+        database: str = "",
+        password: str = "",
+        most: int = 64,
+        stalled: float = 15.0,
+        *,
+        logs: bool = True,
+    ) -> None:
         self.api = FakeApi()
         self.board = Board()
         self.cluster = Cluster(self.api, self.board)
@@ -69,7 +79,14 @@ class Console:
             health=self.health,
             series=self.series,
             stream=Stream(self.feed, stalled_seconds=stalled),
+            logs=Logs(self) if logs else None,
         )
+
+    async def raw(self, method: str, path: str, *, params: dict[str, str], **_: Any) -> bytes:
+        """The API server's answer to a request for a log."""
+        if "gone" in path:
+            raise ApiError(502, "no tunnel to node edge1")
+        return f"{method} {path} {params['container']} {params['tailLines']}".encode() + b"\xff"
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[aiohttp.ClientSession]:
@@ -231,3 +248,27 @@ async def test_another_hosts_name_gets_no_page() -> None:
     async with Console().running() as session, session.get("/", headers=headers) as answer:
         assert answer.status == 421
         assert "console_names" in await answer.text()
+
+
+async def test_a_log_is_shown_of_pods_that_are_there_and_the_reason_when_there_is_none() -> None:
+    console = Console()
+    for name in ("web", "gone"):
+        spec = {"containers": [{"name": "c", "image": "i"}]}
+        await console.api.create(PODS, {"metadata": {"name": name}, "spec": spec}, "default")
+    async with console.running() as session:
+        await eventually(lambda: ("pods", "default/gone") in console.board)
+
+        async def ask(pod: str, container: str = "c") -> tuple[int, Any]:
+            async with session.get("/api/log", params={"pod": pod, "container": container}) as answer:
+                return answer.status, await answer.json()
+
+        wanted = "GET /api/v1/namespaces/default/pods/web/log c 500\ufffd"
+        assert await ask("default/web") == (200, {"log": wanted})
+        assert await ask("default/gone") == (502, {"error": "no tunnel to node edge1"})
+        assert (await ask("default/none"))[0] == 404
+        assert (await ask("default/web", "side"))[0] == 404
+
+
+async def test_logs_that_are_switched_off_are_not_asked_for() -> None:
+    async with Console(logs=False).running() as session, session.get("/api/log") as answer:
+        assert answer.status == 403

@@ -10,6 +10,7 @@ from edgelab.console.cluster import Cluster
 from edgelab.console.feed import Feed
 from edgelab.console.guard import Guard
 from edgelab.console.health import Health
+from edgelab.console.logs import Logs
 from edgelab.console.series import Series
 from edgelab.console.server import Server
 from edgelab.console.settings import Settings, read_password
@@ -33,7 +34,13 @@ async def serve(settings: Settings, clock: Clock = SYSTEM) -> None:
         stream = Stream(Feed(board, health, settings.max_clients), clock)
         guard = Guard([socket.gethostname(), *settings.names], password)
         server = Server(
-            settings.listen, guard=guard, board=board, health=health, series=series, stream=stream
+            settings.listen,
+            guard=guard,
+            board=board,
+            health=health,
+            series=series,
+            stream=stream,
+            logs=Logs(api) if settings.logs else None,
         )
         audience = "those who know the password" if password else "everybody who reaches it"
         log.info("serving on %s to %s", ", ".join(settings.listen), audience)

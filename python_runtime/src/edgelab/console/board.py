@@ -7,7 +7,7 @@ listener. A status that says nothing new of what is shown wakes nobody.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -30,6 +30,11 @@ class Board:
     def __contains__(self, key: Key) -> bool:
         kind, name = key
         return name in self._rows[kind]
+
+    def row(self, kind: str, name: str) -> Row | None:
+        """One row; None for one that is not shown."""
+        found = self._rows[kind].get(name)
+        return None if found is None else msgspec.json.decode(found, type=dict[str, Any])
 
     def put(self, key: Key, row: Row | None) -> None:
         """Show `row` from now on; None takes it away."""

@@ -54,6 +54,7 @@ def pod_row(pod: Obj) -> Row:
         "state": _state(metadata, status, [*(status.get("initContainerStatuses") or []), *states]),
         "ready": [sum(bool(s.get("ready")) for s in states), len(spec.get("containers") or ())],
         "restarts": sum(s.get("restartCount") or 0 for s in states),
+        "containers": [str(c.get("name") or "") for c in spec.get("containers") or ()][:MOST],
         "images": [_text(c.get("image")) for c in spec.get("containers") or ()][:MOST],
         "created": milliseconds(metadata.get("creationTimestamp")),
     }

@@ -1,4 +1,4 @@
-"""The HTTP side: the page's files, the stream of rows, curves, and /healthz."""
+"""The HTTP side: the page's files, the stream of rows, curves, logs, and /healthz."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from aiohttp import web
 from edgelab.console.board import Board
 from edgelab.console.guard import Guard, add_headers
 from edgelab.console.health import Health
+from edgelab.console.logs import Logs, NoLog
 from edgelab.console.pages import files
 from edgelab.console.queries import RANGES
 from edgelab.console.series import Series
@@ -36,6 +37,7 @@ class Server:
         health: Health,
         series: Series,
         stream: Stream,
+        logs: Logs | None,
     ) -> None:
         self._listen = listen
         self._guard = guard
@@ -43,6 +45,7 @@ class Server:
         self._health = health
         self._series = series
         self._stream = stream
+        self._logs = logs
         self.ports: list[int] = []
         """The ports in use, once it serves."""
 
@@ -75,6 +78,7 @@ class Server:
             app.router.add_get(path, file.answer)
         app.router.add_get("/api/events", self._stream.answer)
         app.router.add_get("/api/series", self._curves)
+        app.router.add_get("/api/log", self._log)
         app.router.add_get("/healthz", self._healthz)
         return app
 
@@ -97,6 +101,22 @@ class Server:
         except Unreachable:
             return _json({"error": "the time-series database does not answer"}, 503)
         return _json({"curves": found.curves, "to": found.to})
+
+    async def _log(self, request: web.Request) -> web.Response:
+        """`?pod=NAMESPACE/NAME&container=NAME`: the last lines, or `error` with the reason for none."""
+        pod, container = request.query.get("pod", ""), request.query.get("container", "")
+        if self._logs is None:
+            return _json({"error": "logs are switched off: `logs` in console.yaml"}, 403)
+        row = self._board.row("pods", pod)
+        if row is None:
+            return _json({"error": "pod: there is none of this name"}, 404)
+        if container not in row["containers"]:
+            return _json({"error": f"container: pod {pod} has none of this name"}, 404)
+        namespace, _, name = pod.partition("/")
+        try:
+            return _json({"log": await self._logs.last(namespace, name, container)})
+        except NoLog as reason:
+            return _json({"error": str(reason)})
 
 
 def _json(data: object, status: int = 200) -> web.Response:

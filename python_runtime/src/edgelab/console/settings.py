@@ -32,6 +32,8 @@ class Settings(msgspec.Struct, kw_only=True, rename="camel"):
     names: list[str] = []
     """Host names beside this host's own and its addresses under which a browser may ask for the page."""
     max_clients: int = 64
+    logs: bool = True
+    """Whether whoever sees the page may read the logs of pods."""
 
 
 def validate(settings: Settings) -> list[Problem]:

@@ -47,6 +47,7 @@ LEASE = keeping("spec.renewTime")
 POD = keeping(
     "spec.nodeName",
     "spec.containers[].image",
+    "spec.containers[].name",
     "status.phase",
     "status.reason",
     "status.initContainerStatuses[].state",

@@ -54,6 +54,13 @@ async def test_rows_appear_change_and_go_while_the_page_is_open(lab: Lab, page: 
     assert await page.text("[data-property=temperature] .desired") == "desired 70 °C"
     await put(lab, *things.node("edge1", ready=False))
     await page.until(f"document.querySelector('{nodes}').innerText.includes('Kubelet stopped posting')")
+    await page.value(f"document.querySelector('{pod} button').click()")
+    await page.until("document.querySelector('#log').open")
+    assert await page.text("#log-title") == "default/nginx"
+    # There is no node behind this one: the API server's reason is shown.
+    await page.until("document.querySelector('#log-told').innerText.includes('192.168.77.11')")
+    await page.value("document.querySelector('#log-close').click()")
+    await page.until("!document.querySelector('#log').open")
     await put(lab, things.pod("broken", waiting="ImagePullBackOff"))
     await page.until("document.querySelector('#pods')?.innerText.includes('ImagePullBackOff')")
     await asyncio.to_thread(lab.kubectl, "delete", "pod", "broken", "--force", "--grace-period=0")

@@ -5,7 +5,8 @@ import { Devices, deviceMood } from "./devices.js";
 import { byId, make, setText } from "./dom.js";
 import { Feed } from "./feed.js";
 import { age } from "./format.js";
-import { NODES, PODS, Table, podMood } from "./tables.js";
+import { PodLog } from "./podlog.js";
+import { NODES, Table, podMood, pods } from "./tables.js";
 
 /** @typedef {import("./feed.js").Kind} Kind */
 /** @typedef {import("./feed.js").Row} Row */
@@ -17,9 +18,10 @@ const LINK = { wait: "Connecting", live: "Live", lost: "No connection" };
 /** @type {Record<Kind, Map<string, Row>>} */
 const known = { nodes: new Map(), pods: new Map(), devices: new Map() };
 const devices = new Devices(byId("devices"), "There are no devices. A Device object makes one.");
+const log = new PodLog();
 const views = {
   nodes: new Table(byId("nodes"), "Nodes", NODES, "No node has joined yet."),
-  pods: new Table(byId("pods"), "Pods", PODS, "There are no pods."),
+  pods: new Table(byId("pods"), "Pods", pods((row) => log.open(row)), "There are no pods."),
   devices,
 };
 const curves = new Curves(devices, /** @type {HTMLSelectElement} */ (byId("range")));

@@ -49,8 +49,8 @@ export const NODES = [
   { title: "Age", cell: (row) => [since(row.created, "")] },
 ];
 
-/** @type {Column[]} */
-export const PODS = [
+/** @param {(row: Row) => void} open @returns {Column[]} */
+export const pods = (open) => [
   { title: "Name", head: true, cell: (row) => [row.name, ...lines([row.namespace])] },
   { title: "State", cell: (row) => [badge(row.state, podMood(row))] },
   { title: "Ready", cell: (row) => [row.ready.join(" of ")] },
@@ -58,7 +58,15 @@ export const PODS = [
   { title: "Restarts", cell: (row) => [`${row.restarts}`] },
   { title: "Images", cell: (row) => lines(row.images) },
   { title: "Age", cell: (row) => [since(row.created, "")] },
+  { title: "Log", cell: (row) => [logButton(row, open)] },
 ];
+
+/** @param {Row} row @param {(row: Row) => void} open @returns {HTMLElement} */
+function logButton(row, open) {
+  const button = make("button", { type: "button", "aria-label": `Log of ${row.name}` }, "Log");
+  button.addEventListener("click", () => open(row));
+  return button;
+}
 
 export class Table {
   /** @param {HTMLElement} place @param {string} label @param {Column[]} columns @param {string} none */
