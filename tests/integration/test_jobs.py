@@ -44,9 +44,9 @@ def run(lab: Lab, kind: str, name: str, **spec: Any) -> dict[str, Any]:
     eventually(lambda: lab.node_ready("edge1"), "a ready edge1", 60)
     lab.kubectl("create", "-f", "-", stdin=json.dumps(job))
 
-    def over() -> dict[str, Any] | None:
+    def over() -> dict[str, Any]:
         status: dict[str, Any] = lab.get(kind, name).get("status") or {}
-        return status if status.get("phase") in ("Completed", "Failure") else None
+        return status if status.get("phase") in ("Completed", "Failure") else {}
 
     return eventually(over, f"the end of {name}", 150)
 
