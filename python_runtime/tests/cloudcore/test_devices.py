@@ -12,6 +12,7 @@ from tests.cloudcore.cloud import Cloud, Edge, eventually, running
 
 from edgelab.kube.interface import Obj
 from edgelab.kube.resources import DEVICE_MODELS, DEVICE_STATUSES, DEVICES
+from edgelab.objects.devices import SPOOL
 from edgelab.protocol import message as wire
 from edgelab.protocol.message import Message
 
@@ -72,6 +73,15 @@ async def test_a_device_comes_with_its_membership_and_its_model_first(cloud: Clo
     assert membership.route.group == "twin"
     assert membership.object()["added_devices"] == [{"id": "default/d1", "name": "d1"}]
     assert membership.object()["removed_devices"] is None
+    await edge.close()
+
+
+async def test_the_membership_names_the_spool_for_reports_that_come_before_the_object(cloud: Cloud) -> None:
+    edge = await cloud.join()
+    metadata = {"name": "d1", "annotations": {SPOOL: "60"}}
+    await cloud.api.create(DEVICES, {"metadata": metadata, "spec": {"nodeName": "edge1"}}, "default")
+    membership = await edge.pushed("membership", "update")
+    assert membership.object()["added_devices"] == [{"id": "default/d1", "name": "d1", "spool": 60}]
     await edge.close()
 
 

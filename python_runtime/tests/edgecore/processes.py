@@ -51,6 +51,13 @@ async def spawn(directory: Path, name: str, *arguments: str) -> Process:
     return Process(child, path)
 
 
+async def ended(writer: asyncio.StreamWriter) -> None:
+    """Close a connection, and wait until it is."""
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
 @contextlib.asynccontextmanager
 async def edgecore(config: Path) -> AsyncIterator[Process]:
     process = await spawn(
@@ -102,8 +109,7 @@ async def listens(port: int) -> None:
             except OSError:
                 await asyncio.sleep(0.02)
             else:
-                writer.close()
-                await writer.wait_closed()
+                await ended(writer)
                 return
 
 

@@ -13,7 +13,8 @@ from edgelab.edgecore.devicetwin.intake import ANSWERED
 from edgelab.edgecore.devicetwin.updates import MOST_PROPERTIES
 from edgelab.edgecore.interfaces import Refused
 from edgelab.edgecore.metamanager import rows
-from edgelab.protocol.message import now_ms
+from edgelab.protocol import message as wire
+from edgelab.protocol.message import Message, now_ms
 from edgelab.protocol.twin import Twin, TwinValue, TypeMetadata
 
 BAD = {
@@ -274,6 +275,15 @@ async def test_reports_on_a_connection_that_was_dead_are_not_lost_between(tmp_pa
         await world.until(lambda: world.rows("SELECT count(*) FROM edgelab_spool") == [(0,)])
 
 
+def joined(device_id: str, **more: int) -> Message:
+    """A device's membership, which comes before its object."""
+    member = {"id": device_id, "name": device_id.split("/")[1], **more}
+    content = {"event_id": "", "timestamp": 0, "added_devices": [member], "removed_devices": None}
+    return wire.new(
+        source="devicecontroller", group="twin", operation="update", resource="membership", content=content
+    )
+
+
 async def test_a_device_with_a_spool_says_when_a_value_was_read(tmp_path: Path) -> None:
     def at(moment: int) -> dict[str, Any]:
         return {"actual": {"value": "1", "metadata": {"timestamp": moment}}}
@@ -281,10 +291,12 @@ async def test_a_device_with_a_spool_says_when_a_value_was_read(tmp_path: Path) 
     async with twin_world(tmp_path) as world:
         world.twin.device_changed(device(spool="9"))
         world.twin.device_changed(device("plain"))
+        await world.twin.receive(joined("default/early", spool=9))
         now = now_ms()
         past, future = now - 600_000, now + 600_000
         for name, given, taken in (
             ("thermo", past, past),
+            ("early", past, past),
             ("thermo", future, None),
             ("thermo", -1, None),
             ("plain", past, None),

@@ -101,6 +101,8 @@ class DeviceRecord(msgspec.Struct, omit_defaults=True):
     last_online: str = ""
     attributes: dict[str, Any] | None = None
     twin: dict[str, Twin | None] | None = None
+    spool: int = 0
+    """Of our CloudCore only: the annotation `edgelab.io/spool`, for reports that come before the object."""
 
 
 class Membership(msgspec.Struct):

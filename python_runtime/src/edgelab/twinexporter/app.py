@@ -128,6 +128,7 @@ class Settler:
         self._checkpoint.settle()
         for pipe in self._pipes:
             pipe.settle(lambda: self._twins.nodes)
+        log.info("follows all devices")
         await asyncio.Event().wait()
 
 

@@ -78,6 +78,7 @@ class Way:
         await self.edgecore()
         where = ("--kube-config", str(self.kubeconfig), "--url", f"{self.database.url}/write")
         await self._run("twinexporter", *where, "--state-dir", str(self.directory / "exporter"))
+        await self.running["twinexporter"].wait_for_line("follows all devices")
 
     async def cloudcore(self) -> None:
         files = ("tlsCAFile", "tlsCAKeyFile", "tlsCertFile", "tlsPrivateKeyFile")

@@ -21,7 +21,7 @@ from tests.component.edgecore.mqtt_client import MqttClient, mqtt_client
 from tests.component.edged import containerd as private
 from tests.component.edged.containerd import Containerd
 from tests.edgecore.cloud_peer import configuration
-from tests.edgecore.processes import Process, free_port, mosquitto, spawn
+from tests.edgecore.processes import Process, ended, free_port, mosquitto, spawn
 
 from edgelab.kube import kubeconfig
 from edgelab.kube.client import HttpClient
@@ -197,10 +197,11 @@ class Chain:
             reader, writer = await asyncio.open_connection("127.0.0.1", self.ports["page"])
         except OSError:
             return ""
-        writer.write(b"GET / HTTP/1.0\r\n\r\n")
-        text = (await reader.read()).decode()
-        writer.close()
-        return text
+        try:
+            writer.write(b"GET / HTTP/1.0\r\n\r\n")
+            return (await reader.read()).decode()
+        finally:
+            await ended(writer)
 
     async def serves(self) -> bool:
         """Whether edged's local server answers, which it does once it runs."""
@@ -208,7 +209,7 @@ class Chain:
             _, writer = await asyncio.open_connection("127.0.0.1", self.ports["readonly"])
         except OSError:
             return False
-        writer.close()
+        await ended(writer)
         return True
 
     async def reported(self) -> str | None:

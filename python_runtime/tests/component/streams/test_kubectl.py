@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.component.edged.containerd import REFERENCES
 from tests.component.streams.lab import StreamLab, StreamNode, sleeper
+from tests.edgecore.processes import ended
 
 from edgelab.identity.ca import CertificateAuthority
 
@@ -91,8 +92,10 @@ async def test_ports_are_forwarded_to_the_pod(lab: StreamLab) -> None:
     for _ in range(3):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.0\r\n\r\n")
-        assert b"nginx" in await asyncio.wait_for(reader.read(), 20)
-        writer.close()
+        try:
+            assert b"nginx" in await asyncio.wait_for(reader.read(), 20)
+        finally:
+            await ended(writer)
     process.kill()
     await process.wait()
 
@@ -116,12 +119,15 @@ async def request(lab: StreamLab, *, certificate: Path | None = None) -> bytes:
         context.load_cert_chain(certificate.with_suffix(".crt"), certificate.with_suffix(".key"))
     try:
         reader, writer = await asyncio.open_connection(address, port, ssl=context)
-        writer.write(b"GET /containerLogs/default/nobody/main HTTP/1.1\r\nHost: x\r\n\r\n")
-        answer = await asyncio.wait_for(reader.readline(), 20)
-        writer.close()
     except (ssl.SSLError, ConnectionError):  # TLS ended it
         return b""
-    return answer.strip()
+    try:
+        writer.write(b"GET /containerLogs/default/nobody/main HTTP/1.1\r\nHost: x\r\n\r\n")
+        return (await asyncio.wait_for(reader.readline(), 20)).strip()
+    except (ssl.SSLError, ConnectionError):
+        return b""
+    finally:
+        await ended(writer)
 
 
 async def test_nobody_else_may_use_the_port(lab: StreamLab, node: StreamNode, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from edgelab.cloudcore.interfaces import Courier
 from edgelab.kube.informer import ADDED, DELETED
 from edgelab.kube.interface import Obj
 from edgelab.kube.resources import DEVICE_MODELS, DEVICES
+from edgelab.objects.devices import spool_of
 from edgelab.objects.metadata import key_of
 from edgelab.protocol import message as wire
 from edgelab.protocol.message import Message
@@ -147,8 +148,11 @@ def _twin_message(resource: str, operation: str, content: Any, parent_id: str = 
     )
 
 
-def _member(device: Obj) -> dict[str, str]:
+def _member(device: Obj) -> Obj:
     namespace, name = key_of(device)
-    member = {"id": f"{namespace}/{name}", "name": name}
-    description = (device["metadata"].get("labels") or {}).get("description", "")
-    return {**member, "description": description} if description else member
+    member: Obj = {"id": f"{namespace}/{name}", "name": name}
+    if description := (device["metadata"].get("labels") or {}).get("description", ""):
+        member["description"] = description
+    if spool := spool_of(device):
+        member["spool"] = spool
+    return member

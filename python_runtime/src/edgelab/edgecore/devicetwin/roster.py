@@ -61,6 +61,7 @@ class Roster:
     def add(self, record: DeviceRecord) -> Device:
         """A device came to this node."""
         device = Device(record.id, record.name, record.description, record.state, record.last_online)
+        device.spool = record.spool
         self._enter(device)
         log.info("device %s joined this node", device.id)
         self._submit([table.put_device(device)])
