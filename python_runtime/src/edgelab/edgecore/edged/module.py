@@ -384,9 +384,12 @@ class Edged:
 
     def streams(self) -> Streams:
         """Logs, commands and ports of the pods of this node, for the tunnel."""
+        from edgelab.edgecore.edged.streams.pages import Pages  # noqa: PLC0415 - only with EdgeStream
         from edgelab.edgecore.edged.streams.routes import Streams  # noqa: PLC0415 - only with EdgeStream
 
-        return Streams(self._runtime, self._population.find, self._clock, self.begun)
+        root = self._kit.node.root
+        pages = Pages(self._runtime, self._pods_shown, self._clock, node=self._node, root=root)
+        return Streams(self._runtime, self._population.find, self._clock, self.begun, pages)
 
     @property
     def address(self) -> str:

@@ -15,6 +15,7 @@ from edgelab.cri.runtime import Runtime
 from edgelab.daemon.clock import Clock
 from edgelab.edgecore.edged import names
 from edgelab.edgecore.edged.streams.containerlogs import ContainerLogs
+from edgelab.edgecore.edged.streams.pages import Pages
 from edgelab.edgecore.edged.streams.upgrades import Upgrades
 from edgelab.edgecore.kubelet import Answer, Pipe, Refused, Request
 
@@ -26,8 +27,7 @@ STATUSES = {"NOT_FOUND": 404, "RESOURCE_EXHAUSTED": 429, "UNIMPLEMENTED": 501}
 
 
 class Streams:
-    """`find(namespace, name)` gives the pod of this node. `pages` are paths of further answers, such as
-    `/stats/summary`: whoever builds them adds them here."""
+    """`find(namespace, name)` gives the pod of this node; `pages` tells what is used."""
 
     def __init__(
         self,
@@ -35,19 +35,22 @@ class Streams:
         find: Callable[[str, str], Obj | None],
         clock: Clock,
         begun: asyncio.Event | None = None,
+        pages: Pages | None = None,
     ) -> None:
         """`begun`: set once the pods of this node are known; who asks before waits a moment."""
         self._begun = begun
         self._find = find
         self._logs = ContainerLogs(runtime, clock)
         self._upgrades = Upgrades(runtime)
-        self.pages: dict[str, Page] = {}
+        self._pages: dict[str, Page] = {}
+        if pages is not None:
+            self._pages = {"/metrics/resource": pages.resource, "/stats/summary": pages.summary}
 
     async def get(self, request: Request) -> Answer:
         """Logs and pages. Raises Refused."""
         await self._ready()
         try:
-            if page := self.pages.get(request.path.rstrip("/")):
+            if page := self._pages.get(request.path.rstrip("/")):
                 return await page(request)
             match request.path.strip("/").split("/"):
                 case ["containerLogs", namespace, pod, container]:
