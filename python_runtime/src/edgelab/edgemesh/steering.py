@@ -42,7 +42,7 @@ class Steering:
         in_force: Callable[[int], None],
         clock: Clock = SYSTEM,
     ) -> None:
-        """`in_force` is told the number of Services' ports whenever they are in force."""
+        """`in_force` is told the number of Services' ports when another one is in force."""
         self._table = table
         self._interface = interface
         self._balancer = balancer
@@ -51,6 +51,7 @@ class Steering:
         self._clock = clock
         self._changed = asyncio.Event()
         self._last = ""
+        self._told = -1
         self._steered: set[tuple[str, int]] = set()
         table.listen(self._changed.set)
 
@@ -93,4 +94,6 @@ class Steering:
             await self._interface.route(ip for port in ports for ip in port.addresses)
             self._last = text
             await self._forget(ports)
-        self._in_force(len(ports))
+        if len(ports) != self._told:
+            self._told = len(ports)
+            self._in_force(len(ports))
