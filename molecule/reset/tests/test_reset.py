@@ -16,6 +16,7 @@ PATHS = (
     "/usr/local/bin/keadm",
     "/etc/systemd/system/edgecore.service",
     "/etc/systemd/system/cloudcore.service",
+    "/etc/systemd/system/edgemesh-agent.service",
     "/etc/systemd/system/edgecore.service.d/50-edgelab-memory.conf",
 )
 
@@ -27,16 +28,18 @@ def test_no_file_is_left(host: Host, path: str) -> None:
 
 def test_no_daemon_runs(host: Host) -> None:
     running = set(host.check_output("ps -e -o comm=").split())
-    assert not running & {"edgecore", "cloudcore", "edgesite", "nginx"}
+    assert not running & {"edgecore", "edgemesh-agent", "cloudcore", "edgesite", "nginx"}
 
 
 def test_no_unit_is_known(host: Host) -> None:
-    units = "'edgecore*' 'edgesite*' 'cloudcore*' 'edgelab-twin*' 'edgelab-cpu*'"
+    units = "'edgecore*' 'edgemesh*' 'edgesite*' 'cloudcore*' 'edgelab-twin*' 'edgelab-cpu*'"
     assert host.check_output(f"systemctl list-units --all --no-legend --plain {units}") == ""
 
 
 def test_the_network_of_pods_is_gone(host: Host) -> None:
-    assert "edgelab0" not in host.check_output("ip -brief link")
+    links = host.check_output("ip -brief link")
+    assert "edgelab0" not in links
+    assert "edgemesh0" not in links
 
 
 def test_names_of_the_cluster_are_gone(host: Host) -> None:

@@ -34,6 +34,13 @@ def test_the_order_in_which_objects_come_does_not_matter() -> None:
     assert table_of(*parts).services == table_of(*reversed(parts)).services
 
 
+@pytest.mark.parametrize("ip", ["127.0.0.1", "169.254.30.10", "169.254.96.16", "0.0.0.0", "224.0.0.1", "x"])
+def test_what_only_the_host_itself_may_reach_is_no_endpoint(ip: str) -> None:
+    table = table_of(service("kubernetes"), endpoint_slice("kubernetes", member(ip, None)))
+    assert only(table).endpoints == ()
+    assert not table.has_endpoint("", ip, 80, "TCP")
+
+
 def test_a_condition_that_nobody_set_is_true() -> None:
     table = table_of(service("web"), endpoint_slice("web", {"addresses": ["10.0.0.2"]}))
     assert only(table).endpoints == (Endpoint("10.0.0.2", 80, ""),)

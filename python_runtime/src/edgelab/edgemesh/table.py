@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from edgelab.kube.informer import DELETED, Key
+from edgelab.objects.endpoints import may_be_dialled
 from edgelab.objects.metadata import key_of, labels
 
 Obj: TypeAlias = dict[str, Any]
@@ -243,6 +244,7 @@ def _usable(slices: list[Obj], name: str, protocol: str) -> list[Endpoint]:
             if (port.get("name") or "") == name
             and (port.get("protocol") or "TCP") == protocol
             and port.get("port")
+            and may_be_dialled(member["addresses"][0])
         ]
         if found:
             return found

@@ -145,7 +145,7 @@ async def echoed(sock: socket.socket, address: str) -> None:
 
 async def test_what_no_endpoint_serves_is_refused_at_once(mesh: MeshLab) -> None:
     await serves(URL)
-    for name, port in (("nobody", 80), ("nginx-svc", 22)):
+    for name, port in (("nobody", 80), ("nginx-svc", 22), ("kubernetes", 443)):
         address = mesh.kubectl("get", "service", name, "-o", "jsonpath={.spec.clusterIP}")
         with socket.socket() as sock:
             sock.settimeout(10)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from edgelab.kube.informer import DELETED, Key
+from edgelab.objects.endpoints import may_be_dialled
 from edgelab.objects.metadata import key_of
 
 Obj: TypeAlias = dict[str, Any]
@@ -33,7 +34,11 @@ class Endpoints:
     def may_dial(self, node: str, ip: str, port: int, protocol: str) -> bool:
         """Whether this is an endpoint in the cloud."""
         place = (node, ip, port, protocol)
-        return not self._is_edge(node) and any(place in places for places in self._slices.values())
+        return (
+            not self._is_edge(node)
+            and may_be_dialled(ip)
+            and any(place in places for places in self._slices.values())
+        )
 
 
 def _places(part: Obj) -> Iterator[Place]:
