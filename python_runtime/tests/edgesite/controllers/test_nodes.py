@@ -169,10 +169,47 @@ async def test_a_silent_node_keeps_the_order_of_its_conditions(cluster: Site) ->
     assert [(item["type"], item["status"]) for item in found] == [(kind, "Unknown") for kind in kinds]
 
 
-async def test_a_node_says_how_long_secrets_may_be_kept(cluster: Site) -> None:
-    await cluster.settle(2)
-    assert cluster.api.one(NODES, "edge")["metadata"]["annotations"]["node.alpha.kubernetes.io/ttl"] == "0"
-    for number in range(100):
+TTL = "node.alpha.kubernetes.io/ttl"
+
+
+def ttl(cluster: Site, node: str = "edge") -> str:
+    return str(cluster.api.one(NODES, node)["metadata"]["annotations"][TTL])
+
+
+async def many(cluster: Site, count: int) -> None:
+    for number in range(count):
         await cluster.api.create(NODES, {"metadata": {"name": f"x{number}"}, "spec": {}, "status": {}})
     await cluster.settle(2)
-    assert cluster.api.one(NODES, "edge")["metadata"]["annotations"]["node.alpha.kubernetes.io/ttl"] == "15"
+
+
+async def test_a_node_says_how_long_secrets_may_be_kept(cluster: Site) -> None:
+    await cluster.settle(2)
+    assert ttl(cluster) == "0"
+    await many(cluster, 100)
+    assert ttl(cluster, "x99") == "15"
+    await cluster.api.patch(NODES, "edge", {"status": {"phase": ""}}, subresource="status")
+    await cluster.settle(2)
+    assert ttl(cluster) == "15"
+
+
+async def test_nodes_that_do_not_change_are_not_written_because_others_joined(cluster: Site) -> None:
+    await many(cluster, 98)
+    before = cluster.api.one(NODES, "edge")["metadata"]["resourceVersion"]
+    await cluster.api.create(NODES, {"metadata": {"name": "last"}, "spec": {}, "status": {}})
+    await cluster.settle(5)
+    assert ttl(cluster, "last") == "15"
+    assert cluster.api.one(NODES, "edge")["metadata"]["resourceVersion"] == before
+
+
+async def test_a_new_node_that_reports_is_written_once(cluster: Site) -> None:
+    await cluster.settle(2)
+    taint = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
+    await cluster.api.create(NODES, {"metadata": {"name": "new"}, "spec": {"taints": [taint]}, "status": {}})
+    conditions = [{"type": "Ready", "status": "True", "lastHeartbeatTime": cluster.stamp()}]
+    await cluster.api.patch(NODES, "new", {"status": {"conditions": conditions}}, subresource="status")
+    cluster.alive.add("new")
+    before = cluster.writes()
+    await cluster.settle(3)
+    assert not taints(cluster, "new")
+    assert ttl(cluster, "new") == "0"
+    assert [call[:2] for call in cluster.writes()[len(before) :]] == [("patch", "nodes")]

@@ -62,7 +62,8 @@ def build(
     """
     cluster = cluster or Cluster(api, clock)
     definitions, built_in = cluster.view(CRDS), tuple(kinds)
-    health = NodeHealthController(cluster)
+    ttl = NodeTTLController(cluster)
+    health = NodeHealthController(cluster, ttl.missing)
     controllers: list[Module] = [
         ServiceAccountController(cluster),
         DeploymentController(cluster),
@@ -88,7 +89,7 @@ def build(
         GarbageCollector(cluster, built_in),
         ResourceQuotaController(cluster, lambda: served(built_in, definitions)),
         PodGarbageCollector(cluster),
-        NodeTTLController(cluster),
+        ttl,
         health,
         Heartbeats(cluster, health),
         TaintEvictionController(cluster),

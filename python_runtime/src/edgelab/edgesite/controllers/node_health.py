@@ -9,7 +9,7 @@ full grace.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from edgelab.edgesite.controllers.support.cluster import Cluster
@@ -52,8 +52,10 @@ class NodeHealthController:
 
     name = "node-controller"
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, notes: Callable[[Obj], dict[str, str]] = lambda node: {}) -> None:
+        """`notes`: annotations that a node lacks; a new one gets them and loses its taint in one write."""
         self._cluster = cluster
+        self._notes = notes
         self._nodes = cluster.view(NODES)
         self._leases = cluster.view(LEASES)
         self._pods = cluster.view(PODS)
@@ -133,10 +135,10 @@ class NodeHealthController:
         added = [{**taint, **stamp} for taint in wanted if (taint["key"], taint["effect"]) not in have]
         if kept == present and not added:
             return
-        patch = {
-            "metadata": {"resourceVersion": node["metadata"]["resourceVersion"]},
-            "spec": {"taints": [*kept, *added] or None},
-        }
+        metadata = {"resourceVersion": node["metadata"]["resourceVersion"]}
+        if notes := self._notes(node):
+            metadata["annotations"] = notes
+        patch = {"metadata": metadata, "spec": {"taints": [*kept, *added] or None}}
         await self._cluster.patch(NODES, node, patch)
 
     async def _mark_pods(self, node: Obj, status: str) -> None:

@@ -1,4 +1,8 @@
-"""How long kubelets may keep Secrets and ConfigMaps, by the size of the cluster (pkg/controller/ttl)."""
+"""How long kubelets may keep Secrets and ConfigMaps, by the size of the cluster (pkg/controller/ttl).
+
+When the cluster grows past a step, each node gets the new time after its next change, as there: kubelets
+report every few minutes, and the one node that was too many costs no write of all the others.
+"""
 
 from __future__ import annotations
 
@@ -33,28 +37,28 @@ class NodeTTLController:
         await self._queue.run()
 
     def _on_node(self, event_type: str, old: Obj | None, new: Obj) -> None:
-        if event_type in (ADDED, DELETED) and self._moved():
-            for node in self._nodes.all():
-                self._queue.add_object(node)
-        if event_type != DELETED and not self._is_right(new):
+        if event_type in (ADDED, DELETED):
+            self._count()
+        if event_type != DELETED and self.missing(new):
             self._queue.add_after(key_of(new), SETTLE_SECONDS)
 
-    def _moved(self) -> bool:
-        """Whether the number of nodes has left the present step."""
-        before, count = self._step, len(self._nodes.all())
+    def _count(self) -> None:
+        """Go to the step that the number of nodes is in."""
+        count = len(self._nodes.all())
         while count > STEPS[self._step][1]:
             self._step += 1
         while count < STEPS[self._step][0]:
             self._step -= 1
-        return self._step != before
 
-    def _is_right(self, node: Obj) -> bool:
+    def missing(self, node: Obj) -> dict[str, str]:
+        """The annotation that the node does not have yet; who changes the node anyway may add it."""
+        wanted = str(STEPS[self._step][2])
         notes = node["metadata"].get("annotations") or {}
-        return bool(notes.get(ANNOTATION) == str(STEPS[self._step][2]))
+        return {} if notes.get(ANNOTATION) == wanted else {ANNOTATION: wanted}
 
     async def _reconcile(self, key: Key) -> None:
         node = self._nodes.get(key[1])
-        if node is None or is_deleting(node) or self._is_right(node):
+        if node is None or is_deleting(node):
             return
-        patch = {"metadata": {"annotations": {ANNOTATION: str(STEPS[self._step][2])}}}
-        await self._cluster.patch(NODES, node, patch)
+        if notes := self.missing(node):
+            await self._cluster.patch(NODES, node, {"metadata": {"annotations": notes}})
