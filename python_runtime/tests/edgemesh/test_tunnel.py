@@ -78,13 +78,13 @@ class Echo(asyncio.DatagramProtocol):
 @pytest.fixture
 async def backend() -> AsyncIterator[Backend]:
     backend = Backend()
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(Echo, local_addr=("127.0.0.1", 0))
-    backend.port = transport.get_extra_info("sockname")[1]
-    server = await asyncio.start_server(backend.serve, "127.0.0.1", backend.port)
-    yield backend
-    server.close()
-    transport.close()
+    # TCP first: many of its ports are in use, so what is free for UDP may not be for both.
+    async with await asyncio.start_server(backend.serve, "127.0.0.1", 0) as server:
+        backend.port = server.sockets[0].getsockname()[1]
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(Echo, local_addr=("127.0.0.1", backend.port))
+        yield backend
+        transport.close()
 
 
 @pytest.fixture
