@@ -39,6 +39,7 @@ class Kubelet:
     more: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
     connections: int = 0
     sent: int = 0
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
     authority: CertificateAuthority = field(
         default_factory=lambda: CertificateAuthority.create("kubelets", SYSTEM.now)
     )
@@ -57,6 +58,7 @@ class Kubelet:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.writers.append(writer)
         try:
             await self._serve(reader, writer)
         except (OSError, asyncio.IncompleteReadError):
@@ -259,6 +261,10 @@ async def kubelet(
     made.port = server.sockets[0].getsockname()[1]
     yield made
     server.close()
+    for writer in made.writers:  # TLS would wait for what the other side says to its end
+        writer.transport.abort()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
 
 def node(name: str, host: str, port: int) -> tuple[dict[str, Any], dict[str, Any]]:
