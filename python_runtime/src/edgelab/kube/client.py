@@ -9,7 +9,6 @@ come first served. A watch (on aiohttp) has a connection of its own while it las
 from __future__ import annotations
 
 import asyncio
-import random
 import socket
 import ssl
 import time
@@ -25,6 +24,14 @@ from multidict import CIMultiDict
 
 from edgelab.daemon.errors import Fatal, Unreachable
 from edgelab.kube import impersonation
+from edgelab.kube.answers import (
+    failure,
+    object_list,
+    selectors,
+    watch_over,
+    watch_parameters,
+    watch_seconds,
+)
 from edgelab.kube.connection import Malformed
 from edgelab.kube.interface import Obj, ObjectList, PatchType, Resource, WatchEvent
 from edgelab.kube.kubeconfig import Kubeconfig
@@ -36,8 +43,6 @@ CONNECT_SECONDS = 10.0
 REQUESTS_AT_ONCE = 32
 """Connections for requests. A thousand requests at once are served no sooner over a thousand connections, but
 each of those costs both sides a TLS handshake, and memory for as long as it is kept."""
-WATCH_SECONDS = (300, 600)
-"""The server is asked to end a watch after a random time in between, as client-go does."""
 SILENCE_SECONDS = 120.0
 """A watch without even a bookmark for so long is taken for dead; servers send one each minute."""
 LINGER_SECONDS = 0.1
@@ -112,13 +117,9 @@ class HttpClient:
     ) -> ObjectList:
         """Read a collection; one request, the most recent state."""
         body = await self.request(
-            "GET", _path(resource, namespace), params=_selectors(label_selector, field_selector)
+            "GET", _path(resource, namespace), params=selectors(label_selector, field_selector)
         )
-        items: list[Obj] = body.get("items") or []
-        for item in items:
-            item.setdefault("kind", resource.kind)
-            item.setdefault("apiVersion", resource.api_version)
-        return ObjectList(items, (body.get("metadata") or {}).get("resourceVersion", ""))
+        return object_list(resource, body)
 
     async def watch(
         self,
@@ -131,15 +132,11 @@ class HttpClient:
         opened: Callable[[], None] | None = None,
     ) -> AsyncGenerator[WatchEvent, None]:
         """Changes after `resource_version`, until the server ends the stream."""
-        params = _selectors(label_selector, field_selector)
-        params |= {"watch": "true", "allowWatchBookmarks": "true"}
-        params["timeoutSeconds"] = str(random.randint(*WATCH_SECONDS))  # noqa: S311 - spread, not secrecy
-        if resource_version:
-            params["resourceVersion"] = resource_version
+        params = watch_parameters(watch_seconds(), resource_version, label_selector, field_selector)
         with self._attempt():
             async with self._follow(_path(resource, namespace), params) as response:
                 if response.status >= 400:
-                    raise _failure(response.status, await response.read())
+                    raise failure(response.status, await response.read())
                 _keep_alive(response)
                 if opened is not None:
                     opened()
@@ -223,7 +220,7 @@ class HttpClient:
             async with asyncio.timeout(self._request_seconds):
                 answer = await self._pool().send(Request(method, path, params or {}, headers, data))
         if answer.status >= 400:
-            raise _failure(answer.status, answer.body)
+            raise failure(answer.status, answer.body)
         return answer.body
 
     def _headers(self) -> Headers:
@@ -283,11 +280,6 @@ def _path(
     return resource.path(namespace, quote(name, safe="") if name else None, subresource)
 
 
-def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:
-    pairs = {"labelSelector": label_selector, "fieldSelector": field_selector}
-    return {key: value for key, value in pairs.items() if value}
-
-
 def _typed(resource: Resource, obj: Obj) -> Obj:
     """With its type, which the API server wants of custom resources."""
     return {"apiVersion": resource.api_version, "kind": resource.kind, **obj}
@@ -296,18 +288,6 @@ def _typed(resource: Resource, obj: Obj) -> Obj:
 def _identity(obj: Obj, namespace: str | None) -> tuple[str | None, str]:
     metadata = obj.get("metadata") or {}
     return namespace or metadata.get("namespace"), metadata.get("name", "")
-
-
-def _failure(code: int, data: bytes) -> ApiError:
-    """The error in an answer; what is no Status (a proxy's page) is quoted by its first line."""
-    try:
-        status = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        status = None
-    if isinstance(status, dict) and status.get("kind") == "Status":
-        return ApiError.from_status({"code": code, **status})
-    text = data[:200].decode("utf-8", "replace").strip()
-    return ApiError(code, text.splitlines()[0] if text else f"the server answered {code}")
 
 
 def _event(line: bytes, resource: Resource) -> WatchEvent:
@@ -343,10 +323,7 @@ def _keep_alive(response: aiohttp.ClientResponse) -> None:
     sock = transport.get_extra_info("socket") if transport else None
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    watch_over(sock)
 
 
 def _hang_up(response: aiohttp.ClientResponse) -> None:

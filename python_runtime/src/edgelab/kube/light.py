@@ -7,8 +7,6 @@ Raises `ApiError` and `Unreachable` as `edgelab.kube.client` does.
 from __future__ import annotations
 
 import asyncio
-import random
-import socket
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -16,6 +14,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from edgelab.daemon.errors import Unreachable
+from edgelab.kube.answers import failure, object_list, selectors, watch_over, watch_parameters, watch_seconds
 from edgelab.kube.connection import Malformed
 from edgelab.kube.interface import ObjectList, Resource, WatchEvent
 from edgelab.kube.pool import Pool, Request
@@ -23,7 +22,6 @@ from edgelab.objects.status import ApiError
 
 CONNECT_SECONDS = 10.0
 REQUEST_SECONDS = 60.0
-WATCH_SECONDS = (300, 600)
 GRACE_SECONDS = 60.0
 """How much longer than asked for a watch may last."""
 LINE_LIMIT = 4 << 20
@@ -52,7 +50,7 @@ class LightClient:
     ) -> ObjectList:
         """Read a collection."""
         request = Request(
-            "GET", resource.path(namespace), _selectors(label_selector, field_selector), self._headers
+            "GET", resource.path(namespace), selectors(label_selector, field_selector), self._headers
         )
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
@@ -62,13 +60,8 @@ class LightClient:
         except (OSError, Malformed) as error:
             raise Unreachable(f"{self._server}: {error or type(error).__name__}") from error
         if answer.status >= 400:
-            raise _failure(answer.status, answer.body)
-        body = _decoded(answer.body)
-        items = body.get("items") or []
-        for item in items:
-            item.setdefault("kind", resource.kind)
-            item.setdefault("apiVersion", resource.api_version)
-        return ObjectList(items, (body.get("metadata") or {}).get("resourceVersion", ""))
+            raise failure(answer.status, answer.body)
+        return object_list(resource, _decoded(answer.body))
 
     async def watch(
         self,
@@ -81,11 +74,8 @@ class LightClient:
         opened: Callable[[], None] | None = None,
     ) -> AsyncGenerator[WatchEvent, None]:
         """Changes after `resource_version`, until the server ends the stream."""
-        seconds = random.randint(*WATCH_SECONDS)  # noqa: S311 - spread, not secrecy
-        params = _selectors(label_selector, field_selector)
-        params |= {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
-        if resource_version:
-            params["resourceVersion"] = resource_version
+        seconds = watch_seconds()
+        params = watch_parameters(seconds, resource_version, label_selector, field_selector)
         stream = _Stream(self._server)
         end = asyncio.get_running_loop().time() + seconds + GRACE_SECONDS
         try:
@@ -121,7 +111,7 @@ class _Stream:
             self._reader, self._writer = await asyncio.open_connection(
                 self._url.hostname, self._url.port or 80, limit=64 << 10
             )
-            _keep_alive(self._writer)
+            watch_over(self._writer.get_extra_info("socket"))
             lines = [f"GET {path}?{urlencode(params)} HTTP/1.1", f"Host: {self._url.netloc}"]
             lines += [f"{name}: {value}" for name, value in headers]
             self._writer.write("\r\n".join([*lines, "", ""]).encode())
@@ -132,7 +122,7 @@ class _Stream:
                 raise Malformed("the answer is not HTTP/1.1") from None
             self._is_chunked = b"\r\ntransfer-encoding: chunked\r\n" in head.lower()
             if status >= 400:
-                raise _failure(status, bytes(await self._some()))
+                raise failure(status, bytes(await self._some()))
 
     async def line(self) -> bytes | None:
         """The next line; None at the end."""
@@ -164,28 +154,11 @@ class _Stream:
             self._writer.transport.abort()
 
 
-def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:
-    pairs = {"labelSelector": label_selector, "fieldSelector": field_selector}
-    return {key: value for key, value in pairs.items() if value}
-
-
 def _decoded(data: bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(data, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise Malformed("the answer is no JSON object") from None
-
-
-def _failure(code: int, data: bytes) -> ApiError:
-    """The error in an answer; what is no Status is quoted by its first line."""
-    try:
-        status = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        status = None
-    if isinstance(status, dict) and status.get("kind") == "Status":
-        return ApiError.from_status({"code": code, **status})
-    text = data[:200].decode("utf-8", "replace").strip()
-    return ApiError(code, text.splitlines()[0] if text else f"the server answered {code}")
 
 
 def _event(line: bytes) -> WatchEvent:
@@ -196,11 +169,3 @@ def _event(line: bytes) -> WatchEvent:
     if kind == "ERROR":
         raise ApiError.from_status(obj)
     return WatchEvent(kind, obj)
-
-
-def _keep_alive(writer: asyncio.StreamWriter) -> None:
-    sock = writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)

@@ -22,6 +22,7 @@ from edgelab.cloudcore.cloudstream.exchange import Exchange, Left, while_there
 from edgelab.cloudcore.cloudstream.paths import Target, proxied_node, target
 from edgelab.cloudcore.cloudstream.sessions import Session, Sessions
 from edgelab.cloudcore.cloudstream.stream import Cut, Stream
+from edgelab.daemon.sockets import keep_alive
 from edgelab.daemon.tasks import Supervisor
 
 log = logging.getLogger("edgelab.cloudcore.cloudstream")
@@ -218,10 +219,7 @@ class StreamServer:
 
 def _keep_alive(writer: asyncio.StreamWriter) -> None:
     """Notice a client whose power was cut."""
-    sock = writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_SECONDS)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_SECONDS)
+    keep_alive(writer.get_extra_info("socket"), KEEPALIVE_SECONDS, KEEPALIVE_SECONDS)
 
 
 async def _down(exchange: Exchange, stream: Stream) -> None:

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from edgelab.daemon.errors import Unreachable
+from edgelab.daemon.sockets import keep_alive
 from edgelab.edgecore.edgehub.link import (
     OF_THE_CERTIFICATE,
     Disconnected,
@@ -187,10 +188,7 @@ def _watch_peer(sock: socket.socket, seconds: float) -> None:
     """Let TCP probe its peer, and give up data that is not acknowledged for `seconds` (RFC 5482)."""
     probe = max(1, int(seconds // 4))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, probe)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, probe)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    keep_alive(sock, probe, probe, 3)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
 
 

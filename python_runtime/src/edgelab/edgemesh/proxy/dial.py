@@ -6,6 +6,7 @@ import asyncio
 import socket
 from typing import Protocol
 
+from edgelab.daemon.sockets import keep_alive
 from edgelab.edgemesh.table import Endpoint
 
 CONNECT_SECONDS = 2.0
@@ -58,7 +59,4 @@ class Everywhere:
 def tune(sock: socket.socket) -> None:
     """No delay for small pieces; a peer that vanished is noticed within minutes."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
+    keep_alive(sock, 60, 15, 4)

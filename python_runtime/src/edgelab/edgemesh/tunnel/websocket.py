@@ -14,6 +14,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
+from edgelab.daemon.sockets import keep_alive
 from edgelab.protocol.mesh import PATH
 
 MOST_HELD, LEAST_HELD = 16, 4
@@ -176,8 +177,5 @@ async def connect(server: str, context: ssl.SSLContext) -> WebSocket:
 
 def _watch(sock: socket.socket) -> None:
     """Let the kernel find out that the other side is gone, idle or not."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    keep_alive(sock, 15, 5, 3)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_MILLISECONDS)

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from edgelab.daemon import sockets
 from edgelab.edgesite.apiserver.relay import gowords
 from edgelab.edgesite.apiserver.relay.places import Place
 
@@ -86,7 +87,4 @@ async def _connected(place: Place) -> socket.socket:
 def keep_alive(connected: socket.socket) -> None:
     """Have the kernel find out whether the peer is still there."""
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_SECONDS)
-    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_SECONDS)
-    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBES)
+    sockets.keep_alive(connected, KEEPALIVE_SECONDS, KEEPALIVE_SECONDS, PROBES)
