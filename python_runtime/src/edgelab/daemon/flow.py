@@ -35,6 +35,20 @@ class Inbox:
         self.size += len(data)
         self._news.set()
 
+    async def push(self, data: bytes, patience: float) -> None:
+        """Keep what came; for a reader that is behind `patience` seconds are waited. Raises Overrun."""
+        try:
+            self.put(data)
+        except Overrun:
+            if patience <= 0:
+                raise
+            try:
+                async with asyncio.timeout(patience):
+                    await self.emptied()
+            except TimeoutError:
+                raise Overrun from None
+            self.put(data)
+
     def end(self, why: str = "") -> None:
         """Nothing more will come. What is here can be taken still, unless there is a reason `why`."""
         if self._end is None:

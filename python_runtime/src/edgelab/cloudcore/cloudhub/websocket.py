@@ -78,7 +78,7 @@ class NodeListener:
         """Work on one connection until it ends."""
         link = WebSocketLink(self._limit)
         with self._known(link):
-            if await self._shake_hands(link, sock) and await self._let_in(link):
+            if await shake_hands(link, sock, self._tls) and await self._let_in(link):
                 turn.end()
                 await self._reception.converse(link)
             else:
@@ -91,21 +91,6 @@ class NodeListener:
             yield
         finally:
             self._links.discard(link)
-
-    async def _shake_hands(self, link: WebSocketLink, sock: socket.socket) -> bool:
-        """TLS; whether it stands. What fails of it is told by the TLS object."""
-        try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: link,
-                sock,
-                ssl=self._tls,
-                ssl_handshake_timeout=OPEN_SECONDS,
-                ssl_shutdown_timeout=CLOSE_SECONDS,
-            )
-        except OSError:
-            sock.close()
-            return False
-        return link.stands  # uvloop takes a node's hanging up meanwhile for no error
 
     async def _let_in(self, link: WebSocketLink) -> bool:
         """Whether the node asks to be let in, and is."""
@@ -130,3 +115,19 @@ class NodeListener:
             return link.accept(keep=HEADERS)
         link.reject(refusal.status, refusal.text + "\n", {REFUSED_HEADER: refusal.reason})
         return False
+
+
+async def shake_hands(link: WebSocketLink, sock: socket.socket, tls: ssl.SSLContext) -> bool:
+    """TLS with who was accepted; whether it stands. What fails of it is told by the TLS object."""
+    try:
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: link,
+            sock,
+            ssl=tls,
+            ssl_handshake_timeout=OPEN_SECONDS,
+            ssl_shutdown_timeout=CLOSE_SECONDS,
+        )
+    except OSError:
+        sock.close()
+        return False
+    return link.stands  # uvloop takes a node's hanging up meanwhile for no error

@@ -167,19 +167,12 @@ class Session:
             stream.head.set_result(read_head(frame.data))
 
     async def _deliver(self, stream: Stream, data: bytes) -> None:
+        patience = 0.0 if self.extended else STALL_SECONDS  # it was told how much there is room for
         try:
-            stream.inbox.put(data)
+            await stream.inbox.push(data, patience)
         except Overrun:
-            try:
-                if self.extended:  # it was told how much there is room for
-                    raise TimeoutError
-                async with asyncio.timeout(STALL_SECONDS):
-                    await stream.inbox.emptied()
-            except TimeoutError:
-                log.warning("node %s: a connection is ended, as its reader takes nothing", self.node)
-                stream.inbox.end(f"its reader took nothing for {STALL_SECONDS:g} s")
-            else:
-                stream.inbox.put(data)
+            log.warning("node %s: a connection is ended, as its reader takes nothing", self.node)
+            stream.inbox.end(f"its reader took nothing for {STALL_SECONDS:g} s")
 
     async def _send(self, connection: int, kind: int, data: bytes) -> None:
         try:

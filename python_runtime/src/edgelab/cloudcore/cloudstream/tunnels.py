@@ -22,8 +22,7 @@ from edgelab.cloudcore.cloudhub.handshakes import FAILED, watch_handshakes
 from edgelab.cloudcore.cloudhub.hub import GOING_AWAY
 from edgelab.cloudcore.cloudhub.link import Broken, Gone
 from edgelab.cloudcore.cloudhub.peer import CHECK_NO_TIME, Door, Peer
-from edgelab.cloudcore.cloudhub.websocket import OPEN_SECONDS, REFUSED_HEADER
-from edgelab.cloudcore.cloudhub.websocketlink import CLOSE_SECONDS
+from edgelab.cloudcore.cloudhub.websocket import OPEN_SECONDS, REFUSED_HEADER, shake_hands
 from edgelab.cloudcore.cloudstream.meshlink import MeshLink
 from edgelab.cloudcore.cloudstream.sessions import Session, Sessions, TunnelLink
 from edgelab.cloudcore.meshrelay.relay import MeshConnection
@@ -77,7 +76,7 @@ class TunnelListener:
         link = TunnelLink(MESSAGE_LIMIT)
         self._links.add(link)
         try:
-            admitted = await self._let_in(link) if await self._shake_hands(link, sock) else None
+            admitted = await self._let_in(link) if await shake_hands(link, sock, self._tls) else None
             if admitted is not None:
                 turn.end()
             if isinstance(admitted, Session):
@@ -87,20 +86,6 @@ class TunnelListener:
             await link.close(GOING_AWAY, "")
         finally:
             self._links.discard(link)
-
-    async def _shake_hands(self, link: TunnelLink, sock: socket.socket) -> bool:
-        try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: link,
-                sock,
-                ssl=self._tls,
-                ssl_handshake_timeout=OPEN_SECONDS,
-                ssl_shutdown_timeout=CLOSE_SECONDS,
-            )
-        except OSError:
-            sock.close()
-            return False
-        return link.stands
 
     def end_revoked(self, why: Callable[[Peer], str | None]) -> None:
         """Hang up on mesh agents whose certificates are revoked now; tunnels are the sessions'."""

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
-
+from edgelab.kube.discovery import served
 from edgelab.kube.interface import RawApi, Resource
 from edgelab.objects.status import ApiError
-
-
-class _Entry(msgspec.Struct):
-    name: str
-    kind: str
-    namespaced: bool = False
-
-
-class _Entries(msgspec.Struct):
-    resources: list[_Entry] = []
 
 
 class Kinds:
@@ -29,17 +18,11 @@ class Kinds:
         """The resource of a kind; None when it is not served. Raises ApiError and Unreachable."""
         if (api_version, kind) not in self._known:
             group, _, version = api_version.rpartition("/")
-            for entry in await self._served(group, version):
-                if "/" not in entry.name:
-                    resource = Resource(group, version, entry.name, entry.kind, entry.namespaced)
-                    self._known[api_version, entry.kind] = resource
+            try:
+                found = await served(self._api, group, version)
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+                found = []
+            self._known |= {(api_version, resource.kind): resource for resource in found}
         return self._known.get((api_version, kind))
-
-    async def _served(self, group: str, version: str) -> list[_Entry]:
-        path = f"/apis/{group}/{version}" if group else f"/api/{version}"
-        try:
-            return msgspec.json.decode(await self._api.raw("GET", path), type=_Entries).resources
-        except ApiError as error:
-            if error.code != 404:
-                raise
-            return []

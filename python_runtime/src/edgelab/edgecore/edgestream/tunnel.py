@@ -106,19 +106,12 @@ class Tunnel:
             relay.room.add(credit(frame.data))
 
     async def _deliver(self, relay: Relay, data: bytes) -> None:
+        patience = 0.0 if self._extended else STALL_SECONDS  # it was told how much there is room for
         try:
-            relay.inbox.put(data)
+            await relay.inbox.push(data, patience)
         except Overrun:
-            try:
-                if self._extended:  # it was told how much there is room for
-                    raise TimeoutError
-                async with asyncio.timeout(STALL_SECONDS):
-                    await relay.inbox.emptied()
-            except TimeoutError:
-                log.warning("a connection of the cloud is ended: what it sends is not taken")
-                relay.end()
-            else:
-                relay.inbox.put(data)
+            log.warning("a connection of the cloud is ended: what it sends is not taken")
+            relay.end()
 
     async def _open(self, frame: Frame) -> None:
         connect = read_connect(frame.data)
