@@ -41,19 +41,34 @@ def architecture() -> str:
 
 def measure(root: Path) -> Machine:
     """CPUs, memory and the size of the file system that holds `root`."""
+    disk = filesystem(root)
+    return Machine(os.cpu_count() or 1, memory()[1], disk.f_blocks * disk.f_frsize)
+
+
+def filesystem(root: Path) -> os.statvfs_result:
+    """The file system that holds `root`, or will."""
+    return os.statvfs(existing(root))
+
+
+def existing(root: Path) -> Path:
+    """The nearest directory above a path that there is."""
     while not root.exists():
         root = root.parent
-    disk = os.statvfs(root)
-    return Machine(os.cpu_count() or 1, _meminfo().get("MemTotal", 0), disk.f_blocks * disk.f_frsize)
+    return root
+
+
+def memory() -> tuple[int, int]:
+    """Bytes that are available for new programs, and all."""
+    found = _meminfo()
+    return found.get("MemAvailable", 0), found.get("MemTotal", 0)
 
 
 def usage(root: Path) -> dict[str, tuple[float, float]]:
     """Available and total of what eviction thresholds are about, named as the kubelet's signals."""
-    while not root.exists():
-        root = root.parent
-    memory, disk = _meminfo(), os.statvfs(root)
+    disk = filesystem(root)
+    available, total = memory()
     found = {
-        "memory.available": (float(memory.get("MemAvailable", 0)), float(memory.get("MemTotal", 0))),
+        "memory.available": (float(available), float(total)),
         "nodefs.available": (float(disk.f_bavail * disk.f_frsize), float(disk.f_blocks * disk.f_frsize)),
         "nodefs.inodesFree": (float(disk.f_favail), float(disk.f_files)),
     }

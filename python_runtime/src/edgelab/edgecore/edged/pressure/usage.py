@@ -58,9 +58,7 @@ class Usage:
     async def dedicated_images(self) -> bool:
         """Whether images lie on another file system than everything else of the node."""
         path = await self.image_path()
-        root = self._node.root
-        while not root.exists():
-            root = root.parent
+        root = machine.existing(self._node.root)
         return path is not None and path.stat().st_dev != root.stat().st_dev
 
     async def of_pods(self, pods: Sequence[Obj], *, disk: bool) -> dict[str, Use]:

@@ -7,7 +7,6 @@ its containers. Without: the network, volumes, logs, and the groups of the syste
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import msgspec
 
 from edgelab.daemon.clock import rfc3339
+from edgelab.edgecore.edged import machine
 from edgelab.edgecore.edged.streams.usage import BILLION, ContainerUsage, Cpu, Memory, Meter, PodUsage
 
 Obj = dict[str, Any]
@@ -98,9 +98,7 @@ def _memory(memory: Memory) -> Obj:
 
 
 def _filesystem(root: Path, time: int) -> Obj:
-    while not root.exists():
-        root = root.parent
-    disk = os.statvfs(root)
+    disk = machine.filesystem(root)
     return {
         "time": _time(time),
         "availableBytes": disk.f_bavail * disk.f_frsize,

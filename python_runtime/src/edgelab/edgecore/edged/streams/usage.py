@@ -100,13 +100,9 @@ class Meter:
 
     def node_memory(self) -> Memory:
         """What is not available for new pods is the working set."""
-        available, total = machine.usage(Path("/"))["memory.available"]
-        return Memory(
-            _nanoseconds(self._clock),
-            int(total - available),
-            int(total - available),
-            available=int(available),
-        )
+        available, total = machine.memory()
+        used = total - available
+        return Memory(_nanoseconds(self._clock), used, used, available=available)
 
 
 def busy(stat: str) -> int:
