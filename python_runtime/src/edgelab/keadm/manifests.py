@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from edgelab.keadm.report import Failure
+from edgelab.kube.discovery import discover
 from edgelab.kube.interface import Obj, Resource
-from edgelab.objects.status import ApiError
 from edgelab.settings.document import LOADER
 
 if TYPE_CHECKING:
@@ -90,22 +90,6 @@ class Kinds:
         if found is None:
             raise Failure(f"the API server serves no {obj['kind']} in {obj['apiVersion']}")
         return found
-
-
-async def discover(api: HttpClient, api_version: str) -> list[Resource]:
-    """The kinds of one API version; none when the server does not have it."""
-    group, _, version = api_version.rpartition("/")
-    try:
-        found = await api.request("GET", f"/apis/{api_version}" if group else f"/api/{api_version}")
-    except ApiError as error:
-        if error.code == 404:
-            return []
-        raise
-    return [
-        Resource(group, version, item["name"], item["kind"], bool(item["namespaced"]))
-        for item in found.get("resources") or []
-        if "/" not in item["name"]
-    ]
 
 
 def from_crd(crd: Obj) -> list[Resource]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from edgelab.kube.interface import RawApi, Resource
+from edgelab.objects.status import ApiError
 
 
 class _Entry(msgspec.Struct):
@@ -26,3 +27,14 @@ async def served(api: RawApi, group: str, version: str) -> list[Resource]:
         for entry in found.resources
         if "/" not in entry.name
     ]
+
+
+async def discover(api: RawApi, api_version: str) -> list[Resource]:
+    """The same of `v1` or `apps/v1`; none when the server does not have it."""
+    group, _, version = api_version.rpartition("/")
+    try:
+        return await served(api, group, version)
+    except ApiError as error:
+        if error.code == 404:
+            return []
+        raise

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from edgelab.cloudcore.cluster import Cluster
+from edgelab.cloudcore.ondemand import OnDemand
 from edgelab.daemon.clock import SYSTEM, Clock
-from edgelab.daemon.tasks import Supervisor, guard
 from edgelab.kube.informer import Informer, Key
 from edgelab.kube.interface import KubeApi, Obj, Resource
 from edgelab.objects.metadata import controller_of
 
 
-class Followers:
+class Followers(OnDemand):
     """A module: owns the informers. `changed` is told the key of the application that owns what changed."""
 
     name = "controllermanager/followers"
@@ -21,33 +20,19 @@ class Followers:
     def __init__(
         self, api: KubeApi, cluster: Cluster, changed: Callable[[Key], None], clock: Clock = SYSTEM
     ) -> None:
-        self._api = api
+        super().__init__(api, clock)
         self._cluster = {informer.resource: informer for informer in cluster}
         self._changed = changed
-        self._clock = clock
         self._informers: dict[Resource, Informer] = {}
-        self._owner = Supervisor(self.name)
-
-    async def run(self) -> None:
-        """Keep what was started until cancelled."""
-        try:
-            await asyncio.get_running_loop().create_future()
-        finally:
-            await self._owner.close()
 
     async def follow(self, resource: Resource) -> Informer:
         """The informer of a kind, once it has listed."""
         informer = self._informers.get(resource)
         if informer is None:
-            informer = self._cluster.get(resource) or self._start(resource)
+            informer = self._cluster.get(resource) or self.start(resource)
             self._informers[resource] = informer
             informer.add_handler(self._seen)
         await informer.wait_synced()
-        return informer
-
-    def _start(self, resource: Resource) -> Informer:
-        informer = Informer(self._api, resource, clock=self._clock)
-        self._owner.spawn(guard(informer.name, informer.run()), resource.plural)
         return informer
 
     def _seen(self, _event: str, _old: Obj | None, obj: Obj) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from edgelab.kube.discovery import served
+from edgelab.kube.discovery import discover
 from edgelab.kube.interface import RawApi, Resource
-from edgelab.objects.status import ApiError
 
 
 class Kinds:
@@ -17,12 +16,6 @@ class Kinds:
     async def find(self, api_version: str, kind: str) -> Resource | None:
         """The resource of a kind; None when it is not served. Raises ApiError and Unreachable."""
         if (api_version, kind) not in self._known:
-            group, _, version = api_version.rpartition("/")
-            try:
-                found = await served(self._api, group, version)
-            except ApiError as error:
-                if error.code != 404:
-                    raise
-                found = []
-            self._known |= {(api_version, resource.kind): resource for resource in found}
+            for resource in await discover(self._api, api_version):
+                self._known[api_version, resource.kind] = resource
         return self._known.get((api_version, kind))
