@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import json
 
-from ansible_collections.edgelab.kubeedge.plugins.module_utils.keadm import KeadmError, ask, not_yet, outcome
+from ansible_collections.edgelab.kubeedge.plugins.module_utils.keadm import (
+    CLUSTER_SPEC,
+    KEADM_SPEC,
+    KeadmError,
+    ask,
+    not_yet,
+    outcome,
+)
 
 API_VERSION = "rules.kubeedge.io/v1"
 PREFIX = "edgelab.io/"
@@ -17,6 +24,16 @@ OPTION_SPEC = {
     "tls_verify": {"type": "bool"},
 }
 """Options that become annotations of the same name."""
+COMMON_SPEC = {
+    "name": {"type": "str", "required": True},
+    "namespace": {"type": "str", "default": "default"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "labels": {"type": "dict"},
+    **OPTION_SPEC,
+    **KEADM_SPEC,
+    **CLUSTER_SPEC,
+}
+"""Options of both modules."""
 
 
 class FieldError(Exception):
@@ -59,9 +76,13 @@ def text_of(value):
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def carry_out(module, own, kind, made):
-    """Apply or delete an object, and end the module, whose name is `own`."""
+def carry_out(module, own, described):
+    """Apply or delete what `described` makes of the options, and end the module, whose name is `own`."""
     params = module.params
+    try:
+        made = described(params)
+    except FieldError as error:
+        module.fail_json(msg=f"{own}: {error}")
     present = params["state"] == "present"
     if reason := not_yet(module):
         module.exit_json(changed=present, action="created" if present else "unchanged", msg=reason)
@@ -70,5 +91,5 @@ def carry_out(module, own, kind, made):
         answer = ask(module, [*words, *(["--check"] if module.check_mode else [])], stdin=json.dumps(made))
     except KeadmError as error:
         module.fail_json(msg=f"{own}: {error}")
-    result, _done = outcome(module, f"{kind}/{params['namespace']}/{params['name']}", answer)
+    result, _done = outcome(module, f"{made['kind']}/{params['namespace']}/{params['name']}", answer)
     module.exit_json(**result)

@@ -92,9 +92,8 @@ action:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.edgelab.kubeedge.plugins.module_utils.keadm import CLUSTER_SPEC, KEADM_SPEC
 from ansible_collections.edgelab.kubeedge.plugins.module_utils.rules import (
-    OPTION_SPEC,
+    COMMON_SPEC,
     FieldError,
     carry_out,
     manifest,
@@ -104,17 +103,11 @@ FROM = ("path", "topic", "target_url", "node_name")
 TO = ("topic", "path", "resource", "node_name")
 NEEDED = ["source", "target", "from", "to"]
 SPEC = {
-    "name": {"type": "str", "required": True},
-    "namespace": {"type": "str", "default": "default"},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "source": {"type": "str"},
     "target": {"type": "str"},
     "from": {"type": "dict", "options": {key: {"type": "str"} for key in FROM}},
     "to": {"type": "dict", "options": {key: {"type": "str"} for key in TO}},
-    "labels": {"type": "dict"},
-    **OPTION_SPEC,
-    **KEADM_SPEC,
-    **CLUSTER_SPEC,
+    **COMMON_SPEC,
 }
 
 
@@ -139,11 +132,7 @@ def main():
     module = AnsibleModule(
         argument_spec=SPEC, supports_check_mode=True, required_if=[("state", "present", NEEDED)]
     )
-    try:
-        made = described(module.params)
-    except FieldError as error:
-        module.fail_json(msg=f"rule: {error}")
-    carry_out(module, "rule", "Rule", made)
+    carry_out(module, "rule", described)
 
 
 if __name__ == "__main__":

@@ -56,24 +56,17 @@ action:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.edgelab.kubeedge.plugins.module_utils.keadm import CLUSTER_SPEC, KEADM_SPEC
 from ansible_collections.edgelab.kubeedge.plugins.module_utils.rules import (
-    OPTION_SPEC,
+    COMMON_SPEC,
     FieldError,
     carry_out,
     manifest,
 )
 
 SPEC = {
-    "name": {"type": "str", "required": True},
-    "namespace": {"type": "str", "default": "default"},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "type": {"type": "str", "choices": ["rest", "eventbus", "servicebus"]},
     "service_port": {"type": "int"},
-    "labels": {"type": "dict"},
-    **OPTION_SPEC,
-    **KEADM_SPEC,
-    **CLUSTER_SPEC,
+    **COMMON_SPEC,
 }
 
 
@@ -97,11 +90,7 @@ def main():
         supports_check_mode=True,
         required_if=[("state", "present", ["type"]), ("type", "servicebus", ["service_port"])],
     )
-    try:
-        made = described(module.params)
-    except FieldError as error:
-        module.fail_json(msg=f"rule_endpoint: {error}")
-    carry_out(module, "rule_endpoint", "RuleEndpoint", made)
+    carry_out(module, "rule_endpoint", described)
 
 
 if __name__ == "__main__":
