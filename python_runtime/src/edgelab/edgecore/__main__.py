@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from edgelab.daemon.deferred import defer
-from edgelab.settings.commandline import checked, handle, parser
+from edgelab.settings.commandline import checked, complain, handle, parser
 from edgelab.settings.document import ConfigError
 from edgelab.settings.edgecore import PROGRAM
 
@@ -32,8 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         loaded = checked(PROGRAM, options.config, strict=False)
     except ConfigError as error:
-        for problem in error.problems:
-            print(f"edgecore: {error.source}: {problem}", file=sys.stderr)
+        complain(PROGRAM, error)
         return 1
     for problem in loaded.outdated + loaded.unknown:
         log.warning("%s: %s", options.config, problem)

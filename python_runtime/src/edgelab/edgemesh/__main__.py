@@ -6,8 +6,7 @@ import sys
 
 from edgelab.daemon.main import configure_logging, run
 from edgelab.edgemesh.settings import PROGRAM
-from edgelab.settings.commandline import checked, handle, parser
-from edgelab.settings.document import ConfigError
+from edgelab.settings.commandline import configured, handle, parser
 
 
 def main() -> int:
@@ -20,19 +19,14 @@ def main() -> int:
     status = handle(PROGRAM, arguments)
     if status is not None:
         return status
-    try:
-        loaded = checked(PROGRAM, arguments.config, strict=False)
-    except ConfigError as error:
-        for problem in error.problems:
-            print(f"{PROGRAM.name}: {error.source}: {problem}", file=sys.stderr)
+    settings = configured(PROGRAM, arguments.config)
+    if settings is None:
         return 1
     configure_logging(arguments.v)
-    for warning in loaded.unknown + loaded.outdated:
-        print(f"{PROGRAM.name}: {arguments.config}: warning: {warning}", file=sys.stderr)
     from edgelab.edgemesh.app import clean, serve  # noqa: PLC0415 - `--check-config` needs none of it
 
     work = clean if arguments.clean else serve
-    return run(PROGRAM.name, lambda: work(loaded.settings), plain_loop=True)
+    return run(PROGRAM.name, lambda: work(settings), plain_loop=True)
 
 
 if __name__ == "__main__":

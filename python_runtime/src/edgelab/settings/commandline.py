@@ -55,6 +55,24 @@ def checked(program: Program[T], path: Path, *, strict: bool) -> Loaded[T]:
     return loaded
 
 
+def complain(program: Program[Any], error: ConfigError) -> None:
+    """Tell on standard error why a configuration cannot be used."""
+    for problem in error.problems:
+        print(f"{program.name}: {error.source}: {problem}", file=sys.stderr)
+
+
+def configured(program: Program[T], path: Path) -> T | None:
+    """The settings to start with; None when they cannot be. Warnings and errors go to standard error."""
+    try:
+        loaded = checked(program, path, strict=False)
+    except ConfigError as error:
+        complain(program, error)
+        return None
+    for warning in loaded.unknown + loaded.outdated:
+        print(f"{program.name}: {path}: warning: {warning}", file=sys.stderr)
+    return loaded.settings
+
+
 def handle(program: Program[T], arguments: argparse.Namespace) -> int | None:
     """Do what a printing or checking flag asks; the exit status, or None when the daemon is to start."""
     if arguments.version:
@@ -68,8 +86,7 @@ def handle(program: Program[T], arguments: argparse.Namespace) -> int | None:
     try:
         loaded = checked(program, arguments.check_config, strict=True)
     except ConfigError as error:
-        for problem in error.problems:
-            print(f"{program.name}: {error.source}: {problem}", file=sys.stderr)
+        complain(program, error)
         return 1
     for warning in loaded.outdated:
         print(f"{program.name}: {arguments.check_config}: warning: {warning}", file=sys.stderr)
