@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -38,30 +35,8 @@ CEILING_MIB = 50
 def containerd() -> Iterator[Containerd]:
     if missing := private.available():
         pytest.fail(f"component tests of edgecore: {missing}")
-    archives = private.images()
-    base = Path(tempfile.mkdtemp(prefix="edgecore-test-", dir="/var/tmp"))
-    with private.own_namespaces():
-        daemon = Containerd(base)
-        daemon.start()
-        try:
-            daemon.load(archives)
-            yield daemon
-        finally:
-            daemon.stop()
-    private.remove_cgroups(CGROUP)
-    for _ in range(20):  # what shims began while they were killed may still end
-        unmount_below(base)
-        shutil.rmtree(base, ignore_errors=True)
-        if not base.exists():
-            break
-        time.sleep(0.1)
-
-
-def unmount_below(base: Path) -> None:
-    """Let go of what killed containers left mounted, deepest first."""
-    points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    for point in sorted((p for p in points if p.startswith(f"{base}/")), reverse=True):
-        subprocess.run(["umount", "-l", point], check=False)
+    with private.running("edgecore-test-", CGROUP) as daemon:
+        yield daemon
 
 
 class Chain:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import shutil
-import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -32,18 +30,8 @@ def runtime_daemon() -> Iterator[Containerd]:
     missing = private.available()
     if missing:
         pytest.fail(f"component tests of edged: {missing}")
-    archives = private.images()
-    base = Path(tempfile.mkdtemp(prefix="edged-test-", dir="/var/tmp"))
-    with private.own_namespaces():
-        daemon = Containerd(base)
-        daemon.start()
-        try:
-            daemon.load(archives)
-            yield daemon
-        finally:
-            daemon.stop()
-    private.remove_cgroups(cgroup_root())
-    shutil.rmtree(base, ignore_errors=True)
+    with private.running("edged-test-", cgroup_root()) as daemon:
+        yield daemon
 
 
 def cgroup_root() -> str:

@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -119,6 +120,36 @@ def own_namespaces() -> Iterator[None]:
             yield
         finally:
             call("setns", before.fileno(), CLONE_NEWNET)
+
+
+@contextmanager
+def running(prefix: str, cgroup: str) -> Iterator[Containerd]:
+    """A containerd in namespaces of its own, with the images. Its directory, whose name begins with `prefix`,
+    and the control group go at the end."""
+    archives = images()
+    base = Path(tempfile.mkdtemp(prefix=prefix, dir="/var/tmp"))
+    with own_namespaces():
+        daemon = Containerd(base)
+        daemon.start()
+        try:
+            daemon.load(archives)
+            yield daemon
+        finally:
+            daemon.stop()
+    remove_cgroups(cgroup)
+    for _ in range(20):  # what shims began while they were killed may still end
+        unmount_below(base)
+        shutil.rmtree(base, ignore_errors=True)
+        if not base.exists():
+            break
+        time.sleep(0.1)
+
+
+def unmount_below(base: Path) -> None:
+    """Let go of what killed containers left mounted, deepest first."""
+    points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for point in sorted((p for p in points if p.startswith(f"{base}/")), reverse=True):
+        subprocess.run(["umount", "-l", point], check=False)
 
 
 class Containerd:
