@@ -216,10 +216,10 @@ class Desk:
 
 
 @contextlib.asynccontextmanager
-async def desk(api: Api, me: str, clock: HandClock) -> AsyncIterator[Desk]:
+async def desk(api: Api, me: str, clock: HandClock, *, alone_seconds: float = 0.01) -> AsyncIterator[Desk]:
     hub = Hub()
     replicas = Replicas(api, Complaints(), namespace=NAMESPACE, me=me, clock=clock)
-    ownership = Ownership(api, hub, replicas, namespace=NAMESPACE)
+    ownership = Ownership(api, hub, replicas, namespace=NAMESPACE, alone_seconds=alone_seconds)
     leases = Informer(api, LEASES, NAMESPACE, label_selector=LABEL)
     nodes = Informer(api, NODES)
     tasks = [asyncio.create_task(module.run()) for module in (leases, nodes, ownership)]
@@ -251,6 +251,17 @@ async def test_a_thousand_nodes_cost_a_write_each_when_they_come_and_none_when_t
             restarted.connect(f"edge{number}")
         await asyncio.sleep(0.05)
         assert len(api.calls) == before
+
+
+async def test_the_only_cloudcore_claims_its_nodes_later_and_at_once_when_another_one_shows_up() -> None:
+    api = Api()
+    async with desk(api, "a", HandClock(), alone_seconds=3600) as a, desk(api, "b", HandClock()) as b:
+        a.connect("edge1")
+        await a.replicas.renew()
+        await asyncio.sleep(0.05)
+        assert not holder(api)
+        await b.replicas.renew()
+        await eventually(lambda: b.ownership.elsewhere("edge1"))
 
 
 async def test_claims_that_meet_leave_one_owner() -> None:

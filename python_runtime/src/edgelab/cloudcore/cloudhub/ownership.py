@@ -31,8 +31,9 @@ NODE = "node"
 NODE_ANNOTATION = "edgelab.io/node"
 LONGEST_NAME = 253
 KEPT = ("name", "namespace", "uid", "resourceVersion", "labels", "annotations")
-ALONE_SECONDS = 1.0
-"""How long a claim waits that no other CloudCore is there to see: nodes that join have more urgent needs."""
+ALONE_SECONDS = 10.0
+"""How long a claim waits that no other CloudCore is there to see: nodes that join have more urgent needs.
+It is written at once when another one shows up."""
 TRIES = 5
 """How often a claim that meets others is repeated at once."""
 
@@ -61,8 +62,10 @@ class Ownership:
         replicas: Replicas,
         *,
         namespace: str,
+        alone_seconds: float = ALONE_SECONDS,
         clock: Clock = SYSTEM,
     ) -> None:
+        self._alone_seconds = alone_seconds
         self._api = api
         self._sessions = sessions
         self._replicas = replicas
@@ -101,13 +104,14 @@ class Ownership:
         if self.holder(node) != self._replicas.me:
             self._claiming.add(node)
             if self._replicas.alone:
-                self._queue.add_later(node, ALONE_SECONDS)
+                self._queue.add_later(node, self._alone_seconds)
             else:
                 self._queue.add(node)
 
     def _lease_changed(self, event: str, _old: Obj | None, lease: Obj) -> None:
         metadata = lease["metadata"]
         if (metadata.get("labels") or {}).get(LABEL) != NODE:
+            self._replicas_changed()
             return
         node = (metadata.get("annotations") or {}).get(NODE_ANNOTATION, "")
         if event == DELETED:
@@ -123,6 +127,12 @@ class Ownership:
         holder = _holder(lease)
         if holder != self._replicas.me and node not in self._claiming and self._sessions.connected(node):
             self._sessions.yield_to(node, holder)
+
+    def _replicas_changed(self) -> None:
+        """Who shows up learns which nodes are here before it takes them for nobody's."""
+        if self._claiming and not self._replicas.alone:
+            for node in self._claiming:
+                self._queue.add(node)
 
     def _node_changed(self, event: str, _old: Obj | None, node: Obj) -> None:
         name = node["metadata"]["name"]
