@@ -37,6 +37,8 @@ class Kubelet:
     users: list[str] = field(default_factory=list)
     log: bytes = b"one\ntwo\n"
     more: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
+    usage: Callable[[], str] | None = None
+    """What `/metrics/resource` shows."""
     connections: int = 0
     sent: int = 0
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
@@ -90,6 +92,8 @@ class Kubelet:
             )
             body = await reader.readexactly(int(length))
             answer(writer, "200 OK", f"{method} {target} ".encode() + body)
+        elif path == "/metrics/resource" and self.usage is not None:
+            answer(writer, "200 OK", self.usage().encode(), "Content-Type: text/plain")
         elif parts[0] == "page":
             answer(writer, "200 OK", PAGE, "Content-Type: text/html", "Access-Control-Allow-Origin: *")
         elif parts[0] == "moved":

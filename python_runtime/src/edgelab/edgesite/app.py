@@ -24,6 +24,8 @@ from edgelab.edgesite.apiserver.apiservices import ApiServices
 from edgelab.edgesite.apiserver.authentication import Authenticator
 from edgelab.edgesite.apiserver.authorization import Authorizer
 from edgelab.edgesite.apiserver.bootstrap import bootstrap
+from edgelab.edgesite.apiserver.components import ComponentStatuses
+from edgelab.edgesite.apiserver.computed import Computed
 from edgelab.edgesite.apiserver.crds import CustomResources
 from edgelab.edgesite.apiserver.documents import Documents
 from edgelab.edgesite.apiserver.flowcontrol import FlowControl
@@ -41,6 +43,8 @@ from edgelab.edgesite.apiserver.server import ApiServer
 from edgelab.edgesite.apiserver.service import ApiService
 from edgelab.edgesite.apiserver.serviceaddresses import ServiceAddresses
 from edgelab.edgesite.apiserver.tokens import Tokens
+from edgelab.edgesite.apiserver.usage.answers import UsageAnswers
+from edgelab.edgesite.apiserver.usage.collector import Collector
 from edgelab.edgesite.collection import GarbageCollection
 from edgelab.edgesite.controllers.support.cluster import Cluster
 from edgelab.edgesite.encryption.guard import Unencrypted
@@ -86,8 +90,16 @@ class Site:
         authenticator = Authenticator(self.store, tokens, clock, authority)
         self._trust = trust(self.keys, tokens, authorizer, clock)
         reviews = Reviews(authenticator, authorizer, clock)
-        relay = connecting.relay(settings, self.registry, authorizer, authority, clock)
-        handler = ResourceHandler(service, reviews, Presenter(clock), relay)
+        kubelets = connecting.Kubelets(settings, self.registry, authorizer, authority, clock)
+        presenter = Presenter(clock)
+        self._usage = Collector(self.store, kubelets.usage, clock)
+        usage = UsageAnswers(self.store, self._usage, presenter, clock)
+        computed: dict[tuple[str, str], Computed] = {
+            ("", "ComponentStatus"): ComponentStatuses(self.store, presenter),
+            ("metrics.k8s.io", "NodeMetrics"): usage,
+            ("metrics.k8s.io", "PodMetrics"): usage,
+        }
+        handler = ResourceHandler(service, reviews, presenter, kubelets.relay, computed)
         address = f"{settings.addresses[0]}:{settings.port}"
         documents = Documents(kinds, OpenApi(kinds), tokens, address, catalogue.version)
         self.api = LocalApi(service)
@@ -136,6 +148,7 @@ class Site:
             self._addresses,
             FlowControl(self.registry, self._clock),
             self._policies,
+            self._usage,
             GarbageCollection(self._clock),
             *controllers.build(
                 self.api, self._clock, self.keys.ca_pem.decode(), cluster=cluster, trust=self._trust

@@ -45,3 +45,22 @@ async def test_what_is_used_is_told_through_the_tunnel(lab: StreamLab, node: Str
     assert cores > 10_000_000, "a hundredth of a core, which a busy machine leaves to it"
     assert summary["node"]["nodeName"] == NODE
     await lab.kubectl("delete", "pod", "spinning", "--wait=false")
+
+
+async def test_kubectl_top_shows_nodes_and_pods_at_once(lab: StreamLab, node: StreamNode) -> None:
+    await lab.apply(sleeper("turning", "while true; do :; done"))
+    [head, row] = (await lab.kubectl("top", "nodes")).splitlines()
+    assert head.split() == ["NAME", "CPU(cores)", "CPU(%)", "MEMORY(bytes)", "MEMORY(%)"]
+    name, cores, share, memory, _ = row.split()
+    assert name == NODE
+    assert int(cores.removesuffix("m")) > 0
+    assert share.endswith("%")
+    assert memory.endswith("Mi")
+    found = {line.split()[0]: line.split() for line in (await lab.kubectl("top", "pods")).splitlines()}
+    assert int(found["turning"][1].removesuffix("m")) > 10, "a hundredth of a core"
+    lines = (await lab.kubectl("top", "pod", "turning", "--containers")).splitlines()
+    assert lines[0].split() == ["POD", "NAME", "CPU(cores)", "MEMORY(bytes)"]
+    assert lines[1].split()[:2] == ["turning", "main"]
+    await lab.kubectl("delete", "pod", "turning", "--wait=false")
+    text = await lab.kubectl("top", "node", "none", fails=True)
+    assert 'nodes "none" not found' in text

@@ -23,8 +23,22 @@ async def replayed(directory: Path, scenario: str) -> dict[str, Any]:
         return await Replay(client, scenario, RUN, clock).run()
 
 
+def without_metrics(answer: Any) -> Any:
+    """The answers of a cluster without metrics-server, whose role EdgeSite's admin, edit and view gather."""
+    if isinstance(answer, list):
+        return [without_metrics(item) for item in answer if not _is_metrics(item)]
+    return (
+        {key: without_metrics(value) for key, value in answer.items()} if isinstance(answer, dict) else answer
+    )
+
+
+def _is_metrics(item: Any) -> bool:
+    rule = ["metrics.k8s.io"], ["nodes", "pods"]
+    return isinstance(item, dict) and (item.get("apiGroups"), item.get("resources")) == rule
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_answers_are_those_of_a_kube_apiserver(tmp_path: Path, scenario: str) -> None:
-    got = run(replayed(tmp_path, scenario))
+    got = without_metrics(run(replayed(tmp_path, scenario)))
     different = differences(json.loads((VECTORS / f"{scenario}.json").read_text()), got)
     assert different == {}

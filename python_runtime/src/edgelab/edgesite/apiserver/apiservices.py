@@ -29,7 +29,7 @@ LABEL = "kube-aggregator.kubernetes.io/automanaged"
 ON_START, ALWAYS = "onstart", "true"
 CUSTOM, CUSTOM_VERSION = 1000, 100
 VERSION = 15
-# pkg/controlplane/apiserver/aggregator.go
+# pkg/controlplane/apiserver/aggregator.go, and metrics-server's own APIService
 PRIORITIES = {
     "": 18000,
     "apiregistration.k8s.io": 18000,
@@ -52,11 +52,13 @@ PRIORITIES = {
     "discovery.k8s.io": 16200,
     "resource.k8s.io": 16200,
     "flowcontrol.apiserver.k8s.io": 16100,
+    "metrics.k8s.io": 100,
 }
 VERSIONS = {
     "/v1": 1,
     "autoscaling/v2": 30,
     "flowcontrol.apiserver.k8s.io/v1": 21,
+    "metrics.k8s.io/v1beta1": 100,
     "resource.k8s.io/v1": 21,
 }
 UNLISTED = ("apiregistration.k8s.io",)

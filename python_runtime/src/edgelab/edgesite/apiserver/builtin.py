@@ -1,4 +1,4 @@
-"""The built-in resources, as kube-apiserver serves them."""
+"""The built-in resources, as kube-apiserver serves them, and metrics-server's."""
 
 from __future__ import annotations
 
@@ -54,6 +54,8 @@ discovery.k8s.io/v1 | endpointslices | EndpointSlice | N | | |
 events.k8s.io/v1 | events | Event | N | ev | |
 flowcontrol.apiserver.k8s.io/v1 | flowschemas | FlowSchema | C | | | status
 flowcontrol.apiserver.k8s.io/v1 | prioritylevelconfigurations | PriorityLevelConfiguration | C | | | status
+metrics.k8s.io/v1beta1 | nodes | NodeMetrics | C | | |
+metrics.k8s.io/v1beta1 | pods | PodMetrics | N | | |
 networking.k8s.io/v1 | ingressclasses | IngressClass | C | | |
 networking.k8s.io/v1 | ingresses | Ingress | N | ing | | status
 networking.k8s.io/v1 | ipaddresses | IPAddress | C | ip | |
@@ -79,9 +81,14 @@ storage.k8s.io/v1 | volumeattributesclasses | VolumeAttributesClass | C | vac | 
 """  # noqa: E501 - a table is read by its columns
 EVENTS_BUCKET = "events"
 STORED = {"autoscaling/v1": "autoscaling/v2"}
+SINGULAR = {
+    "v1/endpoints": "endpoints",
+    **dict.fromkeys(("metrics.k8s.io/v1beta1/nodes", "metrics.k8s.io/v1beta1/pods"), ""),
+}
 # what can be done with a resource, where that is not everything
 VERBS = {
     "v1/componentstatuses": ("get", "list"),
+    **dict.fromkeys(("metrics.k8s.io/v1beta1/nodes", "metrics.k8s.io/v1beta1/pods"), ("get", "list")),
     "v1/namespaces": tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
 }
 
@@ -95,7 +102,7 @@ def kinds(catalogue: Catalogue) -> Iterator[Kind]:
         yield Kind(
             Resource(group, number, plural, kind, namespaced=scope == "N"),
             catalogue.kind(group, number, kind),
-            singular="endpoints" if plural == "endpoints" else kind.lower(),
+            singular=SINGULAR.get(f"{version}/{plural}", kind.lower()),
             short_names=tuple(filter(None, short.split(","))),
             categories=tuple(filter(None, categories.split(","))),
             subresources=() if extra.startswith("!") else tuple(extra.split()),

@@ -6,15 +6,14 @@ from typing import Any
 
 from aiohttp import web
 
-from edgelab.edgesite.apiserver import codec
+from edgelab.edgesite.apiserver import codec, computed
 from edgelab.edgesite.apiserver.accept import Wanted
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.edgesite.apiserver.presenting import Presenter
 from edgelab.edgesite.apiserver.reads import Page, parse_filter
-from edgelab.edgesite.apiserver.refusals import no_such_path, not_allowed
-from edgelab.edgesite.apiserver.request import ResourcePath, flag
+from edgelab.edgesite.apiserver.request import ResourcePath
 from edgelab.edgesite.store import Entry, Key, Store
-from edgelab.objects.status import ApiError, not_found
+from edgelab.objects.status import not_found
 
 Obj = dict[str, Any]
 
@@ -28,16 +27,10 @@ class ComponentStatuses:
         self._store = store
         self._presenter = presenter
 
-    def answer(self, request: web.Request, kind: Kind, path: ResourcePath, wanted: Wanted) -> bytes:
+    async def answer(self, request: web.Request, kind: Kind, path: ResourcePath, wanted: Wanted) -> bytes:
         """One or all. Raises ApiError 404 or 405."""
-        if path.subresource or path.watched:
-            raise no_such_path()
-        if request.method != "GET":
-            raise not_allowed()
+        computed.check(request, kind, path)
         query = request.query
-        if flag(query, "watch"):
-            text = f'watch is not supported on resources of kind "{kind.plural}"'
-            raise ApiError(405, text, details={"kind": kind.plural})
         if not path.name:
             where = parse_filter(kind, query.get("labelSelector", ""), query.get("fieldSelector", ""))
             entries = [_entry(kind, name, self._store) for name in NAMES]

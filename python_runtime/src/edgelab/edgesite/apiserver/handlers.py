@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -10,7 +11,7 @@ from aiohttp import web
 from edgelab.edgesite.apiserver import codec, connecting, listoptions, writing
 from edgelab.edgesite.apiserver.accept import Wanted
 from edgelab.edgesite.apiserver.bodies import Bodies
-from edgelab.edgesite.apiserver.components import ComponentStatuses
+from edgelab.edgesite.apiserver.computed import Computed
 from edgelab.edgesite.apiserver.context import Context, Target
 from edgelab.edgesite.apiserver.custom import conversion
 from edgelab.edgesite.apiserver.kinds import Kind
@@ -41,7 +42,9 @@ class ResourceHandler:
         reviews: Reviews,
         presenter: Presenter,
         make_relay: connecting.MakeRelay,
+        computed: Mapping[tuple[str, str], Computed],
     ) -> None:
+        """`computed`: who answers for the kinds that are not stored, by group and kind."""
         self._service = service
         self._make_relay = make_relay
         self._relay: Relay | None = None
@@ -49,7 +52,7 @@ class ResourceHandler:
         self._presenter = presenter
         self._bodies = Bodies(service.registry.kinds.catalogue)
         self._watcher = Watcher(service.reader, presenter)
-        self._components = ComponentStatuses(service.registry.store, presenter)
+        self._computed = computed
 
     async def serve(
         self, request: web.Request, kind: Kind, path: ResourcePath, context: Context, wanted: Wanted
@@ -88,7 +91,8 @@ class ResourceHandler:
         """What is only asked, or only told."""
         if kind.verbs == ("create",):
             return await self._review(request, kind, path, context)
-        return respond(self._components.answer(request, kind, path, wanted), 200, context)
+        answer = await self._computed[kind.group, kind.name].answer(request, kind, path, wanted)
+        return respond(answer, 200, context)
 
     async def _review(
         self, request: web.Request, kind: Kind, path: ResourcePath, context: Context

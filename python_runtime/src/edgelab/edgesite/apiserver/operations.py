@@ -84,8 +84,11 @@ def paths(kind: Kind) -> Obj:
     scope = "Namespaced" if kind.resource.namespaced else ""
     inner = [_path_parameter("name"), *outer]
     if "create" not in kind.verbs:
-        one = _item(inner, get=_operation(kind, "get", scope))
-        return {collection: _item(outer, get=_operation(kind, "list", scope)), f"{collection}/{{name}}": one}
+        read = {
+            collection: _item(outer, get=_operation(kind, "list", scope)),
+            f"{collection}/{{name}}": _item(inner, get=_operation(kind, "get", scope)),
+        }
+        return {**read, **_everywhere(kind, root)}
     found = {
         collection: _item(
             outer,
@@ -94,13 +97,19 @@ def paths(kind: Kind) -> Obj:
             delete=_operation(kind, "deletecollection", scope),
         )
     }
-    if kind.resource.namespaced:
-        found[f"{root}/{kind.plural}"] = _item([], get=_operation(kind, "list", "", "ForAllNamespaces"))
+    found |= _everywhere(kind, root)
     verbs = {verb: _operation(kind, verb, scope) for verb in ("get", "put", "patch", "delete")}
     found[f"{collection}/{{name}}"] = _item(inner, **verbs)
     for name in (sub for sub in kind.subresources if sub not in STREAMS):
         found[f"{collection}/{{name}}/{name}"] = _item(inner, **dict(_subresource(kind, name, scope)))
     return found
+
+
+def _everywhere(kind: Kind, root: str) -> Obj:
+    """The list of all namespaces."""
+    if not kind.resource.namespaced:
+        return {}
+    return {f"{root}/{kind.plural}": _item([], get=_operation(kind, "list", "", "ForAllNamespaces"))}
 
 
 def _item(parameters: list[Obj], **verbs: Obj) -> Obj:

@@ -15,6 +15,9 @@ from edgelab.objects.patch import FieldPatch
 
 REFERENCE = "#/components/schemas/"
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+USAGE = "io.k8s.metrics.pkg.apis.metrics.v1beta1."
+USAGE_KINDS = {f"metrics.k8s.io/v1beta1/{kind}": USAGE + kind for kind in ("NodeMetrics", "PodMetrics")}
+"""Those of metrics-server, which are in none of kube-apiserver's documents: `data/apis/metrics.json`."""
 Resolve = Callable[[str], dict[str, Any]]
 
 
@@ -157,11 +160,15 @@ class Catalogue:
         self._types: dict[str, dict[str, Any]] = {}
         self._nodes: dict[str, Node] = {}
         self.version = self._archive.read("VERSION").decode()
-        self.kinds: dict[str, str] = json.loads(self._archive.read("KINDS"))
+        self.kinds: dict[str, str] = {**json.loads(self._archive.read("KINDS")), **USAGE_KINDS}
 
     def definition(self, name: str) -> dict[str, Any]:
         """A type by its name, with descriptions; not kept."""
-        found: dict[str, Any] = json.loads(self._archive.read(name))
+        found: dict[str, Any]
+        if name.startswith(USAGE):
+            found = json.loads((resources.files("edgelab") / "data/apis/metrics.json").read_bytes())[name]
+        else:
+            found = json.loads(self._archive.read(name))
         return found
 
     def documented(self, name: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ AUTO_UPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 def objects() -> Iterator[Obj]:
     """Every role before the bindings to it; aggregated ones with the rules that they gather."""
     text = resources.files("edgelab").joinpath("data/rbac/policy.jsonl").read_bytes()
-    found = [_whole(msgspec.json.decode(line)) for line in text.splitlines()]
+    found = [_whole(line) for line in (*map(msgspec.json.decode, text.splitlines()), _metrics_reader())]
     roles = [obj for obj in found if obj["kind"] == "ClusterRole"]
     changed = True
     while changed:  # a role may gather one that gathers others itself
@@ -36,6 +36,20 @@ def objects() -> Iterator[Obj]:
             changed = changed or rules != role.get("rules")
             role["rules"] = rules
     yield from found
+
+
+def _metrics_reader() -> Obj:
+    """Who may read a pod may read what it uses (metrics-server's manifests)."""
+    aggregated = {
+        f"rbac.authorization.k8s.io/aggregate-to-{role}": "true" for role in ("admin", "edit", "view")
+    }
+    rule = {
+        "apiGroups": ["metrics.k8s.io"],
+        "resources": ["nodes", "pods"],
+        "verbs": ["get", "list", "watch"],
+    }
+    name = "system:aggregated-metrics-reader"
+    return {"kind": "ClusterRole", "name": name, "labels": aggregated, "rules": [rule]}
 
 
 def _whole(line: Obj) -> Obj:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgelab.edgesite.apiserver.printers import cluster, config, core, requests, workloads
+from edgelab.edgesite.apiserver.printers import cluster, config, core, requests, usage, workloads
 from edgelab.edgesite.apiserver.printers.base import Cells
 
 PRINTERS: dict[tuple[str, str], Cells] = {
@@ -11,6 +11,7 @@ PRINTERS: dict[tuple[str, str], Cells] = {
     **config.PRINTERS,
     **cluster.PRINTERS,
     **requests.PRINTERS,
+    **usage.PRINTERS,
 }
 ORDERS = requests.ORDERS
 """By what a table's rows are sorted, where that is not namespace and name."""
