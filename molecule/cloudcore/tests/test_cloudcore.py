@@ -50,6 +50,19 @@ def test_the_hub_refuses_who_has_no_certificate(host: Host) -> None:
     assert answer.rc != 0 or answer.stdout in {"401", "403"}
 
 
+def test_the_tunnel_port_of_any_node_leads_to_cloudcore(host: Host) -> None:
+    """A node's own address, at which nothing listens: whoever answers with this certificate is CloudCore."""
+    own = host.ansible.get_variables()["edgelab_node_ip"]
+    node = own.rpartition(".")[0] + ".251"
+    shown = f"openssl s_client -connect {node}:10351 </dev/null 2>/dev/null | openssl x509 -noout -subject"
+    assert "KubeEdge" in host.check_output(shown)
+    assert host.service("cloudcore-redirect").is_enabled
+    assert "mode: tunnelport" in host.file(CONFIG).content_string
+    host.check_output("systemctl stop cloudcore-redirect")
+    assert "cloudcore_redirect" not in host.check_output("nft list tables")
+    host.check_output("systemctl start cloudcore-redirect")
+
+
 def test_the_certificate_has_the_names_and_addresses_of_the_inventory(host: Host) -> None:
     text = host.check_output(CERTIFICATE)
     address = host.ansible.get_variables()["edgelab_node_ip"]
