@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from tests.component.edged import containerd as private
 from tests.component.edged.conftest import cgroup_root
-from tests.component.metaserver.lab import BIN, EdgeNode, Lab, Process
+from tests.component.metaserver.lab import BIN, EdgeNode, Lab, Process, free_port
 
 from edgelab.edgemesh.hostnames import RESOLV_CONF
 
@@ -23,6 +23,7 @@ MESH_IP = "169.254.96.16"
 NODE_IP = "10.99.0.1"
 URL = "http://nginx-svc.default.svc.cluster.local:18050"
 MS_BIND = 0x1000
+SERVING = "ports of Services"
 UPSTREAM = "nameserver 192.0.2.53\noptions timeout:1 attempts:1\n"
 """What resolv.conf says before the mesh comes."""
 
@@ -81,28 +82,50 @@ class MeshLab(Lab):
     def __init__(self, directory: Path, runtime: private.Containerd) -> None:
         super().__init__(directory)
         self.runtime = runtime
-        self.resolv_conf = directory / "resolv.conf"
-        self.config = directory / "edgemesh-agent.yaml"
+        self.tunnels, self.first = free_port(), free_port()
 
     def begin(self) -> None:
         """Everything but the mesh."""
         self.start()
         self.node = WholeNode(self, self.directory / "edge1", self.runtime.endpoint)
         self.node.core.start()
-        self.write_mesh({})
-        self.mesh = self.agent("mesh")
-
-    def write_mesh(self, own: dict[str, Any], **modules: Any) -> None:
-        settings = {
-            "kubeAPIConfig": {"master": self.node.url},
-            "modules": modules,
-            "edgelab": {"nodeName": self.node.name, **own},
-        }
-        self.config.write_text(yaml.safe_dump(settings))
-
-    def agent(self, name: str) -> Process:
+        self.config = self.write_mesh(self.node, "127.0.0.1")
         command = (BIN / "edgemesh-agent", "--config", self.config)
-        return Process(name, self.directory, *command, serving="ports of Services")
+        self.mesh = Process("mesh", self.directory, *command, serving=SERVING)
+
+    def write_mesh(self, node: EdgeNode, cloud: str, **own: Any) -> Path:
+        """The configuration of the node's agent, which finds CloudCore at `cloud`."""
+        files = {field: str(node.directory / field) for field in ("ca", "crt", "key")}
+        tunnel = {
+            "server": f"{cloud}:{self.tunnels}",
+            "tlsCaFile": files["ca"],
+            "tlsCertFile": files["crt"],
+            "tlsPrivateKeyFile": files["key"],
+        }
+        settings = {
+            "kubeAPIConfig": {"master": node.url},
+            "modules": {"edgeTunnel": {"enable": True}},
+            "edgelab": {"nodeName": node.name, "tunnel": tunnel, **own},
+        }
+        config = node.directory / "edgemesh-agent.yaml"
+        config.write_text(yaml.safe_dump(settings))
+        return config
+
+    def _settings(self, hub: dict[str, Any]) -> dict[str, Any]:
+        """Other nodes come by the bridge."""
+        places = {"websocket": self.nodes, "https": self.https}
+        listeners = {name: {"address": "0.0.0.0", "port": port} for name, port in places.items()}
+        settings = super()._settings({"advertiseAddress": ["127.0.0.1", NODE_IP], **listeners, **hub})
+        own = settings["modules"]["cloudHub"]
+        settings["modules"]["cloudStream"] = {
+            "enable": True,
+            "tunnelPort": self.tunnels,
+            "streamPort": 0,
+            "tlsTunnelCertFile": own["tlsCertFile"],
+            "tlsTunnelPrivateKeyFile": own["tlsPrivateKeyFile"],
+        }
+        settings["edgelab"] = {"stream": {"firstPort": self.first, "lastPort": min(65535, self.first + 100)}}
+        return settings
 
     def finish(self) -> None:
         self.mesh.stop()

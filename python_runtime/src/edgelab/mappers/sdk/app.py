@@ -10,6 +10,7 @@ from typing import Any
 
 from edgelab import __version__
 from edgelab.daemon.clock import SYSTEM, Clock
+from edgelab.daemon.deferred import defer
 from edgelab.daemon.errors import Fatal
 from edgelab.daemon.main import configure_logging, run
 from edgelab.daemon.notify import ready
@@ -22,6 +23,8 @@ from edgelab.mappers.sdk.model import Device
 from edgelab.mappers.sdk.rest import CORRELATION, Rest
 
 Drive = Callable[[Device], Driver]
+UNUSED = ("google.protobuf.internal.python_message", "importlib.metadata", "urllib.request")
+"""What protobuf (its implementation in Python) and paho (proxies) import for cases that are not ours."""
 
 
 def main(program: str, drive: Drive, protocol: str, arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +35,7 @@ def main(program: str, drive: Drive, protocol: str, arguments: Sequence[str] | N
     flags.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     options = flags.parse_args(arguments)
     configure_logging()
+    defer(*UNUSED)
     try:
         config = load(options.config_file, protocol)
         if options.check:
