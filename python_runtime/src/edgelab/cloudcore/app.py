@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edgelab.cloudcore.cloudhub.authorization import Authorizer
@@ -222,7 +221,8 @@ class Assembly:
                 hub,
                 self._starter,
                 sock=sockets.router,
-                holder=ownership.holder,
+                core=(replicas, ownership),
+                ca_key=self._pki.ca.key_der,
                 clock=clock,
             )
         state = State(
@@ -430,9 +430,11 @@ def _router(
     starter: Starter,
     *,
     sock: socket.socket,
-    holder: Callable[[str], str],
+    core: tuple[Replicas, Ownership],
+    ca_key: bytes,
     clock: Clock,
 ) -> list[Module]:
+    from edgelab.cloudcore.router.neighbours import Neighbours  # noqa: PLC0415 - only when enabled
     from edgelab.cloudcore.router.router import Router  # noqa: PLC0415 - only when enabled
 
     router = Router(
@@ -442,7 +444,8 @@ def _router(
         sock,
         secrets=cluster[SECRETS].store,
         exists=lambda node: ("", node) in cluster[NODES].store,
-        holder=lambda node: holder(node) if hub.elsewhere(node) else "",
+        neighbours=Neighbours(*core),
+        ca_key=ca_key,
         clock=clock,
     )
     hub.handlers["router"] = router.handle

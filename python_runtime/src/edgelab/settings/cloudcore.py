@@ -328,6 +328,9 @@ class EdgelabRouter(msgspec.Struct):
     spoolDirectory: str = "/var/lib/kubeedge/router"
     spoolBytes: int = 256 << 20
     """Bytes of bodies that may be kept."""
+    advertiseAddress: str = ""
+    """Where other CloudCores of the cluster reach this one's router, an IP address or a name; empty means
+    modules.router.address, or this machine's own where that is every address."""
 
 
 class Edgelab(msgspec.Struct):
@@ -418,6 +421,9 @@ def _router_problems(router: EdgelabRouter) -> list[Problem]:
         problems.append(Problem(f"{where}.spoolDirectory", "expected a path from /"))
     if router.spoolBytes < 0:
         problems.append(Problem(f"{where}.spoolBytes", "must not be negative"))
+    address = router.advertiseAddress
+    if address and not is_ip(address) and not DNS_NAME.fullmatch(address):
+        problems.append(Problem(f"{where}.advertiseAddress", f"{address!r} is no name and no IP address"))
     return problems
 
 

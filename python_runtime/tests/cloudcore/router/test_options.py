@@ -77,6 +77,16 @@ async def test_what_is_kept_outlives_cloudcore_and_is_bounded(tmp_path: Path) ->
         assert await published(await place.joined(), 1) == ["a" * 900]
 
 
+async def test_what_a_go_edge_takes_never_holds_up_nothing(place: Crossing) -> None:
+    await place.cloud.node()
+    await place.rule("down", DOWN, TO, spool="true")
+    for body in (b"first", b"\xff", b"last"):
+        assert (await place.ask("/edge1/default/down", body))[0] == 202
+    assert await published(await place.joined(), 2) == ["first", "last"]
+    status = await place.counted("down", 2, 1)
+    assert "no UTF-8" in status["errors"][0]
+
+
 async def test_what_is_kept_for_a_rule_that_ends_is_dropped(place: Crossing) -> None:
     await place.cloud.node()
     await place.rule("down", DOWN, TO, spool="true")

@@ -38,8 +38,12 @@ def cloudcore(
     gates: dict[str, bool] | None = None,
     modules: dict[str, Any] | None = None,
     edgelab: dict[str, Any] | None = None,
+    name: str = "cloudcore",
 ) -> Iterator[Path]:
-    """CloudCore with fields of modules.cloudHub, featureGates, other modules and edgelab; gives its log."""
+    """CloudCore with fields of modules.cloudHub, featureGates, other modules and edgelab; gives its log.
+
+    `name`: of its files, when there are several in one place.
+    """
     names = ("tlsCAFile", "tlsCAKeyFile", "tlsCertFile", "tlsPrivateKeyFile")
     settings = {
         "commonConfig": {"monitorServer": {"bindAddress": "127.0.0.1:0"}},
@@ -49,7 +53,7 @@ def cloudcore(
         "modules": {
             "cloudHub": {
                 "advertiseAddress": ["127.0.0.1"],
-                **{name: str(place.directory / "none" / name) for name in names},
+                **{field: str(place.directory / "none" / field) for field in names},
                 "websocket": {"address": "127.0.0.1", "port": place.nodes},
                 "https": {"address": "127.0.0.1", "port": place.https},
                 **(hub or {}),
@@ -57,7 +61,7 @@ def cloudcore(
             **(modules or {}),
         },
     }
-    path, log = place.directory / "cloudcore.yaml", place.directory / "cloudcore.log"
+    path, log = place.directory / f"{name}.yaml", place.directory / f"{name}.log"
     path.write_text(yaml.safe_dump(settings))
     process = started([BIN / "cloudcore", "--config", path], log)
     try:

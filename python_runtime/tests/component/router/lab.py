@@ -61,9 +61,17 @@ class Lab:
     def publish(self, topic: str, payload: str) -> None:
         self.mqtt.publish(topic, payload, qos=1)
 
-    async def rule(self, name: str, source: Obj, to: Obj, kinds: tuple[str, str]) -> None:
+    async def rule(
+        self,
+        name: str,
+        source: Obj,
+        to: Obj,
+        kinds: tuple[str, str],
+        annotations: dict[str, str] | None = None,
+    ) -> None:
         spec = {"source": kinds[0], "sourceResource": source, "target": kinds[1], "targetResource": to}
-        await self.api.create(RULES, {"metadata": {"name": name}, "spec": spec}, "default")
+        metadata = {"name": name, "annotations": annotations or {}}
+        await self.api.create(RULES, {"metadata": metadata, "spec": spec}, "default")
 
     async def status(self, name: str, success: int, fail: int) -> Obj:
         """Wait until the API has these counters."""
@@ -128,7 +136,9 @@ async def endpoints(api: HttpClient, port: int) -> None:
         await api.create(RULE_ENDPOINTS, {"metadata": {"name": kind}, "spec": spec}, "default")
 
 
-async def edge_settings(directory: Path, place: Place, api: HttpClient, broker: int, bus: int) -> Path:
+async def edge_settings(
+    directory: Path, place: Place, api: HttpClient, broker: int, bus: int, *, node: str = "edge1"
+) -> Path:
     secret = await api.get(SECRETS, "tokensecret", "kubeedge")
     directory.mkdir()
     hub: dict[str, Any] = {
@@ -143,6 +153,7 @@ async def edge_settings(directory: Path, place: Place, api: HttpClient, broker: 
     path = configuration(
         directory,
         place.nodes,
+        edged={"hostnameOverride": node},
         edgeHub=hub,
         eventBus={"enable": True, "mqttServerExternal": external},
         serviceBus={"enable": True, "port": bus},

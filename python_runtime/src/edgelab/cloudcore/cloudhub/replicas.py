@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -38,6 +39,7 @@ class _Sight(NamedTuple):
     renewed: str
     seen: float
     life: float
+    notes: Mapping[str, str]
 
 
 class Replicas:
@@ -57,6 +59,8 @@ class Replicas:
         self._sights: dict[str, _Sight] = {}
         self.trouble = ""
         """Why the own Lease cannot be renewed; empty while it is."""
+        self.notes: dict[str, str] = {}
+        """What others are to know of this one: annotations for the next renewal; an empty one is removed."""
         self._mine = False
         """Whether this one's Lease has been seen as this process writes it."""
 
@@ -70,6 +74,11 @@ class Replicas:
             return True
         sight = self._sights.get(replica)
         return sight is not None and self._clock.monotonic() - sight.seen < sight.life
+
+    def note(self, replica: str, annotation: str) -> str:
+        """What another one's Lease says of it; empty for nothing."""
+        sight = self._sights.get(replica)
+        return "" if sight is None else sight.notes.get(annotation, "")
 
     @property
     def alone(self) -> bool:
@@ -105,11 +114,9 @@ class Replicas:
     async def renew(self) -> None:
         """Show that this one runs. Raises ApiError, Unreachable."""
         now = rfc3339_micro(self._clock.now())
-        metadata = {
-            "name": PREFIX + self.me,
-            "labels": {LABEL: REPLICA},
-            "annotations": {INSTANCE: self._instance},
-        }
+        # `null` in a merge patch takes away what an earlier process of this id has told of itself.
+        annotations = {INSTANCE: self._instance, **{name: text or None for name, text in self.notes.items()}}
+        metadata = {"name": PREFIX + self.me, "labels": {LABEL: REPLICA}, "annotations": annotations}
         spec = {"holderIdentity": self.me, "leaseDurationSeconds": LIFE_SECONDS, "renewTime": now}
         lease = {"metadata": metadata, "spec": spec}
         try:
@@ -117,6 +124,8 @@ class Replicas:
         except ApiError as error:
             if error.code != 404:
                 raise
+            annotations = {name: text for name, text in annotations.items() if text}
+            lease = {"metadata": {**metadata, "annotations": annotations}, "spec": spec}
             await self._api.create(LEASES, lease, self._namespace)
 
     async def _bury(self) -> None:
@@ -153,7 +162,8 @@ class Replicas:
         known = self._sights.get(replica)
         if known is None or known.renewed != renewed:
             life = float(spec.get("leaseDurationSeconds") or LIFE_SECONDS)
-            self._sights[replica] = _Sight(renewed, self._clock.monotonic(), life)
+            notes = metadata.get("annotations") or {}
+            self._sights[replica] = _Sight(renewed, self._clock.monotonic(), life, notes)
 
     def _compare(self, instance: str | None) -> None:
         """Another process that writes this one's Lease has the same id, unless it ran before this one."""

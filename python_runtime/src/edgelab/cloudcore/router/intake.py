@@ -57,27 +57,27 @@ class Reservation:
             self._size = size
 
 
-def too_large() -> Undeliverable:
+def too_large(most: int = LARGEST) -> Undeliverable:
     """The answer to a body above the limit."""
-    return Undeliverable(413, f"http: request body too large: more than {LARGEST} bytes")
+    return Undeliverable(413, f"http: request body too large: more than {most} bytes")
 
 
-async def read(request: web.BaseRequest, reserved: Reservation) -> bytes:
-    """The whole body. Raises Undeliverable: 413, 408, 503."""
+async def read(request: web.BaseRequest, reserved: Reservation, most: int = LARGEST) -> bytes:
+    """The whole body, of `most` bytes. Raises Undeliverable: 413, 408, 503."""
     announced = request.content_length
-    if announced is not None and announced > LARGEST:
-        raise too_large()
+    if announced is not None and announced > most:
+        raise too_large(most)
     reserved.grow(announced or 0)
     await _go_on(request)
     body = bytearray()
     try:
         async with asyncio.timeout(READ_SECONDS):
             async for chunk in request.content.iter_any():
-                if len(body) + len(chunk) > LARGEST:
-                    raise too_large()
+                if len(body) + len(chunk) > most:
+                    raise too_large(most)
                 body += chunk
                 if announced is None:
-                    reserved.grow(min(LARGEST, len(body) + UNKNOWN))
+                    reserved.grow(min(most, len(body) + UNKNOWN))
     except TimeoutError:
         raise Undeliverable(408, f"the body was not sent within {READ_SECONDS:.0f} s") from None
     return bytes(body)

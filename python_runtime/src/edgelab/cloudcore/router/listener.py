@@ -7,11 +7,13 @@ Bounds: `CONNECTIONS` at a time, one more is closed; a connection whose first re
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import cast
 
 from aiohttp import web
@@ -39,18 +41,28 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Listener:
-    """A module: serves on `sock` until cancelled. Raises Fatal for certificates that cannot be used."""
+    """A module: serves on `sock` until cancelled. Raises Fatal for certificates that cannot be used.
+
+    `announce` is called once it serves, and for each renewed certificate, with its SHA-256 in hex.
+    """
 
     name = "router"
 
     def __init__(
-        self, handler: Handler, sock: socket.socket, settings: EdgelabRouter, clock: Clock = SYSTEM
+        self,
+        handler: Handler,
+        sock: socket.socket,
+        settings: EdgelabRouter,
+        clock: Clock = SYSTEM,
+        *,
+        announce: Callable[[str], None] = lambda fingerprint: None,
     ) -> None:
         self.listening = asyncio.Event()
         self._handler = handler
         self._sock = sock
         self._settings = settings
         self._clock = clock
+        self._announce = announce
         self._tls = context(settings)
         self._stamps = _stamps(settings)
         self._begun: set[asyncio.BaseProtocol] = set()
@@ -68,6 +80,7 @@ class Listener:
         )
         loop = asyncio.get_running_loop()
         listener = await loop.create_server(lambda: self._protocol(server), sock=self._sock, ssl=self._tls)
+        self._announce(fingerprint(self._settings))
         self.listening.set()
         try:
             while True:
@@ -111,6 +124,7 @@ class Listener:
         else:
             log.info("the router's renewed certificate is in use")
             self._stamps = stamps
+            self._announce(fingerprint(self._settings))
 
 
 class _Refusing(asyncio.Protocol):
@@ -138,6 +152,19 @@ def context(settings: EdgelabRouter) -> ssl.SSLContext | None:
     except (OSError, ssl.SSLError) as error:
         raise Fatal(f"edgelab.router: the certificate files cannot be used: {error}") from None
     return tls
+
+
+def fingerprint(settings: EdgelabRouter) -> str:
+    """SHA-256 of the certificate that is shown, in hex; empty without TLS, or when it cannot be read now."""
+    if not settings.tlsCertFile:
+        return ""
+    try:
+        text = Path(settings.tlsCertFile).read_text(encoding="ascii", errors="replace")
+        end = text.index(ssl.PEM_FOOTER) + len(ssl.PEM_FOOTER)
+        der = ssl.PEM_cert_to_DER_cert(text[text.index(ssl.PEM_HEADER) : end])
+    except (OSError, ValueError):
+        return ""
+    return hashlib.sha256(der).hexdigest()
 
 
 def _stamps(settings: EdgelabRouter) -> list[tuple[int, int]]:

@@ -1,25 +1,32 @@
 """The router (KubeEdge `cloud/pkg/router`): carries out Rules.
 
-Receives: HTTP requests on its port; uploads of nodes from CloudHub. Sends: messages to nodes, POSTs to
-targets, what nodes have to subscribe to. Stores: counters in the rules' status, kept messages in its spool.
+Receives: HTTP requests on its port, errands of other CloudCores among them; uploads of nodes from CloudHub.
+Sends: messages to nodes, POSTs to targets, what nodes have to subscribe to, errands to the CloudCores that
+have other nodes. Stores: counters in the rules' status, kept messages in its spool.
 Without the API server: the rules of the last list go on, counters are written later. Without the node: 503,
 or the spool. Without the target: the message counts as failed.
 """
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from aiohttp import web
+
+from edgelab.cloudcore.router import errands
 from edgelab.cloudcore.router.access import Access
 from edgelab.cloudcore.router.counters import Counters
 from edgelab.cloudcore.router.deliveries import Deliveries, Hub
 from edgelab.cloudcore.router.downward import Downward
 from edgelab.cloudcore.router.edges import Edges
+from edgelab.cloudcore.router.errands import Sealed
+from edgelab.cloudcore.router.errandserver import ErrandServer
 from edgelab.cloudcore.router.listener import Listener
+from edgelab.cloudcore.router.neighbours import Neighbours, own_url
 from edgelab.cloudcore.router.outward import Outward
+from edgelab.cloudcore.router.peers import Peers
 from edgelab.cloudcore.router.rest import Rest
 from edgelab.cloudcore.router.rules import Rule
 from edgelab.cloudcore.router.spool import Spool
@@ -46,7 +53,8 @@ class Router:
         *,
         secrets: Mapping[Key, Obj],
         exists: Callable[[str], bool],
-        holder: Callable[[str], str],
+        neighbours: Neighbours,
+        ca_key: bytes,
         clock: Clock = SYSTEM,
     ) -> None:
         own, timeout = settings.edgelab.router, float(settings.modules.router.restTimeout)
@@ -55,14 +63,30 @@ class Router:
         self._edges = Edges(self.table, hub)
         self._deliveries = Deliveries(hub)
         self._spool = Spool(Path(own.spoolDirectory), own.spoolBytes)
+        sealed = Sealed(ca_key, neighbours.me, lambda: clock.now().timestamp())
+        self._peers = Peers(neighbours, sealed)
         self._downward = Downward(
-            hub, self._deliveries, self.table, self.counters, self._spool, exists=exists, holder=holder
+            hub,
+            self._deliveries,
+            self.table,
+            self.counters,
+            self._spool,
+            peers=self._peers,
+            neighbours=neighbours,
+            exists=exists,
+            clock=clock,
         )
         self._outward = Outward()
         self._upward = Upward(hub, self.table, self.counters, self._downward, self._outward, timeout=timeout)
         self._access = Access(secrets)
         self._rest = Rest(self.table, self.counters, self._downward, self._access, timeout=timeout)
-        self.listener = Listener(self._rest.handle, sock, own, clock)
+        self._errands = ErrandServer(
+            sealed, self._downward, self._rest.budget, lambda: clock.now().timestamp()
+        )
+        url = own_url(settings, sock.getsockname()[1])
+        self.listener = Listener(
+            self._serve, sock, own, clock, announce=lambda mark: neighbours.announce(url, mark)
+        )
         self.table.changed.append(self._changed)
 
     def follow(self, rules: Informer, endpoints: Informer) -> None:
@@ -74,12 +98,18 @@ class Router:
         """Work until cancelled."""
         await self._spool.open()
         try:
-            async with self._outward:
-                await asyncio.get_running_loop().create_future()
+            async with self._outward, self._peers:
+                try:
+                    await self._downward.run()
+                finally:  # before the clients that its tasks use
+                    await self._upward.close()
+                    await self._downward.close()
         finally:
-            await self._upward.close()
-            await self._downward.close()
             await self._spool.close()
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        handler = self._errands.handle if request.raw_path == errands.PATH else self._rest.handle
+        return await handler(request)
 
     def connected(self, node: str) -> None:
         """A node has connected."""

@@ -69,6 +69,10 @@ class Spool:
         counts = self._counts.get(node)
         return counts is not None and (rule is None or counts[rule] > 0)
 
+    def nodes(self) -> list[str]:
+        """The nodes for which something waits."""
+        return list(self._counts)
+
     async def keep(self, node: str, rule: Key, topic: str, body: bytes) -> None:
         """Store a message. Raises Undeliverable."""
         if self._bytes + len(body) > self._limit:

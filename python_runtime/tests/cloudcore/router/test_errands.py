@@ -1,0 +1,367 @@
+"""A node that another CloudCore has: two whole CloudCores on one API pass its messages on."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from tests.cloudcore.cloud import Api, Edge, eventually, running
+from tests.cloudcore.router.crossing import Crossing, Target, target, upload
+from tests.edgecore.cloud_peer import Pki
+
+from edgelab.cloudcore.cloudhub import replicas
+from edgelab.cloudcore.cloudhub.complaints import Complaints
+from edgelab.cloudcore.router import downward, errands, neighbours
+from edgelab.cloudcore.router.errands import Errand, Sealed
+from edgelab.cloudcore.router.errors import Undeliverable
+from edgelab.kube.resources import LEASES, SECRETS
+from edgelab.protocol import message as wire
+from edgelab.protocol.message import Message
+from edgelab.settings.cloudcore import CloudCore, validate
+
+MIB = 1 << 20
+CROSS = {"topic": "cross", "node_name": "edge1"}
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leases are renewed, and kept messages looked after, without delay."""
+    monkeypatch.setattr(replicas, "RENEW_SECONDS", 0.1)
+    monkeypatch.setattr(downward, "LOOK_SECONDS", 0.1)
+
+
+@dataclass
+class Pair:
+    """`a`, which is asked, and `b`, which has the nodes."""
+
+    a: Crossing
+    b: Crossing
+
+    async def ready(self, node: str = "edge1") -> None:
+        """Wait until `a` knows that `b` has the node, and where its router is."""
+        await eventually(lambda: _way(self.a.router._peers, node))
+
+    def neighbours(self, one: Crossing) -> Any:
+        return one.router._peers._neighbours
+
+
+def _way(peers: Any, node: str) -> bool:
+    with contextlib.suppress(Undeliverable):
+        return peers.way(node) is not None
+    return False
+
+
+@contextlib.asynccontextmanager
+async def two(directory: Path, api: Api | None = None, **router: Any) -> AsyncIterator[Pair]:
+    """Two CloudCores of one authority, each with its own spool."""
+    api = api or Api()
+    common = {"advertiseAddress": "127.0.0.1", "restTimeout": 5, **router}
+
+    def settings(name: str) -> dict[str, Any]:
+        return {"spoolDirectory": str(directory / f"spool-{name}"), **common}
+
+    async with (
+        running(directory, api, replica="a", router=settings("a")) as a,
+        running(directory, api, replica="b", router=settings("b")) as b,
+        target() as rest,
+        aiohttp.ClientSession(auto_decompress=False) as client,
+    ):
+        made = Pair(Crossing(a, client, rest), Crossing(b, client, rest))
+        await made.a.endpoints()
+        yield made
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
+    async with two(tmp_path) as made:
+        yield made
+
+
+async def rule(pair: Pair, name: str, source: Any, to: Any, **annotations: str) -> None:
+    """A rule that both have."""
+    await pair.a.rule(name, source, to, **annotations)
+    await pair.b.until(lambda: pair.b.table.get(("default", name)) is not None)
+
+
+def published(message: Message) -> bool:
+    return message.route.operation == "publish"
+
+
+def asked(message: Message) -> bool:
+    return message.route.source == "router_servicebus" and message.route.operation not in ("start", "stop")
+
+
+async def answer(edge: Edge, status: int, body: bytes, header: dict[str, list[str]]) -> Message:
+    question = await edge.wait(asked)
+    edge.received.remove(question)
+    content = {"header": header, "status_code": status, "body": base64.b64encode(body).decode()}
+    reply = wire.new(
+        source="servicebus",
+        group="user",
+        operation="upload",
+        resource="",
+        content=content,
+        parent_id=question.id,
+    )
+    await edge.send(reply)
+    return question
+
+
+async def test_a_call_and_its_answer_pass_whole(pair: Pair) -> None:
+    edge = await pair.b.joined(ours=True)
+    await rule(pair, "svc", {"path": "/svc"}, {"path": "/target"})
+    await pair.ready()
+    body, back = bytes(range(256)) * 4096 * 12, bytes(range(255, -1, -1)) * 4096 * 12
+    asking = asyncio.create_task(
+        pair.a.ask("/edge1/default/svc/a%20b?c=d", body, "PUT", X_Test="1", Connection="X-Hop", X_Hop="1")
+    )
+    question = await answer(edge, 409, back, {"X-Answer": ["yes", "no"], "Connection": ["close"]})
+    status, text, headers = await asking
+    assert (status, text, headers["X-Answer"]) == (409, back, "yes")
+    content = question.value()
+    assert (content["method"], question.route.resource) == ("PUT", "29666:/target/a%20b?c=d")
+    assert base64.b64decode(content["body"]) == body
+    assert content["header"]["X-Test"] == ["1"]
+    assert "X-Hop" not in content["header"]
+    assert 2 < content["timeout"] < 4.5, "what is left of restTimeout"
+    await pair.a.counted("svc", 1, 0)
+    assert pair.a.router._rest.budget.used == pair.b.router._rest.budget.used == 0
+    assert (await pair.a.ask("/edge1/default/svc", body + b"1"))[0] == 413
+
+
+async def test_a_message_for_mqtt_passes_and_what_the_node_refuses_is_told(pair: Pair) -> None:
+    edge = await pair.b.joined()
+    await rule(pair, "down", {"path": "/down"}, {"topic": "down"})
+    await pair.ready()
+    assert (await pair.a.ask("/edge1/default/down/x", b"hello"))[:2] == (200, b"message delivered")
+    message = await edge.wait(published)
+    assert (message.route.resource, message.value()) == ("down/x", "hello")
+    assert (await pair.a.ask("/edge1/default/down", b"\xff"))[0] == 415
+    await pair.a.counted("down", 1, 1)
+
+
+async def test_rules_between_nodes_reach_a_node_of_the_other_one(pair: Pair) -> None:
+    source, edge = await pair.a.joined("edge1"), await pair.b.joined("edge2", ours=True)
+    await rule(pair, "mqtt", CROSS, {"topic": "crossed", "node_name": "edge2"})
+    to = {"path": "/target", "node_name": "edge2"}
+    await rule(pair, "svc", {"topic": "ask", "node_name": "edge1"}, to)
+    await pair.ready("edge2")
+    for number in range(20):
+        await source.send(upload("default/cross", str(number)))
+    await source.send(upload("default/ask", "q"))
+    question = await answer(edge, 200, b"", {})
+    assert base64.b64decode(question.value()["body"]) == b"q"
+    await pair.a.counted("mqtt", 20, 0)
+    assert [m.value() for m in edge.received if published(m)] == [str(n) for n in range(20)]
+    await pair.a.counted("svc", 1, 0)
+
+
+async def test_authentication_and_rate_count_once_where_the_client_asks(pair: Pair) -> None:
+    edge = await pair.b.joined(ours=True)
+    secret = {"metadata": {"name": "key"}, "data": {"token": base64.b64encode(b"word").decode()}}
+    await pair.a.cloud.api.create(SECRETS, secret, "default")
+    limits = {"authentication": "token", "token_secret": "key", "rate_limit": "1"}
+    await rule(pair, "svc", {"path": "/svc"}, {"path": "/target"}, **limits)
+    await pair.ready()
+    assert (await pair.a.ask("/edge1/default/svc"))[0] == 401
+    asking = asyncio.create_task(pair.a.ask("/edge1/default/svc", Authorization="Bearer word"))
+    question = await answer(edge, 200, b"", {})
+    assert (await asking)[0] == 200
+    assert "Authorization" not in question.value()["header"]
+    assert (await pair.a.ask("/edge1/default/svc", Authorization="Bearer word"))[0] == 429
+
+
+async def test_https_goes_to_the_certificate_that_the_lease_tells_of(tmp_path: Path) -> None:
+    keys = Pki.create(tmp_path / "keys").directory
+    tls = {"tlsCertFile": str(keys / "cloud.crt"), "tlsPrivateKeyFile": str(keys / "cloud.key")}
+    async with two(tmp_path, **tls) as pair:
+        edge = await pair.b.joined(ours=True)
+        await rule(pair, "down", {"path": "/down"}, {"topic": "down"})
+        await pair.ready()
+        url = pair.a.cloud.rest.replace("http:", "https:") + "/edge1/default/down"
+        async with pair.a.client.post(url, data=b"x", ssl=False) as got:
+            assert got.status == 200
+        assert (await edge.wait(published)).value() == "x"
+        pair.neighbours(pair.b).announce(pair.neighbours(pair.a).way("b").url, "00" * 32)
+        await eventually(lambda: pair.neighbours(pair.a).way("b").fingerprint == "00" * 32)
+        async with pair.a.client.post(url, data=b"x", ssl=False) as got:
+            assert (got.status, got.headers["Retry-After"]) == (503, "5")
+            assert "CloudCore b, which has the node, cannot be reached" in await got.text()
+
+
+async def test_one_that_tells_no_address_or_does_not_listen_is_503(pair: Pair) -> None:
+    await pair.b.joined()
+    await rule(pair, "down", {"path": "/down"}, {"topic": "down"})
+    await pair.ready()
+    ours, theirs = pair.neighbours(pair.a), pair.neighbours(pair.b)
+    theirs.announce("", "")
+    await eventually(lambda: ours.way("b") is None)
+    status, text, headers = await pair.a.ask("/edge1/default/down")
+    assert (status, headers["Retry-After"]) == (503, "5")
+    assert text == b"node edge1 is connected to CloudCore b; send it there\n"
+    theirs.announce("http://127.0.0.1:9", "")
+    await eventually(lambda: ours.way("b") is not None)
+    status, text, headers = await pair.a.ask("/edge1/default/down")
+    assert (status, headers["Retry-After"]) == (503, "5")
+    assert b"CloudCore b, which has the node, cannot be reached" in text
+
+
+async def test_who_else_listens_at_that_address_is_not_believed(pair: Pair) -> None:
+    await pair.b.joined()
+    await rule(pair, "down", {"path": "/down"}, {"topic": "down"})
+    await pair.ready()
+    pair.neighbours(pair.b).announce(pair.a.target.url, "")
+    await eventually(lambda: pair.neighbours(pair.a).way("b").url == pair.a.target.url)
+    status, text, _ = await pair.a.ask("/edge1/default/down")
+    assert status == 502
+    assert b"CloudCore b, which has the node, did not take the message: status 200" in text
+
+
+async def test_a_message_never_goes_in_a_circle(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes the other one for the holder, as it may be for a moment when a node moves."""
+    await pair.a.cloud.node()
+    await rule(pair, "down", {"path": "/down"}, {"topic": "down"})
+    await rule(pair, "kept", {"path": "/kept"}, {"topic": "kept"}, spool="true")
+    for one, other in ((pair.a, "b"), (pair.b, "a")):
+        found = pair.neighbours(one)
+        await eventually(lambda found=found, other=other: found.way(other) is not None)
+        monkeypatch.setattr(found, "other", lambda _node, other=other: other)
+        monkeypatch.setattr(found, "mine", lambda _node: False)
+    status, text, _ = await pair.a.ask("/edge1/default/down")
+    assert (status, text) == (503, b"cloudcore doesn't have session for node:edge1\n")
+    assert (pair.a.router._peers.counts, pair.b.router._peers.counts) == ({"failed": 1}, {})
+    assert (await pair.a.ask("/edge1/default/kept"))[0] == 202
+    assert pair.a.router._spool.holds("edge1")
+    assert not pair.b.router._spool.holds("edge1")
+
+
+async def test_what_is_kept_follows_the_node_in_its_order(pair: Pair) -> None:
+    edge = await pair.b.joined()
+    await rule(pair, "down", {"path": "/down"}, {"topic": "down"}, spool="true")
+    await pair.ready()
+    await edge.close()
+    await eventually(lambda: not pair.b.cloud.hub.connected("edge1"))
+    for number in range(10):
+        assert (await pair.a.ask("/edge1/default/down", str(number).encode()))[0] == 202
+    assert not pair.a.router._spool.holds("edge1"), "it is with the one that had the node last"
+    assert pair.b.router._spool.holds("edge1")
+    moved = await pair.a.joined()
+    await moved.wait(lambda m: published(m) and m.value() == "9")
+    assert [m.value() for m in moved.received if published(m)] == [str(n) for n in range(10)]
+    await pair.a.until(lambda: not pair.b.router._spool.holds("edge1"))
+    await pair.a.counted("down", 10, 0)
+
+
+async def test_what_is_kept_while_the_other_one_is_unreachable_is_brought_later(pair: Pair) -> None:
+    edge = await pair.b.joined()
+    await rule(pair, "down", {"path": "/down"}, {"topic": "down"}, spool="true")
+    await pair.ready()
+    ours, theirs = pair.neighbours(pair.a), pair.neighbours(pair.b)
+    url = ours.way("b").url
+    theirs.announce("http://127.0.0.1:9", "")
+    await eventually(lambda: ours.way("b").url != url)
+    for number in range(3):
+        assert (await pair.a.ask("/edge1/default/down", str(number).encode()))[0] == 202
+    theirs.announce(url, "")
+    await edge.wait(lambda m: published(m) and m.value() == "2")
+    assert [m.value() for m in edge.received if published(m)] == ["0", "1", "2"]
+    await pair.a.counted("down", 3, 0)
+
+
+async def test_a_client_that_leaves_leaves_nothing_behind_at_either(pair: Pair) -> None:
+    edge = await pair.b.joined()
+    await rule(pair, "svc", {"path": "/svc"}, {"path": "/target"})
+    await pair.ready()
+    asking = asyncio.create_task(pair.a.ask("/edge1/default/svc"))
+    await edge.wait(asked)
+    assert len(pair.b.router._deliveries) == 1
+    asking.cancel()
+    await pair.b.until(lambda: len(pair.b.router._deliveries) == 0)
+    await pair.b.until(lambda: pair.b.router._rest.budget.used == 0)
+
+
+async def send(one: Crossing, ticket: str, body: bytes) -> tuple[int, str]:
+    headers = {errands.HEADER: ticket}
+    async with one.client.post(one.cloud.rest + errands.PATH, data=body, headers=headers) as got:
+        return got.status, await got.text()
+
+
+Forge = Callable[[Crossing, bytes], str]
+
+
+def sealed(one: Crossing, *, key: bytes = b"", age: float = 0.0) -> Sealed:
+    now = one.router._errands._now
+    return Sealed(key or one.cloud.pki.ca.key_der, "b", lambda: now() - age)
+
+
+@pytest.mark.parametrize(
+    ("forge", "why"),
+    [
+        (lambda one, body: "", "not by a CloudCore"),
+        (lambda one, body: "e30.e30", "not by a CloudCore"),
+        (lambda one, body: sealed(one, key=b"other").ticket("a", "1", body), "not by a CloudCore"),
+        (lambda one, body: sealed(one).ticket("c", "2", body), "the errand is for c"),
+        (lambda one, body: sealed(one, age=301).ticket("a", "3", body), "clocks of the two CloudCores"),
+        (lambda one, body: sealed(one, age=-301).ticket("a", "4", body), "clocks of the two CloudCores"),
+        (lambda one, body: sealed(one).ticket("a", "5", body + b"."), "not the ticket's"),
+    ],
+)
+async def test_an_errand_without_the_right_seal_is_401(tmp_path: Path, forge: Forge, why: str) -> None:
+    async with (
+        running(tmp_path, replica="a", router={"advertiseAddress": "127.0.0.1"}) as cloud,
+        aiohttp.ClientSession() as client,
+    ):
+        one = Crossing(cloud, client, Target())
+        await eventually(lambda: bool(one.router.listener.listening.is_set()))
+        body = errands.pack(Errand("edge1", 5.0, ("default", "down"), "down"), b"x")
+        status, text = await send(one, forge(one, body), body)
+        assert status == 401
+        assert why in text
+
+
+async def test_a_ticket_counts_once(pair: Pair) -> None:
+    edge = await pair.a.joined()
+    body = errands.pack(Errand("edge1", 5.0, ("default", "down"), "down"), b"x")
+    ticket = sealed(pair.a).ticket("a", "1", body)
+    assert (await send(pair.a, ticket, body))[0] == 200
+    assert (await send(pair.a, ticket, body)) == (401, "the errand has come before\n")
+    await edge.wait(published)
+    assert sum(published(message) for message in edge.received) == 1
+
+
+@pytest.mark.parametrize(
+    ("listens", "told", "url"),
+    [
+        ("10.0.0.5", "", "http://10.0.0.5:9443"),
+        ("127.0.0.1", "", ""),
+        ("0.0.0.0", "", "http://192.0.2.7:9443"),
+        ("::", "2001:db8::1", "http://[2001:db8::1]:9443"),
+        ("127.0.0.1", "cloud-1.example.org", "http://cloud-1.example.org:9443"),
+    ],
+)
+def test_others_are_told_an_address_that_they_can_reach(
+    listens: str, told: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "own_address", lambda: "192.0.2.7")
+    settings = CloudCore()
+    settings.modules.router.address, settings.edgelab.router.advertiseAddress = listens, told
+    assert neighbours.own_url(settings, 9443) == url
+    assert validate(settings) == []
+
+
+async def test_what_a_lease_told_of_a_router_goes_when_it_has_none_for_others() -> None:
+    api = Api()
+    one = replicas.Replicas(api, Complaints(), namespace="kubeedge", me="a")
+    for told in ("http://192.0.2.7:9443", "http://192.0.2.8:9443", ""):
+        one.notes[neighbours.URL] = told
+        await one.renew()
+        found = api.one(LEASES, "cloudcore-replica-a", "kubeedge")["metadata"]["annotations"]
+        assert found.get(neighbours.URL, "") == told
+        assert replicas.INSTANCE in found
