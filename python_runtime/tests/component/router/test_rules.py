@@ -67,14 +67,50 @@ async def from_bus_to_bus(lab: Lab) -> None:
     await lab.until(lambda: ("crossed", "over") in lab.heard)
 
 
+async def from_bus_to_a_service(lab: Lab) -> None:
+    """Also when the service refuses: then the message counts as failed, and is not sent again."""
+    source, to = {"topic": "ask", "node_name": "edge1"}, {"path": "/asked", "node_name": "edge1"}
+    await lab.rule("asked", source, to, ("eventbus", "servicebus"))
+    await lab.until(lambda: "default/ask" in stored(lab, "SELECT topic FROM sub_topics"))
+    lab.service.got.clear()
+    lab.service.status = 204
+    for number in range(20):
+        lab.publish("default/ask", f"question {number}")
+    await lab.status("asked", 20, 0)
+    assert [(got.method, got.path) for got in lab.service.got] == [("POST", "/asked")] * 20
+    assert [got.body.decode() for got in lab.service.got] == [f"question {n}" for n in range(20)]
+    lab.service.status = 503
+    lab.publish("default/ask", "refused")
+    status = await lab.status("asked", 20, 1)
+    assert status["errors"] == [f"{lab.service.port}:/asked: status 503"]
+    assert len(lab.service.got) == 21
+
+
+async def what_a_program_cannot_have(lab: Lab) -> None:
+    """A target that refuses, and a URL that no rule is for."""
+    envelope = {"method": "POST", "targetURL": URL, "payload": "p"}
+    lab.target.status, lab.target.answer = 409, b"no room"
+    before = len(lab.target.got)
+    text = await lab.curl("-d", json.dumps(envelope), f"http://127.0.0.1:{lab.bus}/")
+    assert json.loads(text)["code"] == 502
+    assert "status 409: no room" in text
+    assert len(lab.target.got) == before + 1
+    envelope["targetURL"] = "http://no.rule/for"
+    text = await lab.curl("-d", json.dumps(envelope), f"http://127.0.0.1:{lab.bus}/")
+    assert json.loads(text)["code"] == 400
+    await lab.status("out", 1, 1)
+
+
 async def test_every_way_there_is_works_with_real_programs(tmp_path: Path) -> None:
     async with lab(tmp_path) as made:
         await down_to_mqtt(made)
         await up_to_rest(made)
         await down_to_a_service(made)
         await up_from_a_program(made)
+        await what_a_program_cannot_have(made)
         await from_bus_to_bus(made)
-        for name in ("up", "out", "cross"):
+        await from_bus_to_a_service(made)
+        for name in ("up", "out", "cross", "asked"):
             await made.api.delete(RULES, name, "default")
         await made.until(lambda: not stored(made, "SELECT topic FROM sub_topics"))
         await made.until(lambda: not stored(made, "SELECT url FROM target_urls"))
