@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from edgelab.cloudcore.dynamiccontroller.controller import DynamicController
     from edgelab.cloudcore.edgecontroller.nodes import NodeWrites
     from edgelab.cloudcore.edgecontroller.permissions import Permissions
+    from edgelab.cloudcore.router.router import Router
 
 
 async def main(settings: CloudCore, clock: Clock = SYSTEM) -> None:
@@ -213,8 +214,9 @@ class Assembly:
         if sockets.bootstrap is not None:
             self._starter.serve([self._bootstrap(sockets.bootstrap)])
         leases, replicas, ownership = core
+        router = None
         if sockets.router is not None:
-            self._running += _router(
+            router = _router(
                 settings,
                 self._api,
                 self._cluster,
@@ -225,6 +227,7 @@ class Assembly:
                 ca_key=self._pki.ca.key_der,
                 clock=clock,
             )
+            self._running += [router, router.counters]
         state = State(
             hub,
             self._tracker,
@@ -235,6 +238,8 @@ class Assembly:
         )
         if self._stream is not None:
             state.others.append(self._stream.families)
+        if router is not None:
+            state.others.append(router.families)
         self._running.append(Monitor(sockets.monitor, state.checks, state.families))
 
     def _bootstrap(self, sock: socket.socket) -> BootstrapServer:
@@ -433,7 +438,7 @@ def _router(
     core: tuple[Replicas, Ownership],
     ca_key: bytes,
     clock: Clock,
-) -> list[Module]:
+) -> Router:
     from edgelab.cloudcore.router.neighbours import Neighbours  # noqa: PLC0415 - only when enabled
     from edgelab.cloudcore.router.router import Router  # noqa: PLC0415 - only when enabled
 
@@ -453,7 +458,7 @@ def _router(
     hub.on_disconnect.append(router.disconnected)
     starter.then(lambda: router.follow(cluster[RULES], cluster[RULE_ENDPOINTS]))
     starter.serve([router.listener])
-    return [router, router.counters]
+    return router
 
 
 def _sync(

@@ -31,21 +31,31 @@ class Family(NamedTuple):
 
 
 class Histogram:
-    """How long things of several kinds take, in seconds; more kinds than `LABELS_AT_MOST` are one."""
+    """How long things of several kinds take, in seconds; more kinds than `LABELS_AT_MOST` are one.
 
-    def __init__(self, name: str, help_text: str, label: str, bounds: tuple[float, ...] = SECONDS) -> None:
+    A kind is the value of one label, or of each of `label`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        help_text: str,
+        label: str | tuple[str, ...],
+        bounds: tuple[float, ...] = SECONDS,
+    ) -> None:
         self._name = name
         self._help = help_text
-        self._label = label
+        self._labels = _all(label)
         self._bounds = bounds
-        self._counts: dict[str, list[int]] = {}
-        self._sums: dict[str, float] = {}
+        self._counts: dict[tuple[str, ...], list[int]] = {}
+        self._sums: dict[tuple[str, ...], float] = {}
 
-    def observe(self, kind: str, seconds: float) -> None:
+    def observe(self, kind: str | tuple[str, ...], seconds: float) -> None:
         """One of this kind took so long."""
+        kind = _all(kind)
         if kind not in self._counts:
             if len(self._counts) >= LABELS_AT_MOST:
-                kind = "other"
+                kind = ("other",) * len(self._labels)
             self._counts.setdefault(kind, [0] * (len(self._bounds) + 1))
             self._sums.setdefault(kind, 0.0)
         self._counts[kind][bisect_left(self._bounds, seconds)] += 1
@@ -57,12 +67,16 @@ class Histogram:
 
     def _samples(self) -> Iterator[Sample]:
         for kind, counts in self._counts.items():
-            labels, total = {self._label: kind}, 0
+            labels, total = dict(zip(self._labels, kind, strict=True)), 0
             for bound, count in zip((*self._bounds, math.inf), counts, strict=True):
                 total += count
                 yield Sample(total, {**labels, "le": _number(bound)}, "_bucket")
             yield Sample(self._sums[kind], labels, "_sum")
             yield Sample(total, labels, "_count")
+
+
+def _all(label: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (label,) if isinstance(label, str) else label
 
 
 def exposition(families: Iterable[Family]) -> str:

@@ -12,6 +12,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgelab.cloudcore.router.measures import DELIVERED, FAILED, Measures
 from edgelab.cloudcore.router.rules import Rule
 from edgelab.cloudcore.workqueue import WorkQueue
 from edgelab.daemon.clock import SYSTEM, Clock
@@ -41,8 +42,9 @@ class Counters:
 
     name = "router/counters"
 
-    def __init__(self, api: KubeApi, clock: Clock = SYSTEM) -> None:
+    def __init__(self, api: KubeApi, measures: Measures, clock: Clock = SYSTEM) -> None:
         self._api = api
+        self._measures = measures
         self._clock = clock
         self._tallies: dict[Key, _Tally] = {}
         self._queue: WorkQueue[Key] = WorkQueue(self.name, self._write, workers=WORKERS, clock=clock)
@@ -61,10 +63,12 @@ class Counters:
 
     def success(self, rule: Rule) -> None:
         """A message has arrived."""
+        self._measures.count(rule, DELIVERED)
         self._tally(rule).success += 1
 
     def failure(self, rule: Rule, error: str) -> None:
         """A message has not."""
+        self._measures.count(rule, FAILED)
         tally = self._tally(rule)
         tally.fail += 1
         text = error[:LONGEST]

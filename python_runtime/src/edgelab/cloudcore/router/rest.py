@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from aiohttp import hdrs, web
 
-from edgelab.cloudcore.router import headers, intake, paths
+from edgelab.cloudcore.router import headers, intake, measures, paths
 from edgelab.cloudcore.router.access import Access, Denied
 from edgelab.cloudcore.router.counters import Counters
 from edgelab.cloudcore.router.deliveries import Call
 from edgelab.cloudcore.router.downward import Downward
 from edgelab.cloudcore.router.errors import Undeliverable
+from edgelab.cloudcore.router.measures import REFUSED, Measures
 from edgelab.cloudcore.router.rules import EVENTBUS, Rule
 from edgelab.cloudcore.router.table import RuleTable
 
@@ -42,33 +44,45 @@ class Rest:
     """Answers requests. `timeout`: seconds from a request's head to its answer."""
 
     def __init__(
-        self, table: RuleTable, counters: Counters, downward: Downward, access: Access, *, timeout: float
+        self,
+        table: RuleTable,
+        counters: Counters,
+        downward: Downward,
+        access: Access,
+        measures: Measures,
+        *,
+        timeout: float,
     ) -> None:
         self._table = table
         self._counters = counters
         self._downward = downward
         self._access = access
+        self._measures = measures
         self._timeout = timeout
         self.budget = intake.Budget()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to one request."""
+        aim = None
         try:
             aim = self._aim(request)
             certificate = request.get_extra_info("peercert")
             self._access.check(aim.rule, request.headers.get(hdrs.AUTHORIZATION, ""), certificate)
             self._access.limit(aim.rule)
         except Undeliverable as error:
+            self._measures.count(None if aim is None else aim.rule, REFUSED)
             return _refusal(error)
+        began = time.monotonic()
         try:
-            answer = await self._carry_out(request, aim)
+            return await self._carry_out(request, aim)
         except Undeliverable as error:
             self._counters.failure(aim.rule, str(error))
             return _refusal(error)
         except asyncio.CancelledError:
             self._counters.failure(aim.rule, "the client left before the answer")
             raise
-        return answer
+        finally:
+            self._measures.took(aim.rule, time.monotonic() - began)
 
     def _aim(self, request: web.BaseRequest) -> Aim:
         """Raises Undeliverable."""
@@ -105,6 +119,7 @@ class Rest:
         if await self._downward.publish(aim.rule, aim.node, aim.target, body, deadline):
             self._counters.success(aim.rule)
             return web.Response(text=DELIVERED)
+        self._measures.count(aim.rule, measures.KEPT)
         return web.Response(status=202, text=KEPT)
 
 

@@ -24,6 +24,7 @@ from edgelab.cloudcore.router.edges import Edges
 from edgelab.cloudcore.router.errands import Sealed
 from edgelab.cloudcore.router.errandserver import ErrandServer
 from edgelab.cloudcore.router.listener import Listener
+from edgelab.cloudcore.router.measures import Measures
 from edgelab.cloudcore.router.neighbours import Neighbours, own_url
 from edgelab.cloudcore.router.outward import Outward
 from edgelab.cloudcore.router.peers import Peers
@@ -59,7 +60,9 @@ class Router:
     ) -> None:
         own, timeout = settings.edgelab.router, float(settings.modules.router.restTimeout)
         self.table = RuleTable()
-        self.counters = Counters(api, clock)
+        measures = Measures()
+        self.families = measures.families
+        self.counters = Counters(api, measures, clock)
         self._edges = Edges(self.table, hub)
         self._deliveries = Deliveries(hub)
         self._spool = Spool(Path(own.spoolDirectory), own.spoolBytes)
@@ -77,9 +80,17 @@ class Router:
             clock=clock,
         )
         self._outward = Outward()
-        self._upward = Upward(hub, self.table, self.counters, self._downward, self._outward, timeout=timeout)
+        self._upward = Upward(
+            hub,
+            self.table,
+            self.counters,
+            self._downward,
+            self._outward,
+            measures=measures,
+            timeout=timeout,
+        )
         self._access = Access(secrets)
-        self._rest = Rest(self.table, self.counters, self._downward, self._access, timeout=timeout)
+        self._rest = Rest(self.table, self.counters, self._downward, self._access, measures, timeout=timeout)
         self._errands = ErrandServer(
             sealed, self._downward, self._rest.budget, lambda: clock.now().timestamp()
         )
@@ -87,6 +98,13 @@ class Router:
         self.listener = Listener(
             self._serve, sock, own, clock, announce=lambda mark: neighbours.announce(url, mark)
         )
+        measures.errands = {"out": self._peers.counts, "in": self._errands.counts}
+        measures.waiting = {
+            "target": self._upward.__len__,
+            "answer": self._deliveries.__len__,
+            "node": self._spool.__len__,
+        }
+        measures.spooled = lambda: self._spool.size
         self.table.changed.append(self._changed)
 
     def follow(self, rules: Informer, endpoints: Informer) -> None:

@@ -64,6 +64,14 @@ class Spool:
         await self._in_thread(self._close)
         self._thread.shutdown()
 
+    @property
+    def size(self) -> int:
+        """Bytes of bodies that are kept."""
+        return self._bytes
+
+    def __len__(self) -> int:
+        return sum(counts.total() for counts in self._counts.values())
+
     def holds(self, node: str, rule: Key | None = None) -> bool:
         """Whether something waits for the node, of one rule or of any."""
         counts = self._counts.get(node)

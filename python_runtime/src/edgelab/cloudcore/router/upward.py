@@ -20,6 +20,7 @@ from edgelab.cloudcore.router.counters import Counters
 from edgelab.cloudcore.router.deliveries import Call, Hub
 from edgelab.cloudcore.router.downward import Downward
 from edgelab.cloudcore.router.errors import Undeliverable
+from edgelab.cloudcore.router.measures import KEPT, Measures
 from edgelab.cloudcore.router.outward import Outward
 from edgelab.cloudcore.router.rules import EVENTBUS, REST, Rule
 from edgelab.cloudcore.router.table import RuleTable
@@ -64,6 +65,7 @@ class Upward:
         downward: Downward,
         outward: Outward,
         *,
+        measures: Measures,
         timeout: float,
     ) -> None:
         self._hub = hub
@@ -71,11 +73,15 @@ class Upward:
         self._counters = counters
         self._downward = downward
         self._outward = outward
+        self._measures = measures
         self._timeout = timeout
         self._lanes: dict[Key, Lane] = {}
         self._size = 0
         self._calls: dict[Key, int] = {}
         self._owner = Supervisor("router/upward")
+
+    def __len__(self) -> int:
+        return sum(len(lane.waiting) for lane in self._lanes.values())
 
     async def put(self, rule: Rule, message: Message) -> None:
         """Queue what a node's MQTT clients published; waits while there is no room."""
@@ -150,19 +156,23 @@ class Upward:
             lane.is_worked_on = False
 
     async def _send(self, rule: Rule, payload: bytes) -> None:
-        deadline = asyncio.get_running_loop().time() + self._timeout
+        began = asyncio.get_running_loop().time()
+        deadline = began + self._timeout
         try:
             if rule.target_kind == REST:
                 await self._outward.post(rule.target, payload, deadline, verify=rule.options.verify)
             elif rule.target_kind == EVENTBUS:
                 if not await self._downward.publish(rule, rule.target_node, rule.target, payload, deadline):
-                    return  # counted when the node has it
+                    self._measures.count(rule, KEPT)
+                    return  # and it counts again when the node has it
             else:
                 await self._call(rule, payload, deadline)
         except Undeliverable as error:
             self._counters.failure(rule, str(error))
         else:
             self._counters.success(rule)
+        finally:
+            self._measures.took(rule, asyncio.get_running_loop().time() - began)
 
     async def _call(self, rule: Rule, payload: bytes, deadline: float) -> None:
         call = Call("POST", rule.target, {"Content-Length": [str(len(payload))]}, payload)
@@ -171,7 +181,8 @@ class Upward:
             raise Undeliverable(answer.status, f"{rule.target}: status {answer.status}")
 
     async def _request(self, rule: Rule, node: str, message: Message) -> None:
-        deadline = asyncio.get_running_loop().time() + self._timeout
+        began = asyncio.get_running_loop().time()
+        deadline = began + self._timeout
         verify = rule.options.verify
         try:
             body = _envelope(message)
@@ -185,6 +196,7 @@ class Upward:
             self._hub.send(node, wire.reply(message, text, source="servicebus"))
             self._counters.success(rule)
         finally:
+            self._measures.took(rule, asyncio.get_running_loop().time() - began)
             self._calls[rule.key] -= 1
             if not self._calls[rule.key]:
                 del self._calls[rule.key]
