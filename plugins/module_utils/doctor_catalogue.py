@@ -58,7 +58,7 @@ HOST-FIREWALL cloud,edge host failed
   no ufw, firewalld, nftables or iptables in front of the cluster's ports
   run site.yml with `--tags host_firewall`, or open the ports it names
 HOST-PORT-TAKEN cloud,edge host failed
-  1883, 10000-10004, 10350, 10550, 6443 belong to whom they should
+  1883, 10000-10004, 10350, 10550, 6443, the router's 9443 belong to whom they should
   stop the program that it names, or move a port
 HOST-UNIT cloud,edge host failed
   services run and do not restart again and again

@@ -69,6 +69,8 @@ def ports(facts, wanted):
     owners = {}
     for side in wanted["sides"]:
         owners.update(OWNERS[side])
+    if "cloud" in wanted["sides"] and wanted.get("router_port"):
+        owners[wanted["router_port"]] = ("cloudcore",)
     strangers = [
         entry
         for entry in facts.need("listeners")
@@ -93,19 +95,21 @@ def ports(facts, wanted):
 def firewall(facts, wanted):
     """Chains for what comes in that refuse the cluster's ports."""
     found = facts.need("firewall")
-    needed = [wanted["hub_port"], wanted["https_port"]] if "cloud" in wanted["sides"] else []
+    needed = {}
+    if "cloud" in wanted["sides"]:
+        needed = dict.fromkeys((wanted["hub_port"], wanted["https_port"]), "edge nodes send")
+        if wanted.get("router_port"):
+            needed[wanted["router_port"]] = "clients of the router send"
     refusals = [
-        bad(
-            f"{who} refuses what edge nodes send", f"run site.yml --tags host_firewall, or `{fix}`", str(port)
-        )
-        for port in needed
+        bad(f"{who} refuses what {whose}", f"run site.yml --tags host_firewall, or `{fix}`", str(port))
+        for port, whose in needed.items()
         for who, fix in _refusals(found, wanted["node_ip"], port)
     ]
     if refusals or not needed:
         return refusals or good("edge nodes only call out")
     if "firewalld" in found["front_ends"] and found["nft"] is None:
         fix = "make sure that it lets {} in: {}".format(
-            ", ".join(map(str, needed)), FRONT_ENDS["firewalld"].format(port=needed[0])
+            ", ".join(map(str, needed)), FRONT_ENDS["firewalld"].format(port=next(iter(needed)))
         )
         return warn("firewalld is active, and without the program nft its rules cannot be read", fix)
     return good("no firewall refuses the cluster's ports")

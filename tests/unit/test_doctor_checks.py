@@ -346,6 +346,21 @@ def test_a_firewall_of_an_edge_node_is_none_of_the_clusters_business() -> None:
     assert one["status"] == "ok"
 
 
+def test_the_routers_port_is_looked_at_where_there_is_a_router() -> None:
+    refused = spoiled("firewall/iptables", NO_RULE)
+    found = findings("HOST-FIREWALL", refused, router_port=9443)
+    assert [one["subject"] for one in found] == ["10000", "10002", "9443"]
+    assert "refuses what clients of the router send" in found[-1]["found"]
+    assert [one["subject"] for one in findings("HOST-FIREWALL", refused, router_port=0)] == ["10000", "10002"]
+    edge = findings("HOST-FIREWALL", refused, sides=["edge"], router_port=9443)
+    assert [one["status"] for one in edge] == ["ok"]
+    stranger = spoiled("listeners/1", {**HEALTHY["listeners"][1], "port": 9443, "process": "nc"})
+    [one] = findings("HOST-PORT-TAKEN", stranger, router_port=9443)
+    assert (one["subject"], one["status"]) == ("9443", "failed")
+    [one] = findings("HOST-PORT-TAKEN", stranger)
+    assert one["status"] == "ok"
+
+
 def test_a_forward_policy_with_a_rule_for_the_bridge_is_fine() -> None:
     rules = ["-P FORWARD DROP", "-A FORWARD -i edgelab0 -j ACCEPT"]
     [one] = findings("EDGE-FORWARD-DROP", spoiled("firewall/iptables", rules))

@@ -329,8 +329,8 @@ class EdgelabRouter(msgspec.Struct):
     spoolBytes: int = 256 << 20
     """Bytes of bodies that may be kept."""
     advertiseAddress: str = ""
-    """Where other CloudCores of the cluster reach this one's router, an IP address or a name; empty means
-    modules.router.address, or this machine's own where that is every address."""
+    """Where other CloudCores of the cluster reach this one's router: an IP address or a name, with another
+    port as ADDRESS:PORT; empty means modules.router.address, or this machine's own where that is every one."""
 
 
 class Edgelab(msgspec.Struct):
@@ -422,8 +422,9 @@ def _router_problems(router: EdgelabRouter) -> list[Problem]:
     if router.spoolBytes < 0:
         problems.append(Problem(f"{where}.spoolBytes", "must not be negative"))
     address = router.advertiseAddress
-    if address and not is_ip(address) and not DNS_NAME.fullmatch(address):
-        problems.append(Problem(f"{where}.advertiseAddress", f"{address!r} is no name and no IP address"))
+    if address and not (is_endpoint(address) or is_ip(address) or DNS_NAME.fullmatch(address)):
+        text = f"{address!r} is no name, no IP address and no ADDRESS:PORT"
+        problems.append(Problem(f"{where}.advertiseAddress", text))
     return problems
 
 

@@ -344,6 +344,8 @@ async def test_a_ticket_counts_once(pair: Pair) -> None:
         ("0.0.0.0", "", "http://192.0.2.7:9443"),
         ("::", "2001:db8::1", "http://[2001:db8::1]:9443"),
         ("127.0.0.1", "cloud-1.example.org", "http://cloud-1.example.org:9443"),
+        ("0.0.0.0", "192.0.2.8:30943", "http://192.0.2.8:30943"),
+        ("0.0.0.0", "[2001:db8::1]:30943", "http://[2001:db8::1]:30943"),
     ],
 )
 def test_others_are_told_an_address_that_they_can_reach(

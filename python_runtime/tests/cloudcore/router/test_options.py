@@ -226,6 +226,7 @@ async def test_a_targets_certificate_is_checked_unless_the_rule_says_otherwise(p
     [
         ({"tlsCertFile": "/a"}, "edgelab.router.tlsPrivateKeyFile"),
         ({"clientCAFile": "/a"}, "edgelab.router.clientCAFile"),
+        ({"advertiseAddress": "http://cloud"}, "edgelab.router.advertiseAddress"),
         ({"spoolDirectory": "a"}, "edgelab.router.spoolDirectory"),
         ({"spoolBytes": -1}, "edgelab.router.spoolBytes"),
     ],

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from edgelab.cloudcore.cloudhub.ownership import Ownership
 from edgelab.cloudcore.cloudhub.replicas import Replicas
 from edgelab.cloudcore.environment import own_address
+from edgelab.settings.checks import is_endpoint
 from edgelab.settings.cloudcore import CloudCore
 
 URL, FINGERPRINT = "edgelab.io/router", "edgelab.io/router-fingerprint"
@@ -57,7 +58,10 @@ class Neighbours:
 def own_url(settings: CloudCore, port: int) -> str:
     """Where others reach this router; empty when its address is of no use to another host."""
     scheme = "https" if settings.edgelab.router.tlsCertFile else "http"
-    host = settings.edgelab.router.advertiseAddress or _address(settings.modules.router.address)
+    told = settings.edgelab.router.advertiseAddress
+    if is_endpoint(told):
+        return f"{scheme}://{told}"
+    host = told or _address(settings.modules.router.address)
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}" if host else ""
 
 
