@@ -330,7 +330,8 @@ class EdgelabRouter(msgspec.Struct):
     """Bytes of bodies that may be kept."""
     advertiseAddress: str = ""
     """Where other CloudCores of the cluster reach this one's router: an IP address or a name, with another
-    port as ADDRESS:PORT; empty means modules.router.address, or this machine's own where that is every one."""
+    port as ADDRESS:PORT; empty means modules.router.address, or this machine's own where that is every one,
+    one of modules.cloudHub.advertiseAddress before others."""
 
 
 class Edgelab(msgspec.Struct):

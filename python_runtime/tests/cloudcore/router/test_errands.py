@@ -353,9 +353,29 @@ def test_others_are_told_an_address_that_they_can_reach(
 ) -> None:
     monkeypatch.setattr(neighbours, "own_address", lambda: "192.0.2.7")
     settings = CloudCore()
+    settings.modules.cloudHub.advertiseAddress = ["127.0.0.1"]
     settings.modules.router.address, settings.edgelab.router.advertiseAddress = listens, told
     assert neighbours.own_url(settings, 9443) == url
     assert validate(settings) == []
+
+
+@pytest.mark.parametrize(
+    ("advertised", "mine", "url"),
+    [
+        (["192.0.2.1", "192.0.2.2"], {"192.0.2.2"}, "http://192.0.2.2:9443"),
+        (["192.0.2.1", "192.0.2.2"], {"192.0.2.1", "192.0.2.2"}, "http://192.0.2.2:9443"),
+        (["198.51.100.7", "192.0.2.2"], {"198.51.100.7", "192.0.2.2"}, "http://198.51.100.7:9443"),
+        (["192.0.2.1"], set(), "http://198.51.100.7:9443"),
+    ],
+)
+def test_of_this_hosts_addresses_one_in_the_clusters_network_is_told(
+    advertised: list[str], mine: set[str], url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "own_address", lambda: "198.51.100.7")
+    monkeypatch.setattr(neighbours, "is_own", lambda address: address in mine)
+    settings = CloudCore()
+    settings.modules.cloudHub.advertiseAddress = advertised
+    assert neighbours.own_url(settings, 9443) == url
 
 
 async def test_what_a_lease_told_of_a_router_goes_when_it_has_none_for_others() -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from edgelab.cloudcore.cloudhub.ownership import Ownership
 from edgelab.cloudcore.cloudhub.replicas import Replicas
-from edgelab.cloudcore.environment import own_address
+from edgelab.cloudcore.environment import is_own, own_address
 from edgelab.settings.checks import is_endpoint
 from edgelab.settings.cloudcore import CloudCore
 
@@ -52,7 +52,7 @@ class Neighbours:
 
     def announce(self, url: str, fingerprint: str) -> None:
         """Tell the others where this one's router is; empty for nowhere."""
-        self._replicas.notes |= {URL: url, FINGERPRINT: fingerprint}
+        self._replicas.notes |= {URL: url, FINGERPRINT: fingerprint if url else ""}
 
 
 def own_url(settings: CloudCore, port: int) -> str:
@@ -61,12 +61,22 @@ def own_url(settings: CloudCore, port: int) -> str:
     told = settings.edgelab.router.advertiseAddress
     if is_endpoint(told):
         return f"{scheme}://{told}"
-    host = told or _address(settings.modules.router.address)
+    host = told or _address(settings)
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}" if host else ""
 
 
-def _address(listens: str) -> str:
-    address = ipaddress.ip_address(listens)
-    if address.is_unspecified:
-        return own_address()
-    return "" if address.is_loopback else listens
+def _address(settings: CloudCore) -> str:
+    """The one that it listens at; of all, one that edges dial is in the cluster's network for certain.
+
+    Of several of those the last: before this host's own there may be one that hosts share.
+    """
+    listens = settings.modules.router.address
+    if not ipaddress.ip_address(listens).is_unspecified:
+        return "" if _is_loopback(listens) else listens
+    named, own = settings.modules.cloudHub.advertiseAddress, own_address()
+    mine = [address for address in named if not _is_loopback(address) and is_own(address)]
+    return own if own in mine or not mine else mine[-1]
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address).is_loopback
