@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from tests.edgecore.cloud_peer import Pki
 
 from edgelab.cloudcore.cloudhub import replicas
 from edgelab.cloudcore.cloudhub.complaints import Complaints
-from edgelab.cloudcore.router import downward, errands, neighbours
+from edgelab.cloudcore.router import downward, errands, listener, neighbours
 from edgelab.cloudcore.router.errands import Errand, Sealed
 from edgelab.cloudcore.router.errors import Undeliverable
 from edgelab.kube.resources import LEASES, SECRETS
@@ -194,6 +195,48 @@ async def test_https_goes_to_the_certificate_that_the_lease_tells_of(tmp_path: P
         async with pair.a.client.post(url, data=b"x", ssl=False) as got:
             assert (got.status, got.headers["Retry-After"]) == (503, "5")
             assert "CloudCore b, which has the node, cannot be reached" in await got.text()
+
+
+async def test_a_renewed_certificate_is_told_and_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "LOOK_SECONDS", 0.1)
+    keys = Pki.create(tmp_path / "keys").directory
+    tls = {"tlsCertFile": str(keys / "cloud.crt"), "tlsPrivateKeyFile": str(keys / "cloud.key")}
+    async with two(tmp_path, **tls) as pair:
+        edge = await pair.b.joined(ours=True)
+        await rule(pair, "down", {"path": "/down"}, {"topic": "down"})
+        await pair.ready()
+        before = pair.neighbours(pair.a).way("b").fingerprint
+        newer = Pki.create(tmp_path / "newer").directory
+        for name in ("cloud.crt", "cloud.key"):
+            (newer / name).replace(keys / name)
+        await eventually(lambda: pair.neighbours(pair.a).way("b").fingerprint != before)
+        assert pair.neighbours(pair.a).way("b").fingerprint == listener.fingerprint(
+            pair.b.cloud.settings.edgelab.router
+        )
+        url = pair.a.cloud.rest.replace("http:", "https:") + "/edge1/default/down"
+        async with pair.a.client.post(url, data=b"x", ssl=False) as got:
+            assert got.status == 200
+        assert (await edge.wait(published)).value() == "x"
+
+
+async def test_a_client_certificate_is_looked_at_where_the_client_asks(tmp_path: Path) -> None:
+    keys = Pki.create(tmp_path / "keys", node="anna").directory
+    tls = {"tlsCertFile": str(keys / "cloud.crt"), "tlsPrivateKeyFile": str(keys / "cloud.key")}
+    async with two(tmp_path, **tls, clientCAFile=str(keys / "rootCA.crt")) as pair:
+        edge = await pair.b.joined(ours=True)
+        await rule(pair, "down", {"path": "/down"}, {"topic": "down"}, authentication="certificate")
+        await pair.ready()
+        url = pair.a.cloud.rest.replace("http:", "https:") + "/edge1/default/down"
+        shown = ssl.create_default_context(cafile=str(keys / "rootCA.crt"))
+        async with pair.a.client.post(url, data=b"x", ssl=shown) as got:
+            assert got.status == 401
+        own = ssl.create_default_context(cafile=str(keys / "rootCA.crt"))
+        own.load_cert_chain(keys / "server.crt", keys / "server.key")
+        async with pair.a.client.post(url, data=b"x", ssl=own) as got:
+            assert got.status == 200
+        assert (await edge.wait(published)).value() == "x"
 
 
 async def test_one_that_tells_no_address_or_does_not_listen_is_503(pair: Pair) -> None:
