@@ -82,6 +82,55 @@ def test_the_workers_own_edgecore_keeps_to_the_service_in_the_cloud(machine: Mac
     assert peers(machine("worker1"), 10000) == {f"{own}:10000"}
 
 
+RULES = """
+apiVersion: v1
+kind: List
+items:
+- apiVersion: rules.kubeedge.io/v1
+  kind: RuleEndpoint
+  metadata: {name: rest}
+  spec: {ruleEndpointType: rest}
+- apiVersion: rules.kubeedge.io/v1
+  kind: RuleEndpoint
+  metadata: {name: eventbus}
+  spec: {ruleEndpointType: eventbus}
+- apiVersion: rules.kubeedge.io/v1
+  kind: Rule
+  metadata: {name: down, annotations: {edgelab.io/spool: "true"}}
+  spec: {source: rest, sourceResource: {path: /down}, target: eventbus, targetResource: {topic: down}}
+"""
+
+
+def test_both_routers_reach_edge1_and_keep_messages_for_it(
+    host: Host, kubectl: Kubectl, machine: Machine, address: str, eventually: Eventually
+) -> None:
+    kubectl("apply", "-f", "-", stdin=RULES)
+    cloud = machine("cloud")
+    ask = "curl -sS -w ' %{http_code}' -d "
+    pod_s, service_s = (
+        f"http://{address}:30943/edge1/default/down",
+        "http://127.0.0.1:9443/edge1/default/down",
+    )
+    delivered = "message delivered 200"
+    for url in (pod_s, service_s):
+        eventually(lambda url=url: cloud.check_output(f"{ask} x {url}") == delivered, url, 30)
+    lease = json.loads(kubectl(*NAMESPACE, "get", "lease", "cloudcore-node-edge1", "-o", "json"))
+    holder = f"cloudcore-replica-{lease['spec']['holderIdentity']}"
+    told = json.loads(kubectl(*NAMESPACE, "get", "lease", holder, "-o", "json"))["metadata"]["annotations"]
+    assert told["edgelab.io/router"] == f"http://{address}:30943"
+    host.check_output("systemctl stop edgecore")
+    try:
+        kept = "message kept until the node connects 202"
+        eventually(lambda: cloud.check_output(f"{ask} kept {service_s}") == kept, "202", 30)
+        host.check_output(
+            "systemd-run -u hears sh -c 'mosquitto_sub -h 127.0.0.1 -C 1 -W 90 -t down > /run/heard'"
+        )
+        eventually(lambda: "mosquitto_sub" in host.check_output("ss -Htnp dport = :1883"), "a client", 30)
+    finally:
+        host.check_output("systemctl start edgecore")
+    eventually(lambda: host.file("/run/heard").content_string == "kept\n", "what was kept", 60)
+
+
 @pytest.mark.parametrize(
     ("verb", "attributes", "allowed"),
     [
