@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -341,3 +343,22 @@ async def test_a_program_that_cannot_be_started_is_a_reason(tmp_path: Path) -> N
     beside._systemd = False
     with pytest.raises(CommandFailed, match="No such file"):
         await beside.run("backup", "edge")
+
+
+async def test_what_is_started_is_no_child_of_ours_and_ties_nothing_to_the_loop(
+    node: Node, recwarn: pytest.WarningsRecorder
+) -> None:
+    (node.directory / "hold-backup").touch()
+    beside = Commands(node.directory, node.directory / "edgecore.yaml", SYSTEM, keadm=node.keadm)
+    beside._systemd = False
+    await beside.start("backup", "edge")
+    await until(node.calls)
+    process = json.loads((node.directory / "nodejob-result.json.runs").read_text())["process"]
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    assert int(fields[1]) != os.getpid()
+    assert int(fields[3]) not in (os.getsid(0), process), "a session of its own, which it does not lead"
+    assert [Path(f"/proc/{process}/fd/{number}").readlink() for number in range(3)] == [Path(os.devnull)] * 3
+    (node.directory / "hold-backup").unlink()
+    assert await beside.finish() == "{}\n"
+    gc.collect()
+    assert [warning for warning in recwarn if issubclass(warning.category, ResourceWarning)] == []

@@ -2,13 +2,14 @@
 
 With systemd a command gets a transient unit of its own: EdgeCore's unit, in which it would run otherwise,
 has not the rights that an upgrade needs, and ends when EdgeCore does. Elsewhere it gets a session of its
-own.
+own, and is the machine's first process's child, which reaps it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from edgelab.daemon.clock import Clock
+from edgelab.edgecore.taskmanager.runner import DETACHED
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +63,9 @@ class Commands:
         """Start `keadm WORDS --config ... --output json`. Raises CommandFailed when it cannot be."""
         self.forget()
         keadm = [str(self._keadm), *words, "--config", str(self._config), "--output", "json"]
-        runner = [sys.executable, "-P", "-m", "edgelab.edgecore.taskmanager.runner", str(self._result)]
+        runner = [sys.executable, "-P", "-m", "edgelab.edgecore.taskmanager.runner"]
         log.info("%s", " ".join(keadm))
-        await _detached([*runner, *keadm], systemd=self._systemd)
+        await _detached(runner, [str(self._result), *keadm], systemd=self._systemd)
 
     async def finish(self) -> str:
         """Wait for what was started, maybe by an EdgeCore before this one; its output.
@@ -123,24 +125,33 @@ def _failure(found: _Result) -> CommandFailed:
     return CommandFailed(lines[-1] if lines else f"keadm ended with status {found.status}")
 
 
-async def _detached(command: Sequence[str], *, systemd: bool) -> None:
+async def _detached(runner: Sequence[str], command: Sequence[str], *, systemd: bool) -> None:
+    """Start the runner where it is no child of ours: nothing of it is left to wait for, or tied to the loop.
+
+    Raises CommandFailed.
+    """
     if systemd:
-        unit = ["systemd-run", "--quiet", "--collect", "--no-block", f"--unit={UNIT}", "--", *command]
-        process = await asyncio.create_subprocess_exec(
-            *unit, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-        )
-        _, errors = await process.communicate()
-        if process.returncode:
-            text = errors.decode(errors="replace").strip()
-            raise CommandFailed(f"systemd-run: {text or f'status {process.returncode}'}")
-        return
+        unit = ["systemd-run", "--quiet", "--collect", "--no-block", f"--unit={UNIT}", "--"]
+        starter = [*unit, *runner, *command]
+    else:
+        starter = [*runner, DETACHED, *command]
+    # In a thread: both are done at once, and a cancellation leaves no transport behind.
+    status, errors = await asyncio.to_thread(_start, starter)
+    if status:
+        raise CommandFailed(f"{Path(starter[0]).name}: {errors or f'status {status}'}")
+
+
+def _start(starter: Sequence[str]) -> tuple[int, str]:
+    """Status and last words. What goes on must not hold these pipes: the runner lets them go (`DETACHED`)."""
     try:
-        await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
+        done = subprocess.run(  # noqa: S603 - our own words
+            starter,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            check=False,
             start_new_session=True,
         )
     except OSError as error:
-        raise CommandFailed(f"{command[0]}: {error.strerror or error}") from None
+        return 127, error.strerror or str(error)
+    return done.returncode, done.stderr.decode(errors="replace").strip()

@@ -1,8 +1,9 @@
-"""`python -m edgelab.edgecore.taskmanager.runner RESULT PROGRAM ...`: a program that may restart EdgeCore.
+"""`python -m edgelab.edgecore.taskmanager.runner [--detached] RESULT PROGRAM ...`: it may restart EdgeCore.
 
 It runs beside EdgeCore, and leaves how it ended in the file RESULT, all at once, for whichever EdgeCore
 runs then: `{"status": 0, "output": "...", "errors": "..."}`. While it runs, `RESULT.runs` has its process
-and the machine's boot: `{"process": 1, "boot": "..."}`. Nothing of ours is imported but this file.
+and the machine's boot: `{"process": 1, "boot": "..."}`. With `--detached` the caller's child ends at once
+and the program is no child of the caller. Nothing of ours is imported but this file.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from pathlib import Path
 
 LONGEST = 65536
+DETACHED = "--detached"
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -46,5 +48,18 @@ def write(path: Path, answer: dict[str, int | str]) -> None:
     fresh.rename(path)
 
 
+def detach() -> None:
+    """Go on as an orphan, with nothing of the caller's open; the caller's own child ends here."""
+    if os.fork():
+        os._exit(0)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in range(3):
+        os.dup2(nothing, descriptor)
+
+
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    words = sys.argv[1:]
+    if words[:1] == [DETACHED]:
+        detach()
+        words = words[1:]
+    sys.exit(main(*words))
