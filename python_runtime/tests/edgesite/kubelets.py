@@ -17,8 +17,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from edgelab.daemon.clock import SYSTEM
-from edgelab.edgesite.apiserver.relay import spdy
 from edgelab.identity.ca import CertificateAuthority
+from edgelab.protocol import spdy
 
 PUBLIC = ("echo", "page", "moved", "cut")
 UPGRADED = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from edgelab.edgecore.kubelet import Pipe, Request
-from edgelab.edgesite.apiserver.relay import spdy
+from edgelab.protocol import spdy
 
 HEADERS = {
     "Connection": ["Upgrade"],

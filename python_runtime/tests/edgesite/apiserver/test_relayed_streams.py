@@ -14,8 +14,8 @@ from tests.edgesite.apiserver.running import Client, running
 from tests.edgesite.apiserver.test_relayed_logs import PODS, admit
 from tests.edgesite.kubelets import Kubelet, kubelet
 
-from edgelab.edgesite.apiserver.relay import spdy
 from edgelab.edgesite.settings import AuditSettings
+from edgelab.protocol import spdy
 
 EXEC = f"{PODS}/web/exec"
 V5 = ["v5.channel.k8s.io"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 
-from edgelab.edgesite.apiserver.relay import spdy
 from edgelab.edgesite.apiserver.relay.links import CHUNK, Link
 from edgelab.edgesite.apiserver.relay.statuses import Failed
+from edgelab.protocol import spdy
 
 OUTPUTS = ("error", "stdout", "stderr")
 CUT = "error reading from error stream: unexpected EOF"
