@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from edgelab.cri.api import runtime_pb2 as pb
 from edgelab.cri.client import Client
 from edgelab.cri.errors import CriError
+from edgelab.cri.joining import Joining
 
 PULL_DEADLINE = 3600.0
 """Seconds for an image pull: large images over slow links take long, and a retry starts again."""
@@ -46,6 +47,11 @@ class Runtime:
         same = not image_endpoint or image_endpoint == endpoint
         self._images = self._client if same else Client(image_endpoint)
         self._deadline = deadline
+
+    @property
+    def joining(self) -> Joining | None:
+        """How commands, attaches and ports are reached without a streaming server; None where one is."""
+        return None
 
     async def version(self) -> pb.VersionResponse:
         """Name and version of the runtime."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from edgelab.cri.docker.http import Engine
 from edgelab.cri.errors import CriError
 from edgelab.cri.runtime import ExecResult
+from edgelab.daemon import backoff
 
 HEAD = 8
 STDERR = 2
@@ -27,17 +28,28 @@ async def run(
     path, output = f"/exec/{created['Id']}", Output()
     limit = float(seconds or deadline)
     try:
-        async with (
-            asyncio.timeout(limit),
-            engine.stream("POST", f"{path}/start", {"Detach": False, "Tty": False}) as answer,
-        ):
-            async for part in answer.body:
-                output.add(part)
+        async with asyncio.timeout(limit):
+            async with engine.stream("POST", f"{path}/start", {"Detach": False, "Tty": False}) as answer:
+                async for part in answer.body:
+                    output.add(part)
+            code = await exit_code(engine, path, deadline)
     except TimeoutError:
         text = f"command {list(command)} timed out after {limit:g} s"
         raise CriError("DEADLINE_EXCEEDED", text) from None
-    ended = await engine.call("GET", f"{path}/json", deadline=deadline)
-    return ExecResult(int(ended["ExitCode"] or 0), bytes(output.stdout), bytes(output.stderr))
+    return ExecResult(code, bytes(output.stdout), bytes(output.stderr))
+
+
+async def exit_code(engine: Engine, path: str, deadline: float) -> int:
+    """The exit code of `/exec/ID`, whose output has ended; a command may go on without any.
+
+    Docker notes it a moment after the end. Raises RuntimeUnreachable, CriError.
+    """
+    waits = backoff.delays(0.02, 0.5)
+    while True:
+        found = await engine.call("GET", f"{path}/json", deadline=deadline)
+        if not found["Running"]:
+            return int(found["ExitCode"] or 0)
+        await asyncio.sleep(next(waits))
 
 
 class Output:

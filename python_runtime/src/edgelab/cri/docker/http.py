@@ -14,6 +14,7 @@ import msgspec
 
 from edgelab.cri.client import socket_path
 from edgelab.cri.errors import CriError, RuntimeUnreachable
+from edgelab.daemon.halves import Outgoing
 
 VERSION = "v1.40"
 """The Engine API asked for: Docker 19.03 and later serve it."""
@@ -70,15 +71,43 @@ class Engine:
         headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Answer]:
         """A request whose body arrives bit by bit. No deadline of its own."""
+        async with self._connected() as (reader, writer):
+            answer = await self._ask(reader, writer, _request(method, path, query or {}), body, headers or {})
+            if answer.status >= 400:
+                raise _refusal(answer.status, await answer.read())
+            yield answer
+
+    @asynccontextmanager
+    async def hijack(
+        self, path: str, body: Any = None, *, query: Mapping[str, str] | None = None
+    ) -> AsyncIterator[tuple[asyncio.StreamReader, Outgoing]]:
+        """A POST after which the connection belongs to a process: its output comes, its input goes there.
+
+        No deadline of its own.
+        """
+        async with self._connected() as (reader, writer):
+            connection = await self._send(
+                writer, _request("POST", path, query or {}), body, {"Connection": "Upgrade", "Upgrade": "tcp"}
+            )
+            try:
+                connection.receive_data(await reader.readuntil(b"\r\n\r\n"))
+            except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                raise ConnectionResetError("it was closed before the answer") from None
+            event: Any = connection.next_event()
+            if not isinstance(event, h11.InformationalResponse):
+                answer = Answer(event.status_code, _body(connection, reader))
+                raise _refusal(answer.status, await answer.read())
+            with Outgoing(writer) as out:
+                yield reader, out
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
         try:
             reader, writer = await asyncio.open_unix_connection(self.path)
         except OSError as error:
             raise RuntimeUnreachable(self._explain(error)) from None
         try:
-            answer = await self._ask(reader, writer, _request(method, path, query or {}), body, headers or {})
-            if answer.status >= 400:
-                raise _refusal(answer.status, await answer.read())
-            yield answer
+            yield reader, writer
         except (OSError, h11.RemoteProtocolError) as error:
             cause = str(error) or type(error).__name__
             raise RuntimeUnreachable(f"the connection to Docker on {self.path} was lost: {cause}") from None
@@ -95,6 +124,16 @@ class Engine:
         body: Any,
         headers: Mapping[str, str],
     ) -> Answer:
+        connection = await self._send(writer, target, body, headers)
+        while not isinstance(event := await _next(connection, reader), h11.Response):
+            if isinstance(event, h11.ConnectionClosed):
+                raise ConnectionResetError("it was closed before the answer")
+        return Answer(event.status_code, _body(connection, reader))
+
+    @staticmethod
+    async def _send(
+        writer: asyncio.StreamWriter, target: tuple[str, str], body: Any, headers: Mapping[str, str]
+    ) -> h11.Connection:
         connection = h11.Connection(h11.CLIENT)
         data = b"" if body is None else msgspec.json.encode(body)
         fields = {"Host": "docker", "Connection": "close", "Content-Length": str(len(data)), **headers}
@@ -105,10 +144,7 @@ class Engine:
         for event in (request, h11.Data(data), h11.EndOfMessage()):
             writer.write(connection.send(event) or b"")
         await writer.drain()
-        while not isinstance(event := await _next(connection, reader), h11.Response):
-            if isinstance(event, h11.ConnectionClosed):
-                raise ConnectionResetError("it was closed before the answer")
-        return Answer(event.status_code, _body(connection, reader))
+        return connection
 
     def _explain(self, error: OSError) -> str:
         if isinstance(error, FileNotFoundError):

@@ -21,6 +21,7 @@ from edgelab.cri.docker import bodies, execution, naming, reading
 from edgelab.cri.docker.http import Engine
 from edgelab.cri.docker.images import DockerImages
 from edgelab.cri.errors import CriError, RuntimeUnreachable
+from edgelab.cri.joining import Joining
 from edgelab.cri.runtime import ExecResult, Readiness, Runtime
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,13 @@ class DockerRuntime(Runtime):
         self._store = DockerImages(self._engine, deadline)
         self._pause = pause
         self._log_options = log_options
+
+    @property
+    def joining(self) -> Joining:
+        """Docker has no streaming server."""
+        from edgelab.cri.docker.joining import DockerJoining  # noqa: PLC0415 - only once somebody asks
+
+        return DockerJoining(self._engine, self._deadline)
 
     async def version(self) -> pb.VersionResponse:
         """Docker's version."""
