@@ -3,57 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.component.docker import dockerd
 from tests.component.docker.dockerd import Dockerd
-from tests.component.edged import containerd as private
-from tests.component.edged.conftest import Bench, busybox, cgroup_root, make_pod
+from tests.component.edged.conftest import Bench, busybox, make_pod
 from tests.component.edged.test_pods import fetch, free_port, nginx_pod
 
 from edgelab.cri.docker.runtime import DockerRuntime
 from edgelab.cri.errors import CriError
 from edgelab.cri.logs import parse
-
-PAUSE = private.REFERENCES["pause"]
-
-
-@pytest.fixture(scope="module")
-def docker() -> Iterator[Dockerd]:
-    missing = dockerd.available()
-    if missing:
-        pytest.fail(f"component tests of Docker: {missing}")
-    archives = private.images()
-    base = Path(tempfile.mkdtemp(prefix="docker-test-", dir="/var/tmp"))
-    with private.own_namespaces(), dockerd.unmounted(base):
-        daemon = Dockerd(base)
-        try:
-            daemon.start()
-            daemon.load(archives)
-            yield daemon
-        finally:
-            daemon.stop()
-    private.remove_cgroups(cgroup_root())
-    shutil.rmtree(base, ignore_errors=True)
-
-
-@pytest.fixture
-async def bench(docker: Dockerd, tmp_path: Path) -> AsyncIterator[Bench]:
-    bench = Bench(tmp_path, docker.endpoint)
-    bench.settings.podSandboxImage = PAUSE
-    yield bench
-    await bench.stop()
-    for container in await bench.runtime.list_containers():
-        await bench.runtime.stop_container(
-            container.id, 0
-        )  # without the ten seconds that a sandbox's stop gives
-    await bench.clean()
 
 
 def docker_of(bench: Bench) -> DockerRuntime:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.component.docker.dockerd import Dockerd
 from tests.component.edged import containerd as private
 from tests.component.edged.containerd import Containerd
 from tests.component.metaserver.lab import BIN, Lab, Process, free_port, wait_until
@@ -80,7 +81,7 @@ class StreamLab(Lab):
 class StreamNode:
     """EdgeCore with pods and a tunnel."""
 
-    def __init__(self, lab: StreamLab, directory: Path, runtime: Containerd, cgroup: str) -> None:
+    def __init__(self, lab: StreamLab, directory: Path, runtime: Containerd | Dockerd, cgroup: str) -> None:
         directory.mkdir(exist_ok=True)
         self.directory = directory
         files = {field: str(directory / field) for field in ("ca", "crt", "key")}
@@ -93,6 +94,7 @@ class StreamNode:
                 "edged": {
                     "hostnameOverride": NODE,
                     "nodeIP": "127.0.0.1",
+                    "podSandboxImage": private.REFERENCES["pause"],
                     "rootDirectory": str(directory / "kubelet"),
                     "tailoredKubeletConfig": {
                         "readOnlyPort": self.readonly,

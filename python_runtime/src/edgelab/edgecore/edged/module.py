@@ -389,7 +389,8 @@ class Edged:
 
         root = self._kit.node.root
         pages = Pages(self._runtime, self._pods_shown, self._clock, node=self._node, root=root)
-        return Streams(self._runtime, self._population.find, self._clock, self.begun, pages)
+        find, tasks = self._population.find, self._tasks
+        return Streams(self._runtime, find, self._clock, self.begun, pages, tasks=tasks)
 
     @property
     def address(self) -> str:

@@ -6,6 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
+from edgelab.cri.joining import Wanted
 from edgelab.daemon.clock import parse_rfc3339
 from edgelab.edgecore.kubelet import Refused
 
@@ -34,6 +35,11 @@ class StreamOptions:
     stdout: bool
     stderr: bool
     tty: bool
+
+    @property
+    def streams(self) -> Wanted:
+        """As a runtime without a streaming server has it."""
+        return Wanted(self.stdin, self.stdout, self.stderr, self.tty)
 
 
 def log_options(query: str, now: dt.datetime) -> LogOptions:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from edgelab.cri.errors import CriError, RuntimeUnreachable
 from edgelab.cri.runtime import Runtime
 from edgelab.daemon.clock import Clock
+from edgelab.daemon.tasks import Supervisor
 from edgelab.edgecore.edged import names
 from edgelab.edgecore.edged.streams.containerlogs import ContainerLogs
 from edgelab.edgecore.edged.streams.pages import Pages
@@ -36,12 +37,17 @@ class Streams:
         clock: Clock,
         begun: asyncio.Event | None = None,
         pages: Pages | None = None,
+        *,
+        tasks: Supervisor | None = None,
     ) -> None:
-        """`begun`: set once the pods of this node are known; who asks before waits a moment."""
+        """`begun`: set once the pods of this node are known; who asks before waits a moment.
+
+        `tasks` owns sessions that are served in this process.
+        """
         self._begun = begun
         self._find = find
         self._logs = ContainerLogs(runtime, clock)
-        self._upgrades = Upgrades(runtime)
+        self._upgrades = Upgrades(runtime, tasks or Supervisor("streams"))
         self._pages: dict[str, Page] = {}
         if pages is not None:
             self._pages = {"/metrics/resource": pages.resource, "/stats/summary": pages.summary}
