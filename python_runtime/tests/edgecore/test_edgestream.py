@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -14,11 +15,13 @@ from tests.protocol.tunnel_recordings import Recorded, connections
 
 from edgelab.cri.errors import CriError
 from edgelab.cri.runtime import Runtime
-from edgelab.daemon.clock import SYSTEM
+from edgelab.daemon.clock import SYSTEM, Clock
+from edgelab.daemon.errors import Unreachable
 from edgelab.edgecore.edged.streams import routes
 from edgelab.edgecore.edged.streams.routes import Streams
 from edgelab.edgecore.edgehub.link import Disconnected
 from edgelab.edgecore.edgestream import tunnel as tunnels
+from edgelab.edgecore.edgestream.module import EdgeStream
 from edgelab.edgecore.edgestream.tunnel import Closed, Tunnel
 from edgelab.edgecore.kubelet import Answer, Pipe, Refused, Request
 from edgelab.protocol import tunnel as wire
@@ -307,6 +310,53 @@ async def test_who_asks_before_the_pods_are_known_waits(monkeypatch: pytest.Monk
     begun.set()
     with pytest.raises(Refused, match="pod does not exist"):
         await streams.get(Request("GET", "/containerLogs/default/x/c", "", {}))
+
+
+class Hasty:
+    """A clock whose sleeps take no time of ours."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
+
+
+async def test_a_cloud_without_a_tunnel_is_told_of_once_each_way_until_one_has_stood(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Hasty()
+    causes = itertools.cycle([Unreachable("refused"), Unreachable("no route"), Disconnected("cut")])
+    stream = EdgeStream(lambda: pytest.fail("not asked for"), Kubelet(), cast("Clock", clock), cap=30)
+    lasts = [0.0]
+
+    async def once() -> None:
+        clock.time += lasts[0]
+        raise next(causes)
+
+    monkeypatch.setattr(stream, "_once", once)
+    task = asyncio.create_task(stream.run())
+    try:
+        async with asyncio.timeout(20):
+            while len(clock.slept) < 30:
+                await asyncio.sleep(0)
+            assert sorted(caplog.messages) == [
+                f"no tunnel to CloudStream: {cause}; trying again" for cause in ("cut", "no route", "refused")
+            ]
+            assert max(clock.slept) <= 30
+            assert sum(clock.slept[10:]) / len(clock.slept[10:]) > 5, "the attempts become rare"
+            lasts[0], before = 61.0, len(clock.slept)
+            while len(clock.slept) < before + 2:
+                await asyncio.sleep(0)
+        assert len(caplog.messages) >= 5, "a tunnel has stood: what ends it is told again"
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def test_a_connect_without_header_is_read() -> None:

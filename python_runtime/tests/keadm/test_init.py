@@ -94,6 +94,7 @@ def test_init_prepares_the_cluster_and_runs_cloudcore(
     assert hub["advertiseAddress"] == ["192.0.2.1", "2001:db8::1"]
     assert hub["dnsNames"] == ["cloud.example"]
     assert hub["tlsCAFile"] == ""
+    assert written["modules"]["cloudStream"] == {"enable": True}
     assert "ExecStart=/opt/edgelab/current/bin/cloudcore" in host.path(UNIT).read_text()
     assert host.units.calls == ["daemon-reload", "enable cloudcore", "restart cloudcore"]
 
@@ -104,6 +105,32 @@ def test_a_second_run_changes_nothing(keadm: Keadm, call: list[str], server: Api
     status, answer = keadm(*call)
     assert (status, answer["changed"]) == (0, False), answer
     assert (host.files(), host.units.calls, server.writes) == (before, [], [])
+
+
+def test_streams_are_off_when_they_are_not_wanted_and_a_file_that_is_there_says_itself(
+    keadm: Keadm, call: list[str], host: Host
+) -> None:
+    assert keadm(*call, "--set", "modules.cloudStream.enable=false")[0] == 0
+    config = host.path(CONFIG)
+    assert yaml.safe_load(config.read_text())["modules"]["cloudStream"] == {"enable": False}
+    assert keadm(*call)[1]["changed"] is False
+    settings = yaml.safe_load(config.read_text())
+    del settings["modules"]["cloudStream"]
+    config.write_text(yaml.safe_dump(settings))
+    assert keadm(*call)[0] == 0
+    assert "cloudStream" not in yaml.safe_load(config.read_text())["modules"]
+
+
+def test_a_tunnel_port_that_is_taken_is_told_before_anything_is_changed(
+    keadm: Keadm, call: list[str], server: ApiServer, host: Host
+) -> None:
+    host.units.running.clear()
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, answer = keadm(*call, "--set", f"modules.cloudStream.tunnelPort={port}")
+        assert status == 1
+        assert f"port {port} is taken" in json.dumps(answer)
+        assert not host.path(CONFIG).exists()
 
 
 def test_another_address_makes_a_new_certificate_and_restarts(

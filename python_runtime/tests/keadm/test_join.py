@@ -99,12 +99,50 @@ def test_join_writes_settings_hands_the_token_over_and_starts_edgecore(
     assert modules["edged"]["tailoredKubeletConfig"]["containerRuntimeEndpoint"] == runtime
     assert modules["edgeHub"]["websocket"]["server"] == f"127.0.0.1:{cloud.port}"
     assert modules["edgeHub"]["httpServer"] == f"https://127.0.0.1:{cloud.port}"
-    assert modules["edgeStream"]["server"] == "127.0.0.1:10004"
+    assert modules["edgeStream"] == {"server": "127.0.0.1:10004", "enable": True}
     assert "ExecStart=/opt/edgelab/current/bin/edgecore" in edge.path(UNIT).read_text()
     assert edge.units.calls == ["daemon-reload", "enable edgecore", "start edgecore"]
     assert not edge.path(BOOTSTRAP).exists()
     assert TOKEN not in json.dumps(answer)
     assert TOKEN not in edge.path(CONFIG).read_text()
+
+
+def test_streams_are_off_when_they_are_not_wanted_and_a_file_that_is_there_says_itself(
+    keadm: Keadm, edge: Host, cloud: CloudPort, runtime: str
+) -> None:
+    call = words(cloud, runtime)
+    status, answer = keadm(*call, "--set", "modules.edgeStream.enable=false", stdin=TOKEN)
+    assert status == 0
+    assert "tunnel" not in json.dumps(answer)
+    assert settings(edge)["edgeStream"]["enable"] is False
+    cloud.nodes.add("edge7")
+    assert keadm(*call)[1]["changed"] is False
+    without = yaml.safe_load(edge.path(CONFIG).read_text())
+    del without["modules"]["edgeStream"]
+    edge.path(CONFIG).write_text(yaml.safe_dump(without))
+    assert keadm(*call)[0] == 0
+    assert "enable" not in settings(edge)["edgeStream"]
+
+
+def test_a_cloud_without_a_tunnel_is_named_and_the_node_joins(
+    keadm: Keadm, edge: Host, cloud: CloudPort, runtime: str
+) -> None:
+    status, answer = keadm(
+        *words(cloud, runtime, "--set", "modules.edgeStream.server=127.0.0.1:1"), stdin=TOKEN
+    )
+    assert status == 0, answer
+    [warning] = [text for text in answer["warnings"] if "tunnel" in text]
+    assert "no tunnel at 127.0.0.1:1 (Connection refused)" in warning
+    assert "--set modules.edgeStream.enable=false" in warning
+
+
+def test_a_node_that_runs_no_pods_and_trusts_another_file_gets_settings_that_go_together(
+    keadm: Keadm, edge: Host, cloud: CloudPort, runtime: str
+) -> None:
+    more = ("--set", "modules.edgeHub.tlsCaFile=/ca.crt", "--set", "modules.edged.enable=false")
+    keadm(*words(cloud, runtime, *more, "--no-start"), stdin=TOKEN)
+    stream = settings(edge)["edgeStream"]
+    assert (stream.get("enable"), stream["tlsTunnelCAFile"]) == (None, "/ca.crt")
 
 
 def test_a_node_that_is_to_use_quic_gets_no_websocket_and_a_second_run_changes_nothing(
@@ -153,6 +191,7 @@ def test_a_changed_setting_restarts_edgecore(
 def test_a_dry_run_tells_every_step_and_changes_nothing(edge: Host, cloud: CloudPort, runtime: str) -> None:
     before = edge.files()
     call = words(cloud, runtime, "--dry-run", "--set", "modules.eventBus.mqttMode=0")
+    call += ["--set", f"modules.edgeStream.server=127.0.0.1:{cloud.port}"]
     done = CliRunner().invoke(app, call, input=TOKEN)
     assert (edge.files(), edge.units.calls) == (before, [])
     told = done.stdout.replace(str(edge.root), "").replace(str(cloud.port), "PORT").splitlines()

@@ -66,7 +66,7 @@ def run(request: Request, machine: Machine, tell: Tell) -> Answer:
     addresses = addresses or [own_address()]
     config = machine.path(request.config)
     wanted = overrides(request, machine, addresses, fresh=not config.exists())
-    examine(request, machine, config)
+    examine(request, machine, config, wanted)
     report.run([*cluster(request), certificates(request.kube_config, addresses, request.names)])
     kept = kubeconfig(request, machine)
     report.run([*kept, step(Component.cloudcore, config, wanted)])
@@ -93,15 +93,20 @@ def own_address() -> str:
 
 
 def overrides(request: Request, machine: Machine, addresses: list[str], *, fresh: bool) -> dict[str, Any]:
-    """The settings that follow from the request; those of --set and --profile win."""
+    """The settings that follow from the request; those of --set and --profile win.
+
+    A `fresh` file has CloudStream on, for logs and commands of edge nodes; one that is there says itself.
+    """
     hub: dict[str, Any] = {"advertiseAddress": addresses, "dnsNames": request.names}
+    modules: dict[str, Any] = {"cloudHub": hub}
     if fresh:
+        modules["cloudStream"] = {"enable": True}
         # The authority lies in a Secret; files of an EdgeCore on this host would be taken for CloudCore's.
         hub |= dict.fromkeys(("tlsCAFile", "tlsCAKeyFile", "tlsCertFile", "tlsPrivateKeyFile"), "")
     hidden = is_hidden(request.kube_config)
     path = machine.path(OWN_KUBECONFIG) if hidden else request.kube_config.absolute()
     own = {"kubeAPIConfig": {"kubeConfig": str(path)}}
-    return dict(merge({**own, "modules": {"cloudHub": hub}}, request.settings))
+    return dict(merge({**own, "modules": modules}, request.settings))
 
 
 def is_hidden(kube_config: Path) -> bool:
@@ -109,7 +114,7 @@ def is_hidden(kube_config: Path) -> bool:
     return any(kube_config.absolute().is_relative_to(home) for home in HOMES)
 
 
-def examine(request: Request, machine: Machine, config: Path) -> None:
+def examine(request: Request, machine: Machine, config: Path, wanted: dict[str, Any]) -> None:
     """Look at this host and the cluster before anything is changed. Raises Failure."""
     if request.start:
         machine.must_be_root("keadm init")
@@ -117,8 +122,10 @@ def examine(request: Request, machine: Machine, config: Path) -> None:
         return
     checks: list[Callable[[], None]] = [preflight.architecture, lambda: api_answers(request.kube_config)]
     if request.start and not machine.units.active(DAEMON) and not request.force:
-        hub = load_settings(config, request.settings).modules.cloudHub
-        checks += [partial(port_is_free, port) for port in (hub.websocket.port, hub.https.port)]
+        modules = load_settings(config, wanted).modules
+        ports = [modules.cloudHub.websocket.port, modules.cloudHub.https.port]
+        ports += [modules.cloudStream.tunnelPort] if modules.cloudStream.enable else []
+        checks += [partial(port_is_free, port) for port in ports]
     preflight.gather(checks)
 
 

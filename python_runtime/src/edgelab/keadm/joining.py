@@ -31,6 +31,7 @@ from edgelab.keadm.steps import Report, Step, Tell, needed
 from edgelab.settings.document import merge
 
 DAEMON = "edgecore"
+TUNNEL_PORT = 10004
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def run(request: Request, machine: Machine, tell: Tell) -> Answer:
     if request.pre_run and not request.dry_run:
         run_script(request.pre_run, "pre")
     driver = request.cgroup_driver or runtime_driver(request, machine)[0] or "cgroupfs"
-    wanted = overrides(request, driver)
+    wanted = overrides(request, driver, fresh=not config.exists())
     report.run([step(Component.edgecore, config, wanted)])
     data = {"config": str(config), "node": request.node_name, "started": request.start}
     unwritten = request.dry_run and not config.exists()
@@ -86,6 +87,8 @@ def run(request: Request, machine: Machine, tell: Tell) -> Answer:
     report.run([hand_over(bootstrap, secret)])
     if broker := broker_problem(settings.modules.eventBus):
         report.warn(broker)
+    if tunnel := tunnel_problem(settings.modules.edgeStream):
+        report.warn(tunnel)
     if not request.start:
         return report.answer(f"{config} and {bootstrap} are written; start edgecore to join", **data)
     report.run([units.runtime(machine, DAEMON), units.unit(machine, DAEMON), units.environment(machine)])
@@ -183,8 +186,11 @@ def joined_as(machine: Machine, config: Path) -> str:
     return subject_of(load_certificate(cert.read_bytes()))[0].removeprefix("system:node:")
 
 
-def overrides(request: Request, driver: str) -> dict[str, Any]:
-    """The settings that follow from the request; those of --set win."""
+def overrides(request: Request, driver: str, *, fresh: bool) -> dict[str, Any]:
+    """The settings that follow from the request; those of --set win.
+
+    A `fresh` file has EdgeStream on, for logs and commands of its pods; one that is there says itself.
+    """
     labels, _ = parse_labels(request.labels)
     edged: dict[str, Any] = {
         "hostnameOverride": request.node_name,
@@ -203,7 +209,12 @@ def overrides(request: Request, driver: str) -> dict[str, Any]:
     }
     if request.quic:
         hub["websocket"] = {"enable": False}
-    stream: dict[str, Any] = {"server": endpoint(request.host, 10004)}
+    stream: dict[str, Any] = {"server": endpoint(request.host, TUNNEL_PORT)}
+    chosen = request.settings.get("modules") or {}
+    if fresh and (chosen.get("edged") or {}).get("enable") is not False:
+        stream["enable"] = True
+    if authority := (chosen.get("edgeHub") or {}).get("tlsCaFile"):
+        stream["tlsTunnelCAFile"] = authority
     if request.certificates:
         hub["tlsCertFile"] = stream["tlsTunnelCertFile"] = f"{request.certificates}/server.crt"
         hub["tlsPrivateKeyFile"] = stream["tlsTunnelPrivateKeyFile"] = f"{request.certificates}/server.key"
@@ -254,6 +265,22 @@ def put_away(bootstrap: Path) -> Step:
     """The token has been used."""
     look = needed(f"{bootstrap} is removed", when=bootstrap.exists)
     return Step("token away", look, lambda: bootstrap.unlink(missing_ok=True))
+
+
+def tunnel_problem(stream: Any) -> str:
+    """Why logs and commands will not reach this node; empty when they will, or are not to."""
+    if not stream.enable:
+        return ""
+    host, _, port = stream.server.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
+    except OSError as error:
+        return (
+            f"no tunnel at {stream.server} ({error.strerror or error}): `kubectl logs` and `exec` do not"
+            " reach this node (modules.cloudStream.enable of CloudCore and its port, or here"
+            " --set modules.edgeStream.enable=false)"
+        )
+    return ""
 
 
 def broker_problem(bus: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 import typer.testing
+from tests.component.edged import containerd as private
+from tests.component.edged.containerd import Containerd
 from tests.edgecore.processes import free_port
 from tests.keadm.host import Host, Units
 from tests.keadm.sandboxes import serve
@@ -22,6 +25,7 @@ from edgelab.keadm.__main__ import app
 
 BIN = Path(sys.executable).parent
 CONFIG = "etc/kubeedge/config"
+CGROUP = f"/edgelab-keadm-{os.getpid()}"
 
 
 class Processes(Units):
@@ -107,13 +111,16 @@ def dotted(**settings: object) -> list[str]:
 
 
 def test_init_gettoken_join_debug_and_reset(host: Host, kubeconfig: Path) -> None:
-    ports = {name: free_port() for name in ("hub", "https", "monitor", "local")}
+    ports = {name: free_port() for name in ("hub", "https", "monitor", "local", "tunnel", "first")}
     init = ["init", "--kube-config", kubeconfig, "--advertise-address", "127.0.0.1"]
     init += dotted(
         commonConfig__monitorServer__bindAddress=f"127.0.0.1:{ports['monitor']}",
         modules__cloudHub__websocket__port=ports["hub"],
         modules__cloudHub__https__port=ports["https"],
         modules__cloudHub__unixsocket__enable="false",
+        modules__cloudStream__tunnelPort=ports["tunnel"],
+        edgelab__stream__firstPort=ports["first"],
+        edgelab__stream__lastPort=min(65535, ports["first"] + 100),
     )
     status, answer = keadm(*init)
     assert status == 0, answer
@@ -130,6 +137,7 @@ def test_init_gettoken_join_debug_and_reset(host: Host, kubeconfig: Path) -> Non
         edgelab__bootstrapFile=etc / "bootstrap-edgecore.conf",
         database__dataSource=var / "kubeedge" / "edgecore.db",
         modules__edgeHub__tlsCaFile=etc / "ca" / "rootCA.crt",
+        modules__edgeStream__server=f"127.0.0.1:{ports['tunnel']}",
         modules__eventBus__enable="false",
         modules__deviceTwin__enable="false",
         modules__edged__rootDirectory=var / "kubelet",
@@ -168,6 +176,81 @@ def test_init_gettoken_join_debug_and_reset(host: Host, kubeconfig: Path) -> Non
     assert not (var / "kubeedge").exists()
     left = {name for name in host.files() if not name.endswith(".log") and not name.startswith("out/")}
     assert left == set()
+
+
+@pytest.fixture
+def containerd() -> Iterator[Containerd]:
+    if missing := private.available():
+        pytest.fail(f"component tests of keadm: {missing}")
+    with private.running("keadm-test-", CGROUP) as daemon:
+        yield daemon
+
+
+def kubectl(kubeconfig: Path, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    call = [str(BIN / "kubectl"), "--kubeconfig", str(kubeconfig), *words]
+    return subprocess.run(call, input=stdin, capture_output=True, text=True, check=False, timeout=90)
+
+
+def test_logs_and_commands_work_after_init_and_join(
+    host: Host, containerd: Containerd, kubeconfig: Path
+) -> None:
+    """Nothing is said about streams but ports that are free."""
+    ports = {name: free_port() for name in ("hub", "https", "monitor", "local", "tunnel", "first")}
+    init = ["init", "--kube-config", kubeconfig, "--advertise-address", "127.0.0.1"]
+    init += dotted(
+        commonConfig__monitorServer__bindAddress=f"127.0.0.1:{ports['monitor']}",
+        modules__cloudHub__websocket__port=ports["hub"],
+        modules__cloudHub__https__port=ports["https"],
+        modules__cloudHub__unixsocket__enable="false",
+        modules__cloudStream__tunnelPort=ports["tunnel"],
+        edgelab__stream__firstPort=ports["first"],
+        edgelab__stream__lastPort=min(65535, ports["first"] + 100),
+    )
+    status, answer = keadm(*init)
+    assert status == 0, answer
+    until(lambda: keadm("gettoken", "--kube-config", kubeconfig)[0] == 0)
+    token = keadm("gettoken", "--kube-config", kubeconfig)[1]["token"]
+    etc = host.path("/etc/kubeedge")
+    host.path("/run/c.sock").symlink_to(containerd.socket)
+    join = ["join", "-e", f"127.0.0.1:{ports['hub']}", "-s", ports["https"], "-i", "edge1"]
+    join += ["-p", "unix:///run/c.sock", "--cgroupdriver", "cgroupfs", "--certPath", etc / "certs"]
+    kubelet = "modules.edged.tailoredKubeletConfig"
+    join += dotted(
+        edgelab__bootstrapFile=etc / "bootstrap-edgecore.conf",
+        database__dataSource=host.path("/var/lib/kubeedge/edgecore.db"),
+        modules__edgeHub__tlsCaFile=etc / "ca" / "rootCA.crt",
+        modules__edgeStream__server=f"127.0.0.1:{ports['tunnel']}",
+        modules__eventBus__enable="false",
+        modules__deviceTwin__enable="false",
+        modules__edged__rootDirectory=host.path("/var/lib/kubelet"),
+        modules__edged__podSandboxImage=private.REFERENCES["pause"],
+        **{
+            f"{kubelet}.readOnlyPort": ports["local"],
+            f"{kubelet}.staticPodPath": etc / "manifests",
+            f"{kubelet}.podLogsDir": host.path("/var/log/pods"),
+            f"{kubelet}.cgroupRoot": CGROUP,
+            f"{kubelet}.containerRuntimeEndpoint": containerd.endpoint,
+            f"{kubelet}.imageServiceEndpoint": containerd.endpoint,
+        },
+    )
+    status, answer = keadm(*join, stdin=token)
+    assert status == 0, (answer, host.path("/edgecore.log").read_text()[-3000:])
+    assert not [warning for warning in answer["warnings"] if "tunnel" in warning]
+    container = {
+        "name": "main",
+        "image": private.REFERENCES["busybox"],
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sh", "-c", "echo from the edge; sleep 3600"],
+    }
+    spec = {"nodeName": "edge1", "containers": [container], "terminationGracePeriodSeconds": 1}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": spec}
+    until(lambda: kubectl(kubeconfig, "apply", "-f", "-", stdin=json.dumps(pod)).returncode == 0)
+    ready = kubectl(kubeconfig, "wait", "--for=condition=Ready", "pod/web", "--timeout=60s")
+    assert ready.returncode == 0, (ready.stderr, host.path("/edgecore.log").read_text()[-3000:])
+    until(lambda: kubectl(kubeconfig, "logs", "web").returncode == 0, log=host.path("/cloudcore.log"))
+    assert kubectl(kubeconfig, "logs", "web").stdout == "from the edge\n"
+    done = kubectl(kubeconfig, "exec", "web", "--", "sh", "-c", "echo hi; exit 3")
+    assert (done.stdout, done.stderr) == ("hi\n", "command terminated with exit code 3\n")
 
 
 def pods() -> list[str]:

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 FIRST_RETRY = 2.0
 CERTIFICATE_SECONDS = 0.5
 """How often a certificate that is not there yet is looked for."""
+MOST_TOLD = 5
+"""Reasons told, each once, until a tunnel has stood: a cloud may have none at all."""
 LASTED = 60.0
 """A tunnel that stood for so long was a good one: the next attempt comes soon."""
 
@@ -66,16 +68,17 @@ class EdgeStream:
 
     async def run(self) -> NoReturn:
         """Keep a tunnel until cancelled."""
-        told, delays = "", self._delays()
+        told: set[str] = set()
+        delays = self._delays()
         while True:
             began = self._clock.monotonic()
             try:
                 await self._once()
             except (Unreachable, Distrusted, Disconnected, Closed) as error:
                 if self._clock.monotonic() - began > LASTED:
-                    told, delays = "", self._delays()
-                if str(error) != told:
-                    told = str(error)
+                    told, delays = set(), self._delays()
+                if str(error) not in told and len(told) < MOST_TOLD:
+                    told.add(str(error))
                     log.warning("no tunnel to CloudStream: %s; trying again", error)
             await self._clock.sleep(next(delays))
 
