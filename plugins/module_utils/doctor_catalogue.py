@@ -120,6 +120,9 @@ EDGE-CLOUD-VALIDITY edge host failed
 EDGE-CLOUD-SAN edge host failed
   CloudCore's certificate names the address that this node uses
   add it to `cloudcore_advertise_addresses`
+EDGE-CLOUD-TUNNEL edge keadm failed
+  CloudCore's port for logs and commands can be reached, where `edgeStream` is on
+  `cloudcore_stream: true`, open 10004
 EDGE-CONFIG edge keadm failed
   edgecore.yaml is valid
   `edgecore --check-config FILE`

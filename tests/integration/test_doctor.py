@@ -248,7 +248,7 @@ def test_a_pulled_plug_of_the_cloud_is_found_on_the_edge(lab: Lab) -> None:
         found = complaints(examine(lab, "edge1"))
     finally:
         lab.link("cloud", "up")
-    assert set(found) == {"EDGE-CLOUD-PORTS"}
+    assert set(found) == {"EDGE-CLOUD-PORTS", "EDGE-CLOUD-TUNNEL"}
     assert "systemctl status cloudcore" in found["EDGE-CLOUD-PORTS"]["fix"]
     eventually(lambda: lab.node_ready("edge1"), "the node is Ready again", 60)
 

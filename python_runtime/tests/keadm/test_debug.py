@@ -170,6 +170,15 @@ def test_cloudcore_s_ports_are_those_of_the_configuration(keadm: Keadm, host: Ho
     assert (status, found) == (1, {f"127.0.0.1:{port}": "ok", "127.0.0.1:1": "failed", "": "ok"})
 
 
+def test_the_port_of_the_tunnel_is_tried_where_one_is_wanted(keadm: Keadm, host: Host) -> None:
+    hub = {"websocket": {"server": "127.0.0.1:1"}, "httpServer": "https://127.0.0.1:2"}
+    stream = {"enable": True, "server": "127.0.0.1:3"}
+    host.path(CONFIG).parent.mkdir(parents=True)
+    host.path(CONFIG).write_text(yaml.safe_dump({"modules": {"edgeHub": hub, "edgeStream": stream}}))
+    _, answer = keadm("debug", "check", "network")
+    assert [one["subject"] for one in answer["checks"]] == ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]
+
+
 def test_the_udp_port_of_quic_is_not_tried_by_tcp(keadm: Keadm, host: Host) -> None:
     hub = {
         "websocket": {"enable": False},

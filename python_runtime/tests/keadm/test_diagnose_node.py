@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import socket
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from edgelab.identity.token import make
 from edgelab.keadm.diagnose_install import name
 from edgelab.keadm.diagnose_node import bare, diagnose
 from edgelab.keadm.diagnose_runtime import known_pods
+from edgelab.keadm.diagnose_tunnel import expected
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
 
@@ -207,8 +209,32 @@ def test_install_names_what_stands_in_the_way_of_joining(keadm: Keadm, tmp_path:
     assert states >= {
         ("HOST-NAME", "failed"),
         ("EDGE-CLOUD-PORTS", "failed"),
+        ("EDGE-CLOUD-TUNNEL", "warning"),
         ("EDGE-TOKEN", "failed"),
         ("EDGE-CLOUD-CA", "unknown"),
         ("EDGE-RUNTIME-READY", "failed"),
     }
     assert name("edge1").status == "ok"
+
+
+def test_the_port_of_the_tunnel_is_tried_where_one_is_wanted(node: NodeFiles) -> None:
+    assert "edgeStream is off" in node.find("EDGE-CLOUD-TUNNEL").found
+    with socket.create_server(("127.0.0.1", 0)) as cloud:
+        server = f"127.0.0.1:{cloud.getsockname()[1]}"
+        node.document["modules"]["edgeStream"] = {"enable": True, "server": server}
+        one = node.find("EDGE-CLOUD-TUNNEL")
+        assert (one.status, one.subject, one.fix) == ("ok", server, "")
+    one = node.find("EDGE-CLOUD-TUNNEL")
+    assert (one.status, one.subject) == ("failed", server)
+    assert "Connection refused" in one.found
+    assert "cloudStream" in one.fix
+
+
+def test_a_host_that_is_to_join_is_told_whether_there_will_be_a_tunnel() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as cloud:
+        port = cloud.getsockname()[1]
+        assert expected("127.0.0.1", port).status == "ok"
+    one = expected("127.0.0.1", port)
+    assert (one.code, one.status) == ("EDGE-CLOUD-TUNNEL", "warning")
+    assert "--set modules.edgeStream.enable=false" in one.fix
+    assert expected("::1", port).subject == f"[::1]:{port}"

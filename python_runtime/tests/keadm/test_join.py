@@ -113,7 +113,7 @@ def test_streams_are_off_when_they_are_not_wanted_and_a_file_that_is_there_says_
     call = words(cloud, runtime)
     status, answer = keadm(*call, "--set", "modules.edgeStream.enable=false", stdin=TOKEN)
     assert status == 0
-    assert "tunnel" not in json.dumps(answer)
+    assert "edgeStream" not in json.dumps(answer["warnings"])
     assert settings(edge)["edgeStream"]["enable"] is False
     cloud.nodes.add("edge7")
     assert keadm(*call)[1]["changed"] is False
@@ -131,8 +131,8 @@ def test_a_cloud_without_a_tunnel_is_named_and_the_node_joins(
         *words(cloud, runtime, "--set", "modules.edgeStream.server=127.0.0.1:1"), stdin=TOKEN
     )
     assert status == 0, answer
-    [warning] = [text for text in answer["warnings"] if "tunnel" in text]
-    assert "no tunnel at 127.0.0.1:1 (Connection refused)" in warning
+    [warning] = [text for text in answer["warnings"] if "edgeStream" in text]
+    assert "no connection to 127.0.0.1:1 (Connection refused)" in warning
     assert "--set modules.edgeStream.enable=false" in warning
 
 

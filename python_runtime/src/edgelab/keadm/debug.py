@@ -101,6 +101,7 @@ def aim(config: Path, server: str, domain: str, runtime: str) -> host_checks.Tar
     name = carrier.server.rpartition(":")[0].strip("[]")
     # QUIC's port is UDP, where only a connection shows whether it is open.
     servers = [*([] if hub.quic.enable else [carrier.server]), https if ":" in https else f"{https}:443"]
+    servers += [settings.modules.edgeStream.server] if settings.modules.edgeStream.enable else []
     return host_checks.Targets(
         domain or ("" if is_ip(name) else name),
         servers=[server] if server else servers,

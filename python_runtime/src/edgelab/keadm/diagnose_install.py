@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from edgelab.keadm.diagnose_findings import Finding, failed, ok, unknown
 from edgelab.keadm.diagnose_node import Now, utc_now
 from edgelab.keadm.diagnose_runtime import READY
+from edgelab.keadm.diagnose_tunnel import CODE as TUNNEL
+from edgelab.keadm.diagnose_tunnel import expected
+from edgelab.keadm.joining import TUNNEL_PORT
 
 NAME, RESOLVES, PORTS, CA, TOKEN = (
     "HOST-NAME",
@@ -57,7 +60,7 @@ def cloud(request: Request) -> list[Finding]:
     except OSError as error:
         fix = "correct --cloudcore-ipport, the DNS server, or /etc/hosts"
         lost = failed(RESOLVES, f"{request.host} does not resolve: {error.strerror}", fix)
-        return [lost, *unknown((PORTS,), "the name does not resolve")]
+        return [lost, *unknown((PORTS, TUNNEL), "the name does not resolve")]
     findings = [ok(RESOLVES, f"{request.host} resolves")]
     for port in (request.port, request.certport):
         try:
@@ -67,7 +70,7 @@ def cloud(request: Request) -> list[Finding]:
             findings.append(failed(PORTS, f"no connection to {request.host}: {error}", fix, str(port)))
         else:
             findings.append(ok(PORTS, f"{request.host} answers", str(port)))
-    return findings
+    return [*findings, expected(request.host, TUNNEL_PORT)]
 
 
 def token(request: Request, now: dt.datetime) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""`keadm diagnose node`: configuration, certificate and join token of this edge node."""
+"""`keadm diagnose node`: configuration, certificate, join token and tunnel of this edge node."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from edgelab.keadm.diagnose_findings import Finding, configuration, expiry, failed, ok, unknown, warning
 from edgelab.keadm.diagnose_runtime import CODES as RUNTIME_CODES
 from edgelab.keadm.diagnose_runtime import diagnose_runtime
+from edgelab.keadm.diagnose_tunnel import CODE as TUNNEL
+from edgelab.keadm.diagnose_tunnel import configured as tunnel
 
 CERT, CERT_EXPIRY, TOKEN = "EDGE-CERT", "EDGE-CERT-EXPIRY", "EDGE-TOKEN"
 USER_PREFIX = "system:node:"
@@ -31,10 +33,11 @@ def diagnose(config: Path, name: str, now: Now = utc_now) -> tuple[list[Finding]
     findings, settings = configuration("EDGE", PROGRAM, config)
     if settings is None:
         reason = "there is no configuration that could be read"
-        return [*findings, *unknown((CERT, CERT_EXPIRY, TOKEN, *RUNTIME_CODES), reason)], {}
+        return [*findings, *unknown((CERT, CERT_EXPIRY, TOKEN, TUNNEL, *RUNTIME_CODES), reason)], {}
     name = name or settings.modules.edged.hostnameOverride or socket.gethostname().lower()
     findings += certificate(settings.modules.edgeHub, name, now())
     findings += token(settings, now())
+    findings.append(tunnel(settings.modules.edgeStream))
     findings += diagnose_runtime(settings)
     return findings, summary(settings)
 

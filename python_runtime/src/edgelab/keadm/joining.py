@@ -17,6 +17,7 @@ from edgelab.identity import token
 from edgelab.keadm import preflight, units
 from edgelab.keadm.checks import endpoint
 from edgelab.keadm.config import Component, step
+from edgelab.keadm.diagnose_tunnel import unreached
 from edgelab.keadm.files import write_private
 from edgelab.keadm.machine import Machine, run_script
 from edgelab.keadm.nodes import parse_labels
@@ -271,16 +272,11 @@ def tunnel_problem(stream: Any) -> str:
     """Why logs and commands will not reach this node; empty when they will, or are not to."""
     if not stream.enable:
         return ""
-    host, _, port = stream.server.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
-    except OSError as error:
-        return (
-            f"no tunnel at {stream.server} ({error.strerror or error}): `kubectl logs` and `exec` do not"
-            " reach this node (modules.cloudStream.enable of CloudCore and its port, or here"
-            " --set modules.edgeStream.enable=false)"
-        )
-    return ""
+    problem = unreached(stream.server)
+    return problem and (
+        f"{problem}: `kubectl logs` and `exec` do not reach this node (modules.cloudStream.enable of"
+        " CloudCore and its firewall, or here --set modules.edgeStream.enable=false)"
+    )
 
 
 def broker_problem(bus: Any) -> str:
