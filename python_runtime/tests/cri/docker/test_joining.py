@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from edgelab.cri.docker import members
+from edgelab.cri.docker import members, network
 from edgelab.cri.docker.http import Engine
 from edgelab.cri.docker.joining import DockerJoining
 from edgelab.cri.errors import CriError, RuntimeUnreachable
@@ -45,6 +45,7 @@ class Script:
     play: Play | None = None
     state: dict[str, Any] = field(default_factory=lambda: {"Running": False, "ExitCode": 0, "Pid": 0})
     config: dict[str, Any] = field(default_factory=lambda: {"Tty": False, "StdinOnce": False})
+    container: dict[str, Any] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, Any], Any]] = field(default_factory=list)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,7 +66,7 @@ class Script:
             elif path == "/exec/e1/json":
                 self._answer(writer, "200 OK", self.state)
             elif path.endswith("/json"):
-                self._answer(writer, "200 OK", {"Config": self.config, "State": {"Pid": os.getpid()}})
+                self._answer(writer, "200 OK", {"Config": self.config, **self.container})
             else:
                 self._answer(writer, "201 Created", {"Id": "e1"})
         finally:
@@ -261,42 +262,64 @@ async def test_a_command_whose_client_goes_is_killed_with_its_group_also_when_it
             command.stdout.close()
 
 
-async def test_a_process_that_is_not_in_the_container_is_left_alone_and_its_network_too() -> None:
+async def test_a_process_that_is_not_in_the_container_is_left_alone() -> None:
     other = subprocess.Popen(["sleep", "7402"], start_new_session=True)
     try:
         members.kill("c0ffee" * 10, other.pid)
         await asyncio.sleep(0.2)
         assert other.poll() is None
-        with pytest.raises(CriError, match="is not seen here"):
-            await members.dial("c0ffee" * 10, other.pid, 80)
-        with pytest.raises(CriError, match="does not run"):
-            await members.dial("c0ffee" * 10, 0, 80)
     finally:
         other.kill()
         other.wait()
 
 
-async def test_a_port_of_this_network_is_reached_by_both_families_and_a_closed_one_refused(
-    monkeypatch: pytest.MonkeyPatch,
+def pod(mode: str, key: str = "", *, runs: bool = True) -> dict[str, Any]:
+    return {
+        "State": {"Running": runs},
+        "HostConfig": {"NetworkMode": mode},
+        "NetworkSettings": {"SandboxKey": key},
+    }
+
+
+@pytest.mark.parametrize("mode", ["host", "default"])
+async def test_a_port_is_reached_by_both_families_and_a_closed_one_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     """In our own network, which takes no rights; another one is the component test's."""
-    monkeypatch.setattr(members, "is_in", lambda *_: True)
-    monkeypatch.setattr(members, "_enter", lambda _: None)
+    entered: list[int] = []
+    monkeypatch.setattr(network, "enter", entered.append)
+    key = tmp_path / "network"
+    key.touch()
 
     async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"hello")
         writer.close()
 
-    for address in ("127.0.0.1", "::1"):
-        server = await asyncio.start_server(greet, address, 0)
-        port = server.sockets[0].getsockname()[1]
-        reader, writer = await members.dial("c1", os.getpid(), port)
-        assert await reader.read() == b"hello"
-        writer.close()
-        await writer.wait_closed()
-        server.close()
-        await server.wait_closed()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        with pytest.raises(OSError, match="Connection refused"):
-            await members.dial("c1", os.getpid(), free.getsockname()[1])
+    async with engine(Script(container=pod(mode, str(key))), tmp_path) as joining:
+        for address in ("127.0.0.1", "::1"):
+            server = await asyncio.start_server(greet, address, 0)
+            port = server.sockets[0].getsockname()[1]
+            reader, writer = await joining.dial("s1", port)
+            assert await reader.read() == b"hello"
+            writer.close()
+            await writer.wait_closed()
+            server.close()
+            await server.wait_closed()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            with pytest.raises(OSError, match="Connection refused"):
+                await joining.dial("s1", free.getsockname()[1])
+    assert bool(entered) is (mode == "default")
+
+
+async def test_a_network_that_is_not_there_is_named(tmp_path: Path) -> None:
+    no_network = tmp_path / "no-network"
+    no_network.touch()
+    for found, why in (
+        (pod("default", str(tmp_path / "none")), r"network .*/none cannot be opened: No such file"),
+        (pod("default", str(no_network)), r"network .*/no-network cannot be entered: "),
+        (pod("default", runs=False), "sandbox s1 does not run"),
+    ):
+        async with engine(Script(container=found), tmp_path) as joining:
+            with pytest.raises(CriError, match=why):
+                await joining.dial("s1", 80)

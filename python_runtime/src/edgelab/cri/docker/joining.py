@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from edgelab.cri.docker import execution, members
+from edgelab.cri.docker import execution, members, network
 from edgelab.cri.docker.http import Engine
 from edgelab.cri.errors import CriError, RuntimeUnreachable
 from edgelab.cri.joining import STDERR, STDOUT, Process, Wanted
@@ -95,7 +95,10 @@ class DockerJoining:
     async def dial(self, sandbox: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect inside the sandbox's network, so that what listens on its loopback only is reached too."""
         found = await self._engine.call("GET", f"/containers/{sandbox}/json", deadline=self._deadline)
-        return await members.dial(sandbox, int(found["State"]["Pid"] or 0), port)
+        if not found["State"]["Running"]:
+            raise CriError("NOT_FOUND", f"sandbox {sandbox[:12]} does not run")
+        on_host = found["HostConfig"]["NetworkMode"] == "host"
+        return await network.dial("" if on_host else str(found["NetworkSettings"]["SandboxKey"]), port)
 
     async def _end(self, container: str, path: str, process: Hijacked | None) -> None:
         """Docker lets a command go on whose client has gone: kill it. It may be about to start only."""
