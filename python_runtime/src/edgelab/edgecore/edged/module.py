@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from edgelab.cri.choice import connect
 from edgelab.daemon.clock import Clock
 from edgelab.daemon.tasks import Supervisor
-from edgelab.edgecore.edged import admission, builder, holding, names, podspec, state
+from edgelab.edgecore.edged import admission, builder, holding, names, state
 from edgelab.edgecore.edged.admission import NodeFacts, Refusal
 from edgelab.edgecore.edged.duties import Duties
 from edgelab.edgecore.edged.ending import end_containers
@@ -189,7 +189,7 @@ class Edged:
         if worker is not None:
             worker.update(pod)
         elif (pod.get("spec") or {}).get("containers"):
-            older = self._displace(pod)
+            older = self._population.displace(pod)
             worker = self._workers[names.uid(pod)] = PodWorker(self._kit, pod)
             if not self._reading and (refusal := self._duties.refusal(pod)):
                 worker.fail(refusal)
@@ -200,29 +200,17 @@ class Edged:
         """A pod is gone from the API; an empty uid means whatever carries the name."""
         if self._files.mirrors.gone(namespace, name, uid):
             return
-        for worker in self._workers.values():
-            metadata = worker.pod["metadata"]
-            same = metadata.get("namespace") == namespace and metadata["name"] == name
-            if worker.uid == uid or (same and not uid and not is_static(worker.pod)):
-                worker.remove()
+        for worker in self._population.meant(namespace, name, uid):
+            worker.remove()
 
     def release(self, namespace: str = "", name: str = "") -> int:
         """Start the held pod of that name, or with no name all of them; gives how many there were."""
-        held = [
-            worker
-            for worker in self._workers.values()
-            if worker.held and (not name or names.key(worker.pod) == f"{namespace}/{name}")
-        ]
-        for worker in held:
-            worker.release()
-        return len(held)
+        return self._population.release(namespace, name)
 
     def config_changed(self, kind: str, namespace: str, name: str) -> None:
         """A `configmap` or `secret` changed: the pods that use it look again."""
-        for worker in self._workers.values():
-            pod = worker.pod
-            if pod["metadata"].get("namespace") == namespace and (kind, name) in podspec.references(pod):
-                worker.wake()
+        for worker in self._population.users(kind, namespace, name):
+            worker.wake()
 
     def node_changed(self, node: Obj) -> None:
         """The stored Node changed; NodeReporter reads it from the store."""
@@ -339,29 +327,8 @@ class Edged:
         if self._workers.get(worker.uid) is worker:
             del self._workers[worker.uid]
 
-    def _displace(self, pod: Obj) -> list[PodWorker]:
-        """Other uids under the same name: older pods, deleted while nobody told this node."""
-        metadata = pod["metadata"]
-        name = (metadata["name"], metadata.get("namespace"))
-        older = [
-            worker
-            for worker in self._workers.values()
-            if (worker.pod["metadata"]["name"], worker.pod["metadata"].get("namespace")) == name
-            and worker.uid != names.uid(pod)
-        ]
-        for worker in older:
-            if not worker.removed:
-                worker.remove()
-        return older
-
     def _admit(self, pod: Obj) -> Refusal | None:
         """Whether this node takes a pod beside those that it has."""
-        last = self._kit.reports.last
-        others = [
-            worker.pod
-            for worker in self._workers.values()
-            if worker.admitted and last(worker.pod).get("phase") not in ("Succeeded", "Failed")
-        ]
         node = self._meta.node(self._node)
         facts = NodeFacts(
             name=self._node,
@@ -370,7 +337,7 @@ class Edged:
             taints=() if node is None else (node.get("spec") or {}).get("taints") or (),
             unsafe_sysctls=self._unsafe_sysctls,
         )
-        return admission.check(pod, others, facts)
+        return admission.check(pod, self._population.admitted(), facts)
 
     def _problem(self) -> str:
         return self._duties.shutdown.problem or self._watch.problem

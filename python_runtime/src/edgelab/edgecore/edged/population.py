@@ -1,4 +1,7 @@
-"""The pods of this node as those see them who judge over them: eviction, shutdown, housekeeping."""
+"""The pods of this node: which of them are meant, and how those see them who judge over them.
+
+Those are eviction, shutdown, housekeeping. Who works for a pod, and when, is `module`'s.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import asyncio
 import contextlib
 from typing import Any
 
-from edgelab.edgecore.edged import podspec
+from edgelab.edgecore.edged import names, podspec
 from edgelab.edgecore.edged.reports import Reports
+from edgelab.edgecore.edged.staticpods import is_static
 from edgelab.edgecore.edged.verdicts import Verdict
 from edgelab.edgecore.edged.worker import PodWorker
 
@@ -32,12 +36,56 @@ class Population:
 
     def find(self, namespace: str, name: str) -> Obj | None:
         """The pod of that name; of several the one that is not about to end."""
-        found = [
+        found = [worker for worker in self.workers.values() if _place(worker.pod) == (namespace, name)]
+        return min(found, key=lambda worker: worker.ending).pod if found else None
+
+    def meant(self, namespace: str, name: str, uid: str) -> list[PodWorker]:
+        """Those of a pod that is gone from the API; without a uid all of that name that came from there."""
+        return [
             worker
             for worker in self.workers.values()
-            if (worker.pod["metadata"].get("namespace"), worker.pod["metadata"]["name"]) == (namespace, name)
+            if worker.uid == uid
+            or (not uid and not is_static(worker.pod) and _place(worker.pod) == (namespace, name))
         ]
-        return min(found, key=lambda worker: worker.ending).pod if found else None
+
+    def users(self, kind: str, namespace: str, name: str) -> list[PodWorker]:
+        """Those of the pods that use a `configmap` or `secret`."""
+        return [
+            worker
+            for worker in self.workers.values()
+            if _place(worker.pod)[0] == namespace and (kind, name) in podspec.references(worker.pod)
+        ]
+
+    def release(self, namespace: str, name: str) -> int:
+        """Start the held pod of that name, or with no name all of them; gives how many there were."""
+        held = [
+            worker
+            for worker in self.workers.values()
+            if worker.held and (not name or names.key(worker.pod) == f"{namespace}/{name}")
+        ]
+        for worker in held:
+            worker.release()
+        return len(held)
+
+    def displace(self, pod: Obj) -> list[PodWorker]:
+        """End other uids under the same name: older pods, deleted while nobody told this node."""
+        older = [
+            worker
+            for worker in self.workers.values()
+            if _place(worker.pod) == _place(pod) and worker.uid != names.uid(pod)
+        ]
+        for worker in older:
+            if not worker.removed:
+                worker.remove()
+        return older
+
+    def admitted(self) -> list[Obj]:
+        """The pods beside which another one has to find room."""
+        return [
+            worker.pod
+            for worker in self.workers.values()
+            if worker.admitted and self._reports.last(worker.pod).get("phase") not in ENDED
+        ]
 
     def known(self) -> set[str]:
         """The uids of all pods."""
@@ -65,3 +113,8 @@ class Population:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace + SPARE):
                 await worker.stopped.wait()
+
+
+def _place(pod: Obj) -> tuple[str | None, str]:
+    """Namespace and name."""
+    return pod["metadata"].get("namespace"), pod["metadata"]["name"]
