@@ -13,6 +13,7 @@ from testinfra.host import Host
 testinfra_hosts = ["ansible://edge1"]
 KEADM = "/usr/local/bin/keadm"
 Kubectl = Callable[..., str]
+COMMAND = ["busybox", "sh", "-c", "echo hello; exec busybox sleep 9999"]
 POD: dict[str, Any] = {
     "apiVersion": "v1",
     "kind": "Pod",
@@ -21,9 +22,7 @@ POD: dict[str, Any] = {
         "nodeName": "edge1",
         "tolerations": [{"operator": "Exists"}],
         "terminationGracePeriodSeconds": 1,
-        "containers": [
-            {"name": "c", "image": "edgelab.local/busybox:1.35", "command": ["busybox", "sleep", "9999"]}
-        ],
+        "containers": [{"name": "c", "image": "edgelab.local/busybox:1.35", "command": COMMAND}],
     },
 }
 
@@ -79,6 +78,21 @@ def test_a_pod_runs_and_debug_shows_it(host: Host, kubectl: Kubectl) -> None:
         time.sleep(0.5)
     assert "web" in host.check_output(f"{KEADM} debug get pods -A -o wide")
     assert keadm(host, "debug diagnose pod web")["counts"]["failed"] == 0
+
+
+def test_logs_and_commands_reach_the_pod_although_nothing_was_said_of_streams(
+    host: Host, kubectl: Kubectl
+) -> None:
+    deadline = time.monotonic() + 60
+    while "InternalDNS" not in kubectl("get", "node", "edge1", "-o", "jsonpath={.status.addresses[*].type}"):
+        assert time.monotonic() < deadline, host.check_output("journalctl -u edgecore -n 20")
+        time.sleep(0.5)
+    assert kubectl("logs", "web") == "hello\n"
+    assert kubectl("exec", "web", "--", "busybox", "echo", "hi") == "hi\n"
+    tunnel = next(
+        one for one in keadm(host, "debug diagnose node")["checks"] if one["code"] == "EDGE-CLOUD-TUNNEL"
+    )
+    assert tunnel["status"] == "ok"
 
 
 def test_the_host_has_what_it_takes(host: Host) -> None:
