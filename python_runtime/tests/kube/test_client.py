@@ -9,9 +9,10 @@ import pytest
 from tests.kube.server import MisbehavingServer, self_signed
 
 from edgelab.daemon.errors import Unreachable
-from edgelab.kube.client import REQUESTS_AT_ONCE, HttpClient
+from edgelab.kube.client import HttpClient
 from edgelab.kube.interface import PatchType
 from edgelab.kube.kubeconfig import Kubeconfig
+from edgelab.kube.requesting import REQUESTS_AT_ONCE
 from edgelab.kube.resources import CONFIG_MAPS, NODES, PODS
 from edgelab.objects.status import ApiError
 

@@ -1,57 +1,31 @@
 """The Kubernetes API over HTTP(S): `edgelab.kube.interface.KubeApi` with raw JSON.
 
-Raises `ApiError` for every answer that is a failure and `daemon.errors.Unreachable` when there is
-no answer: refused, reset, timed out, or a certificate that does not fit (the message says which).
-Requests go over kept connections, `REQUESTS_AT_ONCE` of them at most: further requests wait for one, first
-come first served. A watch (on aiohttp) has a connection of its own while it lasts.
+Requests are those of `edgelab.kube.requesting`, with its errors. A watch (on aiohttp) has a connection of its
+own while it lasts.
 """
 
 from __future__ import annotations
 
-import asyncio
 import socket
-import ssl
-import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Any, Self
-from urllib.parse import quote
 
 import aiohttp
 import msgspec
 from multidict import CIMultiDict
 
-from edgelab.daemon.errors import Fatal, Unreachable
-from edgelab.kube import impersonation
-from edgelab.kube.answers import (
-    failure,
-    object_list,
-    selectors,
-    watch_over,
-    watch_parameters,
-    watch_seconds,
-)
-from edgelab.kube.connection import Malformed
-from edgelab.kube.interface import Obj, ObjectList, PatchType, Resource, WatchEvent
+from edgelab.daemon.errors import Unreachable
+from edgelab.kube.answers import failure, watch_over, watch_parameters, watch_seconds
+from edgelab.kube.interface import Resource, WatchEvent
 from edgelab.kube.kubeconfig import Kubeconfig
-from edgelab.kube.pool import Headers, Pool, Request
+from edgelab.kube.requesting import CONNECT_SECONDS, REQUEST_SECONDS, RequestClient, path_of
 from edgelab.objects.status import ApiError
 
-REQUEST_SECONDS = 60.0
-CONNECT_SECONDS = 10.0
-REQUESTS_AT_ONCE = 32
-"""Connections for requests. A thousand requests at once are served no sooner over a thousand connections, but
-each of those costs both sides a TLS handshake, and memory for as long as it is kept."""
 SILENCE_SECONDS = 120.0
 """A watch without even a bookmark for so long is taken for dead; servers send one each minute."""
-LINGER_SECONDS = 0.1
-"""What a cancelled request leaves says goodbye over TLS unseen by aiohttp; `close` gives it this long."""
-TOKEN_SECONDS = 60.0
-"""Service account tokens rotate: the file is read again after this time."""
 
 
-class HttpClient:
+class HttpClient(RequestClient):
     """Client of one API server; use as an async context manager or call `close`."""
 
     def __init__(
@@ -63,63 +37,20 @@ class HttpClient:
         request_seconds: float = REQUEST_SECONDS,
         silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
-        self.config = config
-        self._agent = user_agent
-        self._field_manager = field_manager
-        self._request_seconds = request_seconds
+        super().__init__(
+            config, user_agent=user_agent, field_manager=field_manager, request_seconds=request_seconds
+        )
         self._watch_timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds
         )
-        self._ssl = config.ssl_context()
-        self._requests: Pool | None = None
         self._watches: aiohttp.ClientSession | None = None
-        self._cut_short = False
-        self._token: tuple[float, str] | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def close(self) -> None:
         """Close all connections."""
-        for part in (self._requests, self._watches):
-            if part is not None:
-                await part.close()
-        self._requests = self._watches = None
-        if self._cut_short:
-            await asyncio.sleep(LINGER_SECONDS)
-
-    @contextmanager
-    def _attempt(self) -> Iterator[None]:
-        """One request: failures become Unreachable; that it was cut short is remembered for `close`."""
-        try:
-            with _reachable(self.config.server):
-                yield
-        except asyncio.CancelledError:
-            self._cut_short = True
-            raise
-
-    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Obj:
-        """Read one object."""
-        return await self.request("GET", _path(resource, namespace, name))
-
-    async def list(
-        self,
-        resource: Resource,
-        namespace: str | None = None,
-        *,
-        label_selector: str = "",
-        field_selector: str = "",
-    ) -> ObjectList:
-        """Read a collection; one request, the most recent state."""
-        body = await self.request(
-            "GET", _path(resource, namespace), params=selectors(label_selector, field_selector)
-        )
-        return object_list(resource, body)
+        if self._watches is not None:
+            await self._watches.close()
+        self._watches = None
+        await super().close()
 
     async def watch(
         self,
@@ -133,8 +64,8 @@ class HttpClient:
     ) -> AsyncGenerator[WatchEvent, None]:
         """Changes after `resource_version`, until the server ends the stream."""
         params = watch_parameters(watch_seconds(), resource_version, label_selector, field_selector)
-        with self._attempt():
-            async with self._follow(_path(resource, namespace), params) as response:
+        with self._attempt(), _reachable(self.config.server):
+            async with self._follow(path_of(resource, namespace), params) as response:
                 if response.status >= 400:
                     raise failure(response.status, await response.read())
                 _keep_alive(response)
@@ -145,104 +76,6 @@ class HttpClient:
                         yield _event(line, resource)
                 finally:
                     _hang_up(response)
-
-    async def create(
-        self, resource: Resource, obj: Obj, namespace: str | None = None, *, subresource: str | None = None
-    ) -> Obj:
-        """Create; with a subresource (`token`, `binding`, `eviction`) the name is the object's own."""
-        namespace, name = _identity(obj, namespace)
-        path = _path(resource, namespace, name if subresource else None, subresource)
-        return await self.request("POST", path, body=obj if subresource else _typed(resource, obj))
-
-    async def update(
-        self, resource: Resource, obj: Obj, namespace: str | None = None, *, subresource: str | None = None
-    ) -> Obj:
-        """Replace; a resourceVersion in the object makes it conditional (409 Conflict)."""
-        namespace, name = _identity(obj, namespace)
-        body = _typed(resource, obj) if subresource in (None, "status") else obj
-        return await self.request("PUT", _path(resource, namespace, name, subresource), body=body)
-
-    async def patch(
-        self,
-        resource: Resource,
-        name: str,
-        patch: Any,
-        namespace: str | None = None,
-        *,
-        patch_type: PatchType = PatchType.MERGE,
-        subresource: str | None = None,
-    ) -> Obj:
-        """Change a part; server-side apply is sent with this client's field manager and force."""
-        params = {}
-        if patch_type is PatchType.APPLY:
-            params = {"fieldManager": self._field_manager, "force": "true"}
-        path = _path(resource, namespace, name, subresource)
-        return await self.request("PATCH", path, params=params, body=patch, content_type=patch_type.value)
-
-    async def delete(
-        self, resource: Resource, name: str, namespace: str | None = None, *, options: Obj | None = None
-    ) -> Obj:
-        """Delete; `options` is a DeleteOptions object."""
-        return await self.request("DELETE", _path(resource, namespace, name), body=options)
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        body: Any = None,
-        content_type: str = "application/json",
-    ) -> Obj:
-        """Any request that is answered with a JSON object; for text (pod logs, /healthz) there is `raw`."""
-        data = await self.raw(method, path, params=params, body=body, content_type=content_type)
-        try:
-            return msgspec.json.decode(data, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise ApiError(500, f"{self.config.server} answered {method} {path} with no JSON") from None
-
-    async def raw(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        body: Any = None,
-        content_type: str = "application/json",
-    ) -> bytes:
-        """The bytes of an answer. `body` is data, or bytes that are sent as they are."""
-        headers = self._headers()
-        data = body
-        if body is not None:
-            headers.append(("Content-Type", content_type))
-            data = body if isinstance(body, bytes) else msgspec.json.encode(body)
-        with self._attempt():
-            async with asyncio.timeout(self._request_seconds):
-                answer = await self._pool().send(Request(method, path, params or {}, headers, data))
-        if answer.status >= 400:
-            raise failure(answer.status, answer.body)
-        return answer.body
-
-    def _headers(self) -> Headers:
-        headers: Headers = [
-            ("Accept", "application/json"),
-            ("User-Agent", self._agent),
-            *impersonation.headers(),
-        ]
-        if token := self._bearer():
-            headers.append(("Authorization", f"Bearer {token}"))
-        return headers
-
-    def _pool(self) -> Pool:
-        if self._requests is None:
-            self._requests = Pool(
-                self.config.server,
-                self._ssl,
-                limit=REQUESTS_AT_ONCE,
-                connect_seconds=CONNECT_SECONDS,
-                server_name=self.config.tls_server_name,
-            )
-        return self._requests
 
     def _follow(self, path: str, params: Mapping[str, str]) -> aiohttp.client._RequestContextManager:
         return self._watching().get(
@@ -260,34 +93,6 @@ class HttpClient:
             connector = aiohttp.TCPConnector(limit=0, ssl=self._ssl if self._ssl else True)
             self._watches = aiohttp.ClientSession(connector=connector)
         return self._watches
-
-    def _bearer(self) -> str | None:
-        path = self.config.token_file
-        if path is None:
-            return self.config.token
-        now = time.monotonic()
-        if self._token is None or now - self._token[0] > TOKEN_SECONDS:
-            try:
-                self._token = (now, path.read_text(encoding="utf-8").strip())
-            except OSError as error:
-                raise Fatal(f"token file {path}: {error.strerror}") from None
-        return self._token[1]
-
-
-def _path(
-    resource: Resource, namespace: str | None, name: str | None = None, subresource: str | None = None
-) -> str:
-    return resource.path(namespace, quote(name, safe="") if name else None, subresource)
-
-
-def _typed(resource: Resource, obj: Obj) -> Obj:
-    """With its type, which the API server wants of custom resources."""
-    return {"apiVersion": resource.api_version, "kind": resource.kind, **obj}
-
-
-def _identity(obj: Obj, namespace: str | None) -> tuple[str | None, str]:
-    metadata = obj.get("metadata") or {}
-    return namespace or metadata.get("namespace"), metadata.get("name", "")
 
 
 def _event(line: bytes, resource: Resource) -> WatchEvent:
@@ -334,19 +139,13 @@ def _hang_up(response: aiohttp.ClientResponse) -> None:
 
 @contextmanager
 def _reachable(server: str) -> Iterator[None]:
-    """Turn what is said about connections, by aiohttp too, into Unreachable."""
+    """Turn what aiohttp says about connections into Unreachable."""
     try:
         yield
     except aiohttp.ClientConnectorCertificateError as error:
         reason = getattr(error.certificate_error, "verify_message", "") or str(error.certificate_error)
         raise Unreachable(f"{server}: the server's certificate is not accepted: {reason}") from error
-    except TimeoutError as error:
-        raise Unreachable(f"{server}: no answer in time") from error
+    except TimeoutError:
+        raise
     except aiohttp.ClientError as error:
-        raise Unreachable(f"{server}: {error or type(error).__name__}") from error
-    except ssl.SSLCertVerificationError as error:
-        raise Unreachable(
-            f"{server}: the server's certificate is not accepted: {error.verify_message}"
-        ) from error
-    except (OSError, Malformed) as error:
         raise Unreachable(f"{server}: {error or type(error).__name__}") from error

@@ -14,8 +14,8 @@ from edgelab.keadm.join import DEFAULT_CONFIG
 from edgelab.keadm.report import Answer, Failure, Format, Output, report
 
 if TYPE_CHECKING:
-    from edgelab.kube.client import HttpClient
     from edgelab.kube.interface import Resource
+    from edgelab.kube.requesting import RequestClient
 
 app = typer.Typer(help="Pods and devices of this node, with and without the cloud.", no_args_is_help=True)
 get_app = typer.Typer(help="List them.", no_args_is_help=True)
@@ -305,7 +305,7 @@ def _get(
 
 
 async def _items(
-    api: HttpClient, resource: Resource, names: list[str], namespace: str, selector: str
+    api: RequestClient, resource: Resource, names: list[str], namespace: str, selector: str
 ) -> list[dict[str, Any]]:
     if not names:
         return (await api.list(resource, namespace or None, label_selector=selector)).items

@@ -10,8 +10,8 @@ from edgelab.daemon.errors import Unreachable
 from edgelab.keadm.report import Failure
 
 if TYPE_CHECKING:
-    from edgelab.kube.client import HttpClient
     from edgelab.kube.kubeconfig import Kubeconfig
+    from edgelab.kube.requesting import RequestClient
     from edgelab.settings.edgecore import EdgeCore
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class Place(NamedTuple):
     token_file: Path | None
 
 
-def ask(place: Place, work: Callable[[HttpClient], Awaitable[T]]) -> T:
+def ask(place: Place, work: Callable[[RequestClient], Awaitable[T]]) -> T:
     """Run `work` with a client of MetaServer. Raises Failure, ApiError."""
     import asyncio
 
@@ -60,10 +60,10 @@ def ask(place: Place, work: Callable[[HttpClient], Awaitable[T]]) -> T:
     )
 
 
-async def _ask(where: Kubeconfig, work: Callable[[HttpClient], Awaitable[T]]) -> T:
-    from edgelab.kube.client import HttpClient
+async def _ask(where: Kubeconfig, work: Callable[[RequestClient], Awaitable[T]]) -> T:
+    from edgelab.kube.requesting import RequestClient
 
-    async with HttpClient(where, user_agent="keadm", field_manager="keadm") as client:
+    async with RequestClient(where, user_agent="keadm", field_manager="keadm") as client:
         try:
             return await work(client)
         except Unreachable as error:
