@@ -6,10 +6,12 @@ import json
 import os
 import re
 import subprocess
+import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +19,11 @@ from typing import Any, TypeVar
 from nspawn_lab import definition
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+PROGRAMS = "/opt/edgelab/current/bin"
+CONFIGS = {
+    "cloudcore": "/etc/kubeedge/config/cloudcore.yaml",
+    "edgecore": "/etc/kubeedge/config/edgecore.yaml",
+}
 T = TypeVar("T")
 
 
@@ -89,9 +96,80 @@ class Lab:
         document: dict[str, Any] = json.loads(self.kubectl("get", *argv, "-o", "json"))
         return document
 
+    @contextmanager
+    def started(self, *argv: str, deadline: float = 60) -> Iterator[subprocess.Popen[str]]:
+        """A command that runs meanwhile, until the deadline; its stdout is what it prints, errors too."""
+        process = subprocess.Popen(
+            argv,
+            cwd=self.checkout,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PATH": f"{self.checkout}/.venv/bin:{os.environ['PATH']}"},
+        )
+        end = threading.Timer(deadline, process.kill)
+        end.start()
+        with process:
+            try:
+                yield process
+            finally:
+                end.cancel()
+                process.kill()
+
+    @contextmanager
+    def saved(self) -> Iterator[None]:
+        """Afterwards CloudCore and EdgeCore run with the files that they have now."""
+        places = (("cloud", "cloudcore"), ("edge1", "edgecore"))
+        for host, daemon in places:
+            self.host(host, "cp", "-a", CONFIGS[daemon], f"{CONFIGS[daemon]}.before")
+        try:
+            yield
+        finally:
+            for host, daemon in places:
+                self.host(host, "mv", f"{CONFIGS[daemon]}.before", CONFIGS[daemon])
+                self.host(host, "systemctl", "restart", daemon)
+            eventually(lambda: self.node_ready("edge1"), "a ready edge1", 60)
+
+    @contextmanager
+    def configured(self, **settings: Mapping[str, Any]) -> Iterator[None]:
+        """`cloudcore` and `edgecore` run with these settings besides; afterwards as before."""
+        with self.saved():
+            for daemon, wanted in settings.items():
+                host = {"cloudcore": "cloud", "edgecore": "edge1"}[daemon]
+                merge = ["config", "merge", "--component", daemon, "--file", CONFIGS[daemon]]
+                command = ["scripts/lab", "exec", host, "--", f"{PROGRAMS}/keadm", *merge]
+                self.run(*command, stdin=json.dumps(wanted))
+                self.host(host, "systemctl", "restart", daemon)
+            eventually(lambda: self.node_ready("edge1"), "a ready edge1", 60)
+            yield
+
+    @contextmanager
+    def objects(self, text: str) -> Iterator[None]:
+        """These objects, until the end; pods among them are ready."""
+        self.kubectl("apply", "-f", "-", stdin=text)
+        try:
+            if "kind: Pod" in text:
+                wait = ["wait", "--for=condition=Ready", "--timeout=60s", "-f", "-"]
+                pods = [part for part in text.split("\n---\n") if "kind: Pod" in part]
+                self.kubectl(*wait, stdin="\n---\n".join(pods))
+            yield
+        finally:
+            self.kubectl("delete", "--ignore-not-found", "--timeout=60s", "-f", "-", stdin=text)
+
     def link(self, host: str, state: str) -> None:
         """Pull a host's plug (`down`) or put it back (`up`)."""
         self.run("scripts/lab", "link", host, state)
+
+    @contextmanager
+    def unplugged(self, host: str) -> Iterator[None]:
+        """Without the host's link; the plug goes back in whatever happens."""
+        self.link(host, "down")
+        try:
+            yield
+        finally:
+            self.link(host, "up")
+            eventually(lambda: self.node_ready(host), f"a ready {host}", 60)
 
     def play(self, *extra: str, check: bool = True) -> Recap:
         """Run site.yml on the lab and count."""

@@ -8,29 +8,19 @@ from typing import Any
 
 import pytest
 
-from tests.integration.lab import Lab, eventually
+from tests.integration.lab import CONFIGS, Lab, eventually
 
-BIN = "/opt/edgelab/current/bin"
 VENVS = "/opt/edgelab/venvs"
-CLOUD, EDGE = "/etc/kubeedge/config/cloudcore.yaml", "/etc/kubeedge/config/edgecore.yaml"
+EDGE = CONFIGS["edgecore"]
 NEXT = "9.9.9"
 
 
 @pytest.fixture(scope="module")
 def jobs(lab: Lab) -> Iterator[Lab]:
     """The lab with task managers; afterwards everything is as it was."""
-    files = (("cloud", "cloudcore", CLOUD), ("edge1", "edgecore", EDGE))
-    enable = json.dumps({"modules": {"taskManager": {"enable": True}}})
-    for host, daemon, path in files:
-        lab.host(host, "cp", "-a", path, f"{path}.before")
-        command = [f"{BIN}/keadm", "config", "merge", "--component", daemon, "--file", path]
-        lab.run("scripts/lab", "exec", host, "--", *command, stdin=enable)
-        lab.host(host, "systemctl", "restart", daemon)
-    yield lab
-    for host, daemon, path in files:
-        lab.host(host, "mv", f"{path}.before", path)
-        lab.host(host, "systemctl", "restart", daemon)
-    eventually(lambda: lab.node_ready("edge1"), "a ready edge1", 60)
+    enable = {"modules": {"taskManager": {"enable": True}}}
+    with lab.configured(cloudcore=enable, edgecore=enable):
+        yield lab
 
 
 def run(lab: Lab, kind: str, name: str, **spec: Any) -> dict[str, Any]:
