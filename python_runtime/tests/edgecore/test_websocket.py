@@ -102,3 +102,12 @@ async def test_a_good_bye_of_the_peer_is_answered_and_its_reason_kept() -> None:
     assert "close" in transport.calls
     with pytest.raises(ConnectionClosed, match=r"1001 .*down"):
         await websocket.receive()
+
+
+async def test_a_connection_that_ends_during_the_good_bye_is_not_dropped_besides() -> None:
+    websocket, transport = opened()
+    closing = asyncio.create_task(websocket.close())
+    await asyncio.sleep(0)
+    websocket.connection_lost(None)  # as after the timer of the good-bye, which is as long as `close` waits
+    await closing
+    assert transport.calls == ["close"]

@@ -128,7 +128,8 @@ class WebSocket(asyncio.Protocol):
 
     def abort(self) -> None:
         """Drop the connection, if there is one."""
-        if self._wire is not None:
+        # After its end there is none: dropping it then is an AttributeError in the TLS of Python 3.11.2.
+        if self._wire is not None and not self._ended.is_set():
             self._wire.abort()
 
     async def close(self) -> None:
