@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
-from tests.cloudcore.cloud import Api, Edge, eventually, running
-from tests.cloudcore.router.crossing import Crossing, Target, target, upload
+from tests.cloudcore.cloud import Edge, eventually, running
+from tests.cloudcore.router.crossing import Crossing, Target, upload
+from tests.cloudcore.router.pair import Pair, published, rule, two
 from tests.edgecore.cloud_peer import Pki
 
 from edgelab.cloudcore.cloudhub import replicas
-from edgelab.cloudcore.cloudhub.complaints import Complaints
-from edgelab.cloudcore.router import downward, errands, listener, neighbours
+from edgelab.cloudcore.router import downward, errands, listener
 from edgelab.cloudcore.router.errands import Errand, Sealed
-from edgelab.cloudcore.router.errors import Undeliverable
-from edgelab.kube.resources import LEASES, SECRETS
+from edgelab.kube.resources import SECRETS
 from edgelab.protocol import message as wire
 from edgelab.protocol.message import Message
-from edgelab.settings.cloudcore import CloudCore, validate
 
-MIB = 1 << 20
 CROSS = {"topic": "cross", "node_name": "edge1"}
 
 
@@ -38,61 +32,10 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downward, "LOOK_SECONDS", 0.1)
 
 
-@dataclass
-class Pair:
-    """`a`, which is asked, and `b`, which has the nodes."""
-
-    a: Crossing
-    b: Crossing
-
-    async def ready(self, node: str = "edge1") -> None:
-        """Wait until `a` knows that `b` has the node, and where its router is."""
-        await eventually(lambda: _way(self.a.router._peers, node))
-
-    def neighbours(self, one: Crossing) -> Any:
-        return one.router._peers._neighbours
-
-
-def _way(peers: Any, node: str) -> bool:
-    with contextlib.suppress(Undeliverable):
-        return peers.way(node) is not None
-    return False
-
-
-@contextlib.asynccontextmanager
-async def two(directory: Path, api: Api | None = None, **router: Any) -> AsyncIterator[Pair]:
-    """Two CloudCores of one authority, each with its own spool."""
-    api = api or Api()
-    common = {"advertiseAddress": "127.0.0.1", "restTimeout": 5, **router}
-
-    def settings(name: str) -> dict[str, Any]:
-        return {"spoolDirectory": str(directory / f"spool-{name}"), **common}
-
-    async with (
-        running(directory, api, replica="a", router=settings("a")) as a,
-        running(directory, api, replica="b", router=settings("b")) as b,
-        target() as rest,
-        aiohttp.ClientSession(auto_decompress=False) as client,
-    ):
-        made = Pair(Crossing(a, client, rest), Crossing(b, client, rest))
-        await made.a.endpoints()
-        yield made
-
-
 @pytest.fixture
 async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
     async with two(tmp_path) as made:
         yield made
-
-
-async def rule(pair: Pair, name: str, source: Any, to: Any, **annotations: str) -> None:
-    """A rule that both have."""
-    await pair.a.rule(name, source, to, **annotations)
-    await pair.b.until(lambda: pair.b.table.get(("default", name)) is not None)
-
-
-def published(message: Message) -> bool:
-    return message.route.operation == "publish"
 
 
 def asked(message: Message) -> bool:
@@ -377,56 +320,3 @@ async def test_a_ticket_counts_once(pair: Pair) -> None:
     assert (await send(pair.a, ticket, body)) == (401, "the errand has come before\n")
     await edge.wait(published)
     assert sum(published(message) for message in edge.received) == 1
-
-
-@pytest.mark.parametrize(
-    ("listens", "told", "url"),
-    [
-        ("10.0.0.5", "", "http://10.0.0.5:9443"),
-        ("127.0.0.1", "", ""),
-        ("0.0.0.0", "", "http://192.0.2.7:9443"),
-        ("::", "2001:db8::1", "http://[2001:db8::1]:9443"),
-        ("127.0.0.1", "cloud-1.example.org", "http://cloud-1.example.org:9443"),
-        ("0.0.0.0", "192.0.2.8:30943", "http://192.0.2.8:30943"),
-        ("0.0.0.0", "[2001:db8::1]:30943", "http://[2001:db8::1]:30943"),
-    ],
-)
-def test_others_are_told_an_address_that_they_can_reach(
-    listens: str, told: str, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(neighbours, "own_address", lambda: "192.0.2.7")
-    settings = CloudCore()
-    settings.modules.cloudHub.advertiseAddress = ["127.0.0.1"]
-    settings.modules.router.address, settings.edgelab.router.advertiseAddress = listens, told
-    assert neighbours.own_url(settings, 9443) == url
-    assert validate(settings) == []
-
-
-@pytest.mark.parametrize(
-    ("advertised", "mine", "url"),
-    [
-        (["192.0.2.1", "192.0.2.2"], {"192.0.2.2"}, "http://192.0.2.2:9443"),
-        (["192.0.2.1", "192.0.2.2"], {"192.0.2.1", "192.0.2.2"}, "http://192.0.2.2:9443"),
-        (["198.51.100.7", "192.0.2.2"], {"198.51.100.7", "192.0.2.2"}, "http://198.51.100.7:9443"),
-        (["192.0.2.1"], set(), "http://198.51.100.7:9443"),
-    ],
-)
-def test_of_this_hosts_addresses_one_in_the_clusters_network_is_told(
-    advertised: list[str], mine: set[str], url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(neighbours, "own_address", lambda: "198.51.100.7")
-    monkeypatch.setattr(neighbours, "is_own", lambda address: address in mine)
-    settings = CloudCore()
-    settings.modules.cloudHub.advertiseAddress = advertised
-    assert neighbours.own_url(settings, 9443) == url
-
-
-async def test_what_a_lease_told_of_a_router_goes_when_it_has_none_for_others() -> None:
-    api = Api()
-    one = replicas.Replicas(api, Complaints(), namespace="kubeedge", me="a")
-    for told in ("http://192.0.2.7:9443", "http://192.0.2.8:9443", ""):
-        one.notes[neighbours.URL] = told
-        await one.renew()
-        found = api.one(LEASES, "cloudcore-replica-a", "kubeedge")["metadata"]["annotations"]
-        assert found.get(neighbours.URL, "") == told
-        assert replicas.INSTANCE in found

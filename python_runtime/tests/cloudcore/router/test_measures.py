@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.cloudcore.router.crossing import Crossing, crossing, upload
-from tests.cloudcore.router.test_errands import published, rule, two
+from tests.cloudcore.router.pair import published, rule, two
 from tests.cloudcore.router.test_rest import answer, asked
 from tests.cloudcore.test_monitor import fetch, values
 
