@@ -97,7 +97,8 @@ def firewall(facts, wanted):
     found = facts.need("firewall")
     needed = {}
     if "cloud" in wanted["sides"]:
-        needed = dict.fromkeys((wanted["hub_port"], wanted["https_port"]), "edge nodes send")
+        ports = (wanted["hub_port"], wanted["https_port"], wanted.get("tunnel_port"))
+        needed = dict.fromkeys(filter(None, ports), "edge nodes send")
         if wanted.get("router_port"):
             needed[wanted["router_port"]] = "clients of the router send"
     refusals = [

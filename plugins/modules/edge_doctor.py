@@ -65,6 +65,10 @@ options:
     description: Port of CloudCore at which certificates are given out.
     type: int
     default: 10002
+  tunnel_port:
+    description: Port of CloudCore at which edge nodes keep their tunnels for logs and commands; 0 for none.
+    type: int
+    default: 0
   router_port:
     description: Port of CloudCore's router, where it is enabled for others than its own host; 0 for none.
     type: int
@@ -218,6 +222,7 @@ def main():
             "cloud_addresses": words(default=[]),
             "hub_port": {"type": "int", "default": 10000},
             "https_port": {"type": "int", "default": 10002},
+            "tunnel_port": {"type": "int", "default": 0},
             "router_port": {"type": "int", "default": 0},
             "console_port": {"type": "int", "default": 9190},
             "exporter_port": {"type": "int", "default": 9186},

@@ -346,6 +346,13 @@ def test_a_firewall_of_an_edge_node_is_none_of_the_clusters_business() -> None:
     assert one["status"] == "ok"
 
 
+def test_the_tunnels_port_is_looked_at_where_there_are_tunnels() -> None:
+    refused = spoiled("firewall/iptables", NO_RULE)
+    found = findings("HOST-FIREWALL", refused, tunnel_port=10004)
+    assert [one["subject"] for one in found] == ["10000", "10002", "10004"]
+    assert [one["subject"] for one in findings("HOST-FIREWALL", refused, tunnel_port=0)] == ["10000", "10002"]
+
+
 def test_the_routers_port_is_looked_at_where_there_is_a_router() -> None:
     refused = spoiled("firewall/iptables", NO_RULE)
     found = findings("HOST-FIREWALL", refused, router_port=9443)
