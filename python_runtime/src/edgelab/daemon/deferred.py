@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
@@ -33,11 +34,17 @@ def defer(*names: str) -> None:
         package, _, last = name.rpartition(".")
         if name in sys.modules or (spec := _find(name)) is None:
             continue
-        module = importlib.util.module_from_spec(spec)
-        module.__class__ = _Deferred
-        sys.modules[name] = module
+        module = put(spec)
         if package:
             setattr(sys.modules[package], last, module)
+
+
+def put(spec: ModuleSpec) -> ModuleType:
+    """Let the module of a spec be found without being run; the module."""
+    module = importlib.util.module_from_spec(spec)
+    module.__class__ = _Deferred
+    sys.modules[spec.name] = module
+    return module
 
 
 def _find(name: str) -> Any:

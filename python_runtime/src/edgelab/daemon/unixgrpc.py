@@ -13,7 +13,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple, NoReturn
 
 from google.protobuf.message import DecodeError
-from grpclib.client import Channel, UnaryUnaryMethod
+
+from edgelab.daemon.withouttls import without_tls
+
+with without_tls():
+    from grpclib.client import Channel, UnaryUnaryMethod
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from grpclib.protocol import H2Protocol

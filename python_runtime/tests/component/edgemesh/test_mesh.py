@@ -29,7 +29,7 @@ from tests.component.edgemesh.lab import (
 from tests.component.metaserver.lab import BIN, Process
 from tests.edgemesh.objects import endpoint_slice, member
 
-ALL_MIB, MESH_MIB = 110, 30
+ALL_MIB, MESH_MIB, MAPPER_MIB = 103, 30.5, 29
 
 
 @pytest.fixture(scope="module")
@@ -239,6 +239,7 @@ async def test_edgecore_mesh_and_a_mapper_fit_into_little_memory(mesh: MeshLab) 
     for name in ("aiohttp", "cryptography", "google/_upb"):
         assert name not in maps
     assert sizes["mesh"] < MESH_MIB
+    assert sizes["mapper"] < MAPPER_MIB
     assert sum(sizes.values()) < ALL_MIB
 
 

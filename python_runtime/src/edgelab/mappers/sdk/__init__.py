@@ -9,6 +9,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from edgelab.daemon.withouttls import without_tls
+
+with without_tls():
+    import_module("asyncio")  # before all others: DMI needs no TLS
+
 from edgelab.mappers.sdk.driver import BadValue, Driver
 from edgelab.mappers.sdk.model import Device, Method, Property
 from edgelab.mappers.sdk.values import Value

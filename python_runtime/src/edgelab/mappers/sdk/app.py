@@ -44,7 +44,7 @@ def main(program: str, drive: Drive, protocol: str, arguments: Sequence[str] | N
     except Fatal as error:
         print(f"{program}: {error}", file=sys.stderr)
         return error.code
-    return run(program, lambda: serve(config, drive))
+    return run(program, lambda: serve(config, drive), plain_loop=True)
 
 
 def check(config: Config) -> None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from google.protobuf.json_format import ParseDict, ParseError
-
 from edgelab.protocol.dmi import api_pb2 as pb
 from edgelab.protocol.dmi.values import pack
 
@@ -95,6 +93,8 @@ def _push(target: Any, push: Obj, where: str) -> None:
     databases = _object(push, "dbMethod")
     if databases:
         plain["dbMethod"] = {_DATABASES.get(key, key): _respelt(value) for key, value in databases.items()}
+    from google.protobuf.json_format import ParseDict, ParseError  # noqa: PLC0415 - few devices push
+
     try:
         ParseDict(plain, target, ignore_unknown_fields=True)
     except ParseError as error:
