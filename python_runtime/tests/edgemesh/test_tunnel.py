@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import socket
@@ -23,8 +24,9 @@ from edgelab.edgemesh.proxy.dial import Direct, Everywhere
 from edgelab.edgemesh.proxy.tcp import TcpProxy
 from edgelab.edgemesh.proxy.udp import UdpProxy
 from edgelab.edgemesh.table import ROUND_ROBIN, Endpoint, ServicePort
+from edgelab.edgemesh.tunnel import agent
 from edgelab.edgemesh.tunnel.agent import Tunnel
-from edgelab.edgemesh.tunnel.websocket import connect
+from edgelab.edgemesh.tunnel.websocket import WebSocket, connect
 from edgelab.protocol.mesh import Accept, Connect, Failed, Hello, Message, Opened, decode, encode
 
 
@@ -181,6 +183,29 @@ async def test_without_the_cloud_it_fails_at_once_and_comes_back_by_itself(
         await cloud.start()
         async with asyncio.timeout(30):
             while not one.is_up or "edge2" not in cloud.relay.agents:
+                await asyncio.sleep(0.01)
+        assert await exchange(await one.dial(backend.endpoint(), "TCP"), b"again") == b"again"
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), OSError(errno.EHOSTUNREACH, "No route to host")])
+async def test_a_link_that_died_without_a_word_is_noticed_by_the_first_dial(
+    cloud: CloudSide, backend: Backend, error: OSError
+) -> None:
+    async def cut(*_: object) -> WebSocket:
+        raise error
+
+    async with cloud.agent("edge1") as one, cloud.agent("edge2", *backend.objects()):
+        with pytest.MonkeyPatch.context() as link:
+            link.setattr(agent, "connect", cut)
+            with pytest.raises(type(error)):
+                await one.dial(backend.endpoint(), "TCP")
+            async with asyncio.timeout(20):
+                while one.is_up:
+                    await asyncio.sleep(0.01)
+            with pytest.raises(ConnectionRefusedError, match="no tunnel through CloudCore now"):
+                await one.dial(backend.endpoint(), "TCP")
+        async with asyncio.timeout(30):
+            while not one.is_up:
                 await asyncio.sleep(0.01)
         assert await exchange(await one.dial(backend.endpoint(), "TCP"), b"again") == b"again"
 

@@ -22,6 +22,13 @@ while True:
     data, client = sock.recvfrom(2000)
     sock.sendto(b"{name} " + data, client)
 """
+ASK = """
+import socket
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.settimeout(2)
+sock.sendto(b"hello", ({ip!r}, {port}))
+print(sock.recvfrom(2000)[0].decode())
+"""
 
 
 class OtherNode:
@@ -65,12 +72,11 @@ class OtherNode:
 
     def serve(self, port: int) -> None:
         """A page that says `edge2`, over TCP, and an echo that does, over UDP."""
-        echo = ECHO.format(ip=HIDDEN_IP, port=port, name=NAME)
         self._servers += [
             self._process(
                 "page", *page_server(self._lab.directory, NAME, HIDDEN_IP, port), serving="Serving"
             ),
-            self._process("echo", sys.executable, "-c", echo, serving="Serving"),
+            self._process("echo", *echo_server(NAME, HIDDEN_IP, port), serving="Serving"),
         ]
         for server in self._servers:
             server.start()
@@ -78,6 +84,14 @@ class OtherNode:
     def curl(self, url: str) -> str:
         """What this node's own programs get."""
         return sh(*INSIDE, "curl", "-sS", "--max-time", "5", url, check=False)
+
+    def ask(self, ip: str, port: int) -> str:
+        """What comes back for the datagram `hello`; empty when nothing does."""
+        return sh(*INSIDE, sys.executable, "-c", ASK.format(ip=ip, port=port), check=False).strip()
+
+    def link(self, state: str) -> None:
+        """`down` pulls its cable, `up` puts it back."""
+        sh("ip", "link", "set", "to-edge2", state)
 
     def _process(self, name: str, *command: str | Path, serving: str) -> Process:
         return Process(f"{NAME}-{name}", self._lab.directory, *INSIDE, *command, serving=serving)
@@ -89,3 +103,8 @@ def page_server(directory: Path, text: str, ip: str, port: int) -> tuple[str, ..
     place.mkdir(exist_ok=True)
     (place / "index.html").write_text(text)
     return (sys.executable, "-m", "http.server", "--bind", ip, "--directory", str(place), str(port))
+
+
+def echo_server(name: str, ip: str, port: int) -> tuple[str, ...]:
+    """The command that answers datagrams with a name before them."""
+    return (sys.executable, "-c", ECHO.format(ip=ip, port=port, name=name))

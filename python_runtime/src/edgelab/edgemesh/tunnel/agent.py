@@ -2,13 +2,15 @@
 
 Receives: `dial` of the proxies; `Open` of CloudCore, which it obeys only for what is an endpoint of a
 Service on this node. Sends: `Connect`, `Accept`, `Refuse`. Stores nothing. Without CloudCore `dial` fails at
-once, and the connection is made again with growing delays. Each proxied connection is a WebSocket of its own,
+once, and the connection is made again with growing delays; where a link died without a word, the first dial
+that gets no connection in time finds out. Each proxied connection is a WebSocket of its own,
 so a slow one holds up no other. `MOST_STREAMS` at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import ssl
@@ -39,6 +41,9 @@ from edgelab.protocol.mesh import (
 log = logging.getLogger("edgelab.edgemesh.tunnel")
 
 FIRST_DELAY, LONGEST_DELAY = 1.0, 30.0
+CONNECT_SECONDS = 5.0
+"""For a connection of a Service to CloudCore, whose tunnel is up."""
+CUT = (errno.EHOSTUNREACH, errno.ENETUNREACH)
 OPEN_SECONDS = 12.0
 """For the answer to `Connect`; CloudCore gives the other node ten."""
 MOST_STREAMS = 512
@@ -59,6 +64,7 @@ class Tunnel:
         self._clock = clock
         self._tasks = Supervisor("tunnel")
         self._streams = 0
+        self._control: WebSocket | None = None
         self.is_up = False
         """Whether CloudCore is connected."""
         self._context: tuple[float, ssl.SSLContext] | None = None
@@ -89,7 +95,7 @@ class Tunnel:
         if not self.is_up:
             raise ConnectionRefusedError(f"node {endpoint.node}: no tunnel through CloudCore now")
         self._room()
-        websocket = await self._opened(Connect(endpoint.node, endpoint.ip, endpoint.port, protocol))
+        websocket = await self._asked(Connect(endpoint.node, endpoint.ip, endpoint.port, protocol))
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 answer = decode(await websocket.receive())
@@ -105,16 +111,28 @@ class Tunnel:
         self._tasks.spawn(self._carry(ours, websocket, datagrams=protocol == "UDP"), "stream")
         return theirs
 
+    async def _asked(self, wanted: Connect) -> WebSocket:
+        """A WebSocket for a connection; where CloudCore cannot be reached, its tunnel is given up as well."""
+        before = self._control
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                return await self._opened(wanted)
+        except OSError as error:  # TimeoutError is one
+            is_cut = isinstance(error, TimeoutError) or error.errno in CUT
+            if is_cut and before is not None and before is self._control:
+                before.abort()
+            raise
+
     async def _obey(self, websocket: WebSocket) -> None:
         """Do what CloudCore asks on the connection that stays. Raises ConnectionError when it is over."""
-        self.is_up = True
+        self.is_up, self._control = True, websocket
         try:
             while True:
                 message = decode(await websocket.receive())
                 if isinstance(message, Open):
                     self._tasks.spawn(self._answer(websocket, message), "answer")
         finally:
-            self.is_up = False
+            self.is_up, self._control = False, None
             websocket.abort()
 
     async def _answer(self, control: WebSocket, wanted: Open) -> None:
