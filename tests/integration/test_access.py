@@ -1,4 +1,4 @@
-"""kubectl at pods of the edge: logs, exec with input, status and a terminal, attach, cp, port-forward."""
+"""kubectl at pods of the edge: logs, exec with input and a terminal, attach, cp, top, port-forward."""
 
 from __future__ import annotations
 
@@ -53,6 +53,19 @@ def test_a_command_has_input_and_its_status_is_kubectls(pod: Lab) -> None:
     done = pod.run(*command, stdin="a\nb\n", check=False)
     assert (done.returncode, done.stdout) == (3, "a\nb\n")
     assert done.stderr == "oops\ncommand terminated with exit code 3\n"
+
+
+def test_what_nodes_and_pods_use_is_shown_at_once(pod: Lab) -> None:
+    """EdgeSite reads it through the tunnel; nothing has been asked before."""
+    [node] = pod.kubectl("top", "node", "--no-headers").splitlines()
+    name, cores, _, memory, _ = node.split()
+    assert name == "edge1"
+    assert int(cores.removesuffix("m")) > 0
+    assert int(memory.removesuffix("Mi")) > 10
+    [one] = pod.kubectl("top", "pod", "access", "--no-headers").splitlines()
+    assert one.split()[0] == "access"
+    containers = pod.kubectl("top", "pod", "access", "--containers", "--no-headers").splitlines()
+    assert [line.split()[1] for line in containers] == ["listens", "talks"]
 
 
 def test_a_shell_has_a_terminal(pod: Lab) -> None:
