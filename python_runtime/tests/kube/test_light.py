@@ -1,16 +1,19 @@
-"""The client for plain HTTP: lists, watches, and servers that do not behave."""
+"""The light client: lists, watches, and servers that do not behave."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edgelab.daemon.errors import Unreachable
 from edgelab.kube.informer import Informer
+from edgelab.kube.kubeconfig import Kubeconfig
 from edgelab.kube.light import LightClient
 from edgelab.kube.resources import SERVICES
 from edgelab.objects.status import ApiError
@@ -65,7 +68,7 @@ async def server() -> AsyncIterator[Server]:
 
 @pytest.fixture
 async def client(server: Server) -> AsyncIterator[LightClient]:
-    client = LightClient(server.url)  # type: ignore[attr-defined]
+    client = LightClient(Kubeconfig(server=server.url))  # type: ignore[attr-defined]
     yield client
     await client.close()
 
@@ -138,7 +141,7 @@ async def test_what_is_no_watch_is_told_as_unreachable(
 
 
 async def test_a_server_that_is_not_there_is_told() -> None:
-    client = LightClient("http://127.0.0.1:1")
+    client = LightClient(Kubeconfig(server="http://127.0.0.1:1"))
     with pytest.raises(Unreachable):
         await client.list(SERVICES)
     with pytest.raises(Unreachable):
@@ -154,3 +157,35 @@ async def test_an_informer_follows_by_it(server: Server, client: LightClient) ->
             await asyncio.sleep(0.01)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_over_tls_with_a_token(certificate: tuple[bytes, Path], tmp_path: Path) -> None:
+    """As MetaServer wants it that asks for an account; its certificate is looked at."""
+    ca, pair = certificate
+    token = tmp_path / "token"
+    token.write_text("secret\n")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pair)
+    heads: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(chunks(event("ADDED", "b")) if "watch=" in heads[-1] else whole(200, LIST))
+        await writer.drain()
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    url = f"https://localhost:{listening.sockets[0].getsockname()[1]}"
+    async with listening:
+        client = LightClient(Kubeconfig(server=url, ca_pem=ca, token_file=token))
+        assert [item["metadata"]["name"] for item in (await client.list(SERVICES)).items] == ["a"]
+        watch = client.watch(SERVICES, resource_version="7")
+        assert (await anext(watch)).object["metadata"]["name"] == "b"
+        await watch.aclose()
+        await client.close()
+        stranger = LightClient(Kubeconfig(server=url))
+        with pytest.raises(Unreachable, match="certificate verify failed"):
+            await stranger.list(SERVICES)
+        await stranger.close()
+    assert len(heads) == 2
+    assert all("\r\nAuthorization: Bearer secret\r\n" in head for head in heads)

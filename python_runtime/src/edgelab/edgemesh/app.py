@@ -19,8 +19,10 @@ from edgelab.edgemesh.hostnames import HostNames
 from edgelab.edgemesh.interface import Interface
 from edgelab.edgemesh.settings import MISSES, Settings
 from edgelab.edgemesh.table import Table
+from edgelab.kube import kubeconfig
 from edgelab.kube.informer import Informer
 from edgelab.kube.interface import ListWatch
+from edgelab.kube.light import LightClient
 from edgelab.kube.resources import DESTINATION_RULES, ENDPOINT_SLICES, SERVICES
 
 UNUSED = ("importlib.metadata", "urllib.request")
@@ -133,19 +135,12 @@ async def clean(settings: Settings) -> None:
 
 @asynccontextmanager
 async def _api(settings: Settings) -> AsyncIterator[ListWatch]:
-    """MetaServer by plain HTTP; or, by a kubeconfig, with TLS and a token: that takes aiohttp's memory."""
-    if settings.kubeAPIConfig.kubeConfig:
-        from edgelab.kube import kubeconfig  # noqa: PLC0415 - heavy, and rarely wanted
-        from edgelab.kube.client import HttpClient  # noqa: PLC0415
-
-        async with HttpClient(
-            kubeconfig.load(settings.kubeAPIConfig.kubeConfig), user_agent="edgemesh-agent"
-        ) as client:
-            yield client
-        return
-    from edgelab.kube.light import LightClient  # noqa: PLC0415
-
-    light = LightClient(settings.kubeAPIConfig.master, user_agent="edgemesh-agent")
+    """MetaServer by plain HTTP; or, by a kubeconfig, with TLS and a token. Raises Fatal."""
+    where = settings.kubeAPIConfig
+    config = (
+        kubeconfig.load(where.kubeConfig) if where.kubeConfig else kubeconfig.Kubeconfig(server=where.master)
+    )
+    light = LightClient(config, user_agent="edgemesh-agent")
     try:
         yield light
     finally:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -19,9 +18,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from edgelab.daemon.errors import Fatal, Unreachable
+from edgelab.daemon.errors import Unreachable
 from edgelab.kube import impersonation
 from edgelab.kube.answers import failure, object_list, selectors
+from edgelab.kube.bearer import Bearer
 from edgelab.kube.connection import Malformed
 from edgelab.kube.interface import Obj, ObjectList, PatchType, Resource
 from edgelab.kube.kubeconfig import Kubeconfig
@@ -35,8 +35,6 @@ REQUESTS_AT_ONCE = 32
 each of those costs both sides a TLS handshake, and memory for as long as it is kept."""
 LINGER_SECONDS = 0.1
 """What a cancelled request leaves says goodbye over TLS unseen by aiohttp; `close` gives it this long."""
-TOKEN_SECONDS = 60.0
-"""Service account tokens rotate: the file is read again after this time."""
 
 
 class RequestClient:
@@ -57,7 +55,7 @@ class RequestClient:
         self._ssl = config.ssl_context()
         self._requests: Pool | None = None
         self._cut_short = False
-        self._token: tuple[float, str] | None = None
+        self._bearer = Bearer(config)
 
     async def __aenter__(self) -> Self:
         return self
@@ -181,14 +179,12 @@ class RequestClient:
         return answer.body
 
     def _headers(self) -> Headers:
-        headers: Headers = [
+        return [
             ("Accept", "application/json"),
             ("User-Agent", self._agent),
             *impersonation.headers(),
+            *self._bearer.headers(),
         ]
-        if token := self._bearer():
-            headers.append(("Authorization", f"Bearer {token}"))
-        return headers
 
     def _pool(self) -> Pool:
         if self._requests is None:
@@ -200,18 +196,6 @@ class RequestClient:
                 server_name=self.config.tls_server_name,
             )
         return self._requests
-
-    def _bearer(self) -> str | None:
-        path = self.config.token_file
-        if path is None:
-            return self.config.token
-        now = time.monotonic()
-        if self._token is None or now - self._token[0] > TOKEN_SECONDS:
-            try:
-                self._token = (now, path.read_text(encoding="utf-8").strip())
-            except OSError as error:
-                raise Fatal(f"token file {path}: {error.strerror}") from None
-        return self._token[1]
 
 
 def path_of(
