@@ -115,3 +115,11 @@ async def test_with_systemd_resolved_the_interface_gets_the_name_server(
     host.leave()
     assert log.read_text().splitlines() == [f"dns edgemesh0 {IP}", "domain edgemesh0 ~cluster.local"]
     assert link.read_text() == "nameserver 127.0.0.53\n"
+
+
+async def test_a_program_does_not_tell_systemd_for_the_mesh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    found = await run("env")
+    assert "LANG=C.UTF-8" in found
+    assert "NOTIFY_SOCKET" not in found
