@@ -89,6 +89,7 @@ class Downward:
         self.check(node, spool=keeps)
         if not keeps:
             return await self._send(rule.key, node, topic, body, deadline, keep=False)
+        await self._spool.counted()
         if self._reachable(node) and not self._spool.holds(node, rule.key):
             try:
                 return await self._send(rule.key, node, topic, body, deadline, keep=True)
@@ -105,6 +106,8 @@ class Downward:
 
         It is kept when the rule is known here, whose end would drop it, and the node's Lease names this one.
         """
+        if keep:
+            await self._spool.counted()
         if self._hub.connected(node) and not (keep and self._spool.holds(node, rule)):
             try:
                 await self._deliveries.publish(node, topic, body, deadline)

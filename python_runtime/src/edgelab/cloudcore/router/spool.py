@@ -48,6 +48,7 @@ class Spool:
         self._database: sqlite3.Connection | None = None
         self._counts: dict[str, Counter[Key]] = {}
         self._bytes = 0
+        self._opened = asyncio.Event()
         self.trouble = ""
         """Why the file cannot be used; empty while it can."""
 
@@ -58,6 +59,11 @@ class Spool:
                 await self._in_thread(self._load)
             except sqlite3.Error as error:
                 self.trouble = str(error)
+        self._opened.set()
+
+    async def counted(self) -> None:
+        """Wait until it is known what an earlier process kept: that goes before, and takes of the room."""
+        await self._opened.wait()
 
     async def close(self) -> None:
         """Close the file."""
@@ -83,6 +89,7 @@ class Spool:
 
     async def keep(self, node: str, rule: Key, topic: str, body: bytes) -> None:
         """Store a message. Raises Undeliverable."""
+        await self.counted()
         if self._bytes + len(body) > self._limit:
             text = f"node {node} is away, and the router's spool is full ({self._limit} bytes)"
             raise Undeliverable(503, text, retry_after=RETRY_SECONDS)
