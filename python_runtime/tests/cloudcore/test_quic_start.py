@@ -12,6 +12,9 @@ from edgelab.cloudcore.cloudhub.tls import bind
 from edgelab.daemon.errors import Fatal
 from edgelab.settings.cloudcore import CloudCore
 
+ALONE = "127.77.0.1"
+"""An address of this machine at which no other test has ports."""
+
 
 @pytest.fixture
 def settings() -> CloudCore:
@@ -52,9 +55,9 @@ def test_without_its_package_it_says_what_to_install(
 
 
 def test_a_udp_port_that_is_taken_is_named() -> None:
-    with bind("127.0.0.1", 0, "one", socket.SOCK_DGRAM) as taken:
+    with bind(ALONE, 0, "one", socket.SOCK_DGRAM) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(Fatal, match=rf"port {port}/udp .* is taken: other cannot listen.*ss -lunp"):
-            bind("127.0.0.1", port, "other", socket.SOCK_DGRAM)
-        with bind("127.0.0.1", port, "tcp"):
+            bind(ALONE, port, "other", socket.SOCK_DGRAM)
+        with bind(ALONE, port, "tcp"):
             pass  # TCP has ports of its own
