@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from tests.component.edged import containerd as private
 from tests.component.edged.conftest import cgroup_root
-from tests.component.metaserver.lab import BIN, EdgeNode, Lab, Process, free_port
+from tests.component.metaserver.lab import BIN, EdgeNode, Lab, Process, TunnelLab
 
 from edgelab.edgemesh.hostnames import RESOLV_CONF
 
@@ -76,13 +76,12 @@ class WholeNode(EdgeNode):
         config.write_text(yaml.safe_dump(settings))
 
 
-class MeshLab(Lab):
+class MeshLab(TunnelLab):
     """`node` is EdgeCore, `mesh` the agent; in a network of their own."""
 
     def __init__(self, directory: Path, runtime: private.Containerd) -> None:
         super().__init__(directory)
         self.runtime = runtime
-        self.tunnels, self.first = free_port(), free_port()
 
     def begin(self) -> None:
         """Everything but the mesh."""
@@ -115,17 +114,7 @@ class MeshLab(Lab):
         """Other nodes come by the bridge."""
         places = {"websocket": self.nodes, "https": self.https}
         listeners = {name: {"address": "0.0.0.0", "port": port} for name, port in places.items()}
-        settings = super()._settings({"advertiseAddress": ["127.0.0.1", NODE_IP], **listeners, **hub})
-        own = settings["modules"]["cloudHub"]
-        settings["modules"]["cloudStream"] = {
-            "enable": True,
-            "tunnelPort": self.tunnels,
-            "streamPort": 0,
-            "tlsTunnelCertFile": own["tlsCertFile"],
-            "tlsTunnelPrivateKeyFile": own["tlsPrivateKeyFile"],
-        }
-        settings["edgelab"] = {"stream": {"firstPort": self.first, "lastPort": min(65535, self.first + 100)}}
-        return settings
+        return super()._settings({"advertiseAddress": ["127.0.0.1", NODE_IP], **listeners, **hub})
 
     def finish(self) -> None:
         self.mesh.stop()

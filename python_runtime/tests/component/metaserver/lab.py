@@ -139,6 +139,28 @@ class Lab:
         }
 
 
+class TunnelLab(Lab):
+    """The same with tunnels of nodes, on any port."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.tunnels, self.first = free_port(), free_port()
+
+    def _settings(self, hub: dict[str, Any]) -> dict[str, Any]:
+        settings = super()._settings(hub)
+        own = settings["modules"]["cloudHub"]
+        settings["modules"]["cloudStream"] = {
+            "enable": True,
+            "tunnelPort": self.tunnels,
+            "streamPort": 0,
+            "tlsTunnelCertFile": own["tlsCertFile"],
+            "tlsTunnelPrivateKeyFile": own["tlsPrivateKeyFile"],
+        }
+        last = min(65535, self.first + 200)
+        settings["edgelab"] = {"stream": {"firstPort": self.first, "lastPort": last}}
+        return settings
+
+
 class EdgeNode:
     """EdgeCore with a MetaServer, and nothing that needs a container runtime."""
 

@@ -12,33 +12,14 @@ import yaml
 from tests.component.docker.dockerd import Dockerd
 from tests.component.edged import containerd as private
 from tests.component.edged.containerd import Containerd
-from tests.component.metaserver.lab import BIN, Lab, Process, free_port, wait_until
+from tests.component.metaserver.lab import BIN, Process, TunnelLab, free_port, wait_until
 
 Obj = dict[str, Any]
 NODE = "edge1"
 
 
-class StreamLab(Lab):
-    """The cloud's side, with its tunnels."""
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
-        self.tunnels = free_port()
-        self.first = free_port()
-
-    def _settings(self, hub: dict[str, Any]) -> dict[str, Any]:
-        settings = super()._settings(hub)
-        own = settings["modules"]["cloudHub"]
-        settings["modules"]["cloudStream"] = {
-            "enable": True,
-            "tunnelPort": self.tunnels,
-            "streamPort": 0,
-            "tlsTunnelCertFile": own["tlsCertFile"],
-            "tlsTunnelPrivateKeyFile": own["tlsPrivateKeyFile"],
-        }
-        last = min(65535, self.first + 200)
-        settings["edgelab"] = {"stream": {"firstPort": self.first, "lastPort": last}}
-        return settings
+class StreamLab(TunnelLab):
+    """The cloud's side, with its tunnels, and kubectl."""
 
     async def kubectl(self, *words: str, stdin: bytes = b"", fails: bool = False) -> str:
         """What kubectl prints; it has to succeed, or with `fails` to fail."""

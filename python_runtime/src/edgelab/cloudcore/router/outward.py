@@ -14,6 +14,7 @@ from typing import NamedTuple
 import aiohttp
 
 from edgelab.cloudcore.router.errors import Undeliverable
+from edgelab.cloudcore.router.sessions import session
 
 CONNECTIONS, OF_ONE_TARGET = 256, 16
 CONNECT_SECONDS = 10.0
@@ -38,13 +39,7 @@ class Outward:
 
     async def __aenter__(self) -> Outward:
         """Open it."""
-        self._client = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS, limit_per_host=OF_ONE_TARGET),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": "cloudcore", "Accept-Encoding": "identity"},
-            auto_decompress=False,
-            trust_env=False,
-        )
+        self._client = session(CONNECTIONS, OF_ONE_TARGET)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -21,6 +21,7 @@ from edgelab.cloudcore.router.deliveries import Answer, Call
 from edgelab.cloudcore.router.errands import BadErrand, Errand, Outcome, Request, Sealed
 from edgelab.cloudcore.router.errors import RETRY_SECONDS, Undeliverable, away
 from edgelab.cloudcore.router.neighbours import Neighbours, Way
+from edgelab.cloudcore.router.sessions import session
 from edgelab.kube.informer import Key
 
 MOST = 256
@@ -42,13 +43,7 @@ class Peers:
 
     async def __aenter__(self) -> Peers:
         """Open it."""
-        self._client = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=MOST, limit_per_host=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": "cloudcore", "Accept-Encoding": "identity"},
-            auto_decompress=False,
-            trust_env=False,
-        )
+        self._client = session(MOST)
         return self
 
     async def __aexit__(self, *_: object) -> None:
