@@ -16,7 +16,8 @@ from edgelab.edgesite.apiserver.reads import Page, parse_filter
 from edgelab.edgesite.apiserver.request import ResourcePath
 from edgelab.edgesite.apiserver.usage.collector import Collector
 from edgelab.edgesite.apiserver.usage.history import History, Usage
-from edgelab.edgesite.apiserver.usage.quantities import BILLION, cpu, duration, memory
+from edgelab.edgesite.apiserver.usage.page import BILLION
+from edgelab.edgesite.apiserver.usage.quantities import cpu, duration, memory
 from edgelab.edgesite.store import Entry, Key, Store
 from edgelab.objects.status import not_found
 

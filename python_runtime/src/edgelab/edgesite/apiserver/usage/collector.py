@@ -18,6 +18,7 @@ from edgelab.edgesite.apiserver import codec
 from edgelab.edgesite.apiserver.usage.history import RESOLUTION, History
 from edgelab.edgesite.apiserver.usage.page import Reading, read
 from edgelab.edgesite.store import Store
+from edgelab.objects import metadata as meta
 
 log = logging.getLogger("edgesite.usage")
 
@@ -111,6 +112,5 @@ class Collector:
 def _ready(data: bytes) -> str:
     """The name of a node that is Ready; empty for others, which are not asked."""
     node: Obj = codec.decode(data)
-    conditions: list[Obj] = (node.get("status") or {}).get("conditions") or []
-    ready = any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)
+    ready = (meta.condition(node, "Ready") or {}).get("status") == "True"
     return str(node["metadata"]["name"]) if ready else ""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from edgelab.edgesite.apiserver.usage.page import BILLION
 from edgelab.objects import quantity
-
-BILLION = 1_000_000_000
 
 
 def cpu(cores: int) -> str:
