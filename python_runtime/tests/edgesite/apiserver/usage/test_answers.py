@@ -141,6 +141,26 @@ def test_a_node_without_an_answer_has_no_figures_and_is_named_once(
     assert all(record.levelno == logging.WARNING for record in caplog.records if "usage" in record.name)
 
 
+@pytest.mark.parametrize("value", ["+Inf", "1e400", "NaN", "x"])
+def test_a_page_of_nonsense_costs_its_own_node_only(tmp_path: Path, value: str) -> None:
+    async def asked(client: Client, clock: Driver, there: Kubelet) -> None:
+        there.usage = lambda: f"node_cpu_usage_seconds_total {value}\nnode_memory_working_set_bytes 1\n"
+        assert (await client.call("GET", f"{API}/nodes"))[1]["items"] == []
+        assert (await client.call("GET", "/readyz"))[0] == 200
+
+    with_node(tmp_path, asked)
+
+
+def test_a_port_that_is_none_costs_its_own_node_only(tmp_path: Path) -> None:
+    async def asked(client: Client, clock: Driver, there: Kubelet) -> None:
+        status = {"status": {"daemonEndpoints": {"kubeletEndpoint": {"Port": 99999}}}}
+        await client.call("PATCH", "/api/v1/nodes/n1/status", status, type=MERGE)
+        assert (await client.call("GET", f"{API}/nodes"))[1]["items"] == []
+        assert (await client.call("GET", "/readyz"))[0] == 200
+
+    with_node(tmp_path, asked)
+
+
 def test_a_node_that_is_not_ready_is_not_asked(tmp_path: Path) -> None:
     async def asked(client: Client, clock: Driver, there: Kubelet) -> None:
         await set_ready(client, "Unknown")

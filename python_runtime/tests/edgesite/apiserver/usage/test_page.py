@@ -49,3 +49,9 @@ def test_a_pod_is_left_out_until_all_its_containers_are_told() -> None:
 def test_what_is_no_page_is_refused(line: str) -> None:
     with pytest.raises(ValueError, match=r"line 1|could not convert"):
         read(line, NOW)
+
+
+@pytest.mark.parametrize("sample", ["+Inf 1", "NaN 1", "-1 1", "1e300 1", "5 99999999999999999", "5 -1"])
+def test_numbers_that_nothing_can_be_reckoned_with_are_refused(sample: str) -> None:
+    with pytest.raises(ValueError, match="node_cpu_usage_seconds_total says"):
+        read(f"node_cpu_usage_seconds_total {sample}", NOW)

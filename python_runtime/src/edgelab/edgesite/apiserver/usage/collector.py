@@ -98,6 +98,8 @@ class Collector:
             self._complain(node, f"no answer within {ANSWER_SECONDS:g} s")
         except (Unread, ValueError) as error:
             self._complain(node, str(error))
+        except Exception as error:  # what one node says of itself must not end the server
+            self._complain(node, repr(error))
         else:
             self._history.add(node, reading)
             self._silent.discard(node)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 BILLION = 1_000_000_000
+LIMIT = 1 << 63
 SERIES = re.compile(r"([a-z_]+)(?:\{([^}]*)\})? (\S+)(?: (-?\d+))?")
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 PARTS = {
@@ -53,15 +54,22 @@ def read(text: str, now: int) -> Reading:
             pod = labels.get("namespace", ""), labels.get("pod", "")
             found = containers[pod].setdefault(labels.get("container", ""), {})
         part = PARTS[name]
-        found[part] = int(value if part == "memory" else value * BILLION)
+        found[part] = _bounded(name, value if part == "memory" else value * BILLION)
         if part != "start":
-            found["time"] = now if time is None else time * 1_000_000
+            found["time"] = now if time is None else _bounded(name, time * 1_000_000)
     reading = Reading(_point(node))
     for pod, parts in containers.items():
         points = {name: point for name, made in parts.items() if (point := _point(made)) is not None}
         if len(points) == len(parts):
             reading.pods[pod] = points
     return reading
+
+
+def _bounded(name: str, value: float) -> int:
+    """What Go's int64 can hold, as times before the year 2262 are. Raises ValueError."""
+    if not 0 <= value < LIMIT:
+        raise ValueError(f"{name} says {value:g}")
+    return int(value)
 
 
 def _series(text: str) -> Iterator[tuple[str, dict[str, str], float, int | None]]:
