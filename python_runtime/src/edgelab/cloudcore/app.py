@@ -34,6 +34,7 @@ from edgelab.cloudcore.startup import Starter, forget_webhooks, wait_for_kinds, 
 from edgelab.cloudcore.state import State
 from edgelab.cloudcore.workqueue import WorkQueue
 from edgelab.daemon.clock import SYSTEM, Clock
+from edgelab.daemon.garbage import collect_seldom
 from edgelab.daemon.tasks import Module, run_modules
 from edgelab.kube.client import HttpClient
 from edgelab.kube.informer import Informer
@@ -70,8 +71,9 @@ async def run(settings: CloudCore, api: HttpClient, sockets: Sockets, clock: Clo
     await without_errors("join token", keeper.renew, clock)
     if not settings.edgelab.webhooks.enable:
         await without_errors("webhooks", lambda: forget_webhooks(api), clock)
-    ca = api.config.ca_pem
-    await run_modules([keeper, *build(settings, api, pki, sockets, raw=api, kube_ca=ca, clock=clock)])
+    modules = build(settings, api, pki, sockets, raw=api, kube_ca=api.config.ca_pem, clock=clock)
+    collect_seldom()
+    await run_modules([keeper, *modules])
 
 
 def build(
