@@ -200,8 +200,10 @@ class Conversation:
             self._writer = None
 
     async def _send(self, message: Message) -> None:
-        async with asyncio.timeout(self._write):
-            await self._link.send(wire.encode(message))
+        frame = wire.encode(message)
+        if not self._link.offer(frame):  # mostly it does, and then a timer would cost more than the sending
+            async with asyncio.timeout(self._write):
+                await self._link.send(frame)
         self._hub.counts["sent"] += 1
 
     def _plan(self) -> None:

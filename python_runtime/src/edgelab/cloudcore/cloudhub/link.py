@@ -42,6 +42,10 @@ class Link(Protocol):
         """The next message. Raises Gone."""
         ...
 
+    def offer(self, frame: bytes) -> bool:
+        """Send a message if there is room for it now; otherwise, and when it is gone, `send` has to wait."""
+        ...
+
     async def send(self, frame: bytes) -> None:
         """Send a message, waiting for room. Raises Gone."""
         ...

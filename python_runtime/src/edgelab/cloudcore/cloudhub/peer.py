@@ -22,6 +22,8 @@ FULL = "NodeLimitReached"
 REFUSALS = frozenset({WRONG_NAME, EXPIRED, REVOKED, FULL})
 """Reasons that are over once the node is let in."""
 
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+"""As OpenSSL writes them."""
 CHECK_NO_TIME = ssl.VerifyFlags(0x200000)
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which Python has no name for."""
 
@@ -43,11 +45,18 @@ class Peer(NamedTuple):
 def peer_of(certificate: Mapping[str, Any]) -> Peer:
     """Read what `SSLSocket.getpeercert()` gives. Raises KeyError and ValueError for what is none."""
     names = [value for part in certificate["subject"] for key, value in part if key == "commonName"]
-    start, end = (
-        dt.datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate[key]), dt.UTC)
-        for key in ("notBefore", "notAfter")
-    )
+    start, end = _moment(certificate["notBefore"]), _moment(certificate["notAfter"])
     return Peer(str(names[0]) if names else "", int(certificate["serialNumber"], 16), start, end)
+
+
+def _moment(text: str) -> dt.datetime:
+    """`Nov 28 01:36:01 2026 GMT`: what `ssl.cert_time_to_seconds` reads in six times as long."""
+    month, day, time, year, zone = text.split()
+    hour, minute, second = time.split(":")
+    if zone != "GMT":
+        raise ValueError(f"{text!r} is not in GMT")
+    number = MONTHS.index(month) + 1
+    return dt.datetime(int(year), number, int(day), int(hour), int(minute), int(second), tzinfo=dt.UTC)
 
 
 def peer_in(certificate: x509.Certificate) -> Peer:

@@ -64,6 +64,13 @@ class Wire(QuicConnectionProtocol):
         self._write(self.messages.receipt())
         return message
 
+    def offer(self, frame: bytes) -> bool:
+        """Send a message if the node has room for it now."""
+        if self._end is not None or not self.messages.may_send:
+            return False
+        self._write(self.messages.frame(frame))
+        return True
+
     async def send(self, frame: bytes) -> None:
         """Send a message once the node has room. Raises Gone."""
         while self._end is None and not self.messages.may_send:
@@ -137,6 +144,10 @@ class QuicLink:
     async def receive(self) -> bytes:
         """The next message. Raises Gone."""
         return await self._wire.receive()
+
+    def offer(self, frame: bytes) -> bool:
+        """Send a message if the node has room for it now."""
+        return self._wire.offer(frame)
 
     async def send(self, frame: bytes) -> None:
         """Send a message once the node has room. Raises Gone."""

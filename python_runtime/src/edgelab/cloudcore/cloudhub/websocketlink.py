@@ -136,6 +136,14 @@ class WebSocketLink(asyncio.Protocol):
             self._transport.resume_reading()
         return message
 
+    def offer(self, frame: bytes) -> bool:
+        """Send one message of text if there is room for it now."""
+        if self._room is not None or self._websocket.state is not State.OPEN:
+            return False
+        self._websocket.send_text(frame)
+        self._flush()
+        return True
+
     async def send(self, frame: bytes, *, binary: bool = False) -> None:
         """Send one message of text, or with `binary` of bytes. Raises Gone."""
         if self._websocket.state is not State.OPEN:

@@ -120,7 +120,8 @@ class Outbox:
     def poll(self, now: float) -> list[Message]:
         """Everything that is to be sent now, in order."""
         out, self._plain = self._plain, []
-        self._repeat(now, out)
+        if self._flights:
+            self._repeat(now, out)
         answers, self._answers = self._answers, []
         for answer in answers:
             # Answers do not wait for the window: somebody at the edge is waiting for them.
