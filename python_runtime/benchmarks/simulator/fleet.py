@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
-from benchmarks.simulator.credentials import client_context
+from benchmarks.simulator.credentials import Trust, client_context
 from benchmarks.simulator.link import Link
 from benchmarks.simulator.node import Behaviour, SimulatedNode
 from websockets.exceptions import InvalidHandshake
@@ -38,6 +38,7 @@ class Fleet:
         self.links: set[Link] = set()
         self._address = address
         self._ca = ca
+        self._trust = Trust(ca)
         self._behaviour = behaviour
         self._prefix = prefix
         self._contexts: dict[str, ssl.SSLContext] = {}
@@ -95,7 +96,7 @@ class Fleet:
 
     async def _open(self, node: SimulatedNode) -> None:
         host, _, port = self._address.rpartition(":")
-        link = Link(node, self._address, ended=self._ended, sooner=self._schedule)
+        link = Link(node, self._address, self._trust, ended=self._ended, sooner=self._schedule)
         ready = link.ready
         assert ready is not None
         self.links.add(link)

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
+from benchmarks.simulator.credentials import Trust
 from benchmarks.simulator.node import NEVER, SimulatedNode
 from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
@@ -34,6 +35,7 @@ class Link(asyncio.Protocol):
         self,
         node: SimulatedNode,
         address: str,
+        trust: Trust,
         *,
         ended: Callable[[Link], None],
         sooner: Callable[[Link], None],
@@ -44,6 +46,7 @@ class Link(asyncio.Protocol):
         """When the node has something to say again; kept by the fleet."""
         self.ready: asyncio.Future[None] | None = loop.create_future()
         self._clock = loop.time
+        self._trust = trust
         self._ended = ended
         self._sooner = sooner
         uri = parse_uri(f"wss://{address}/edgelab/{node.name}/events")
@@ -52,8 +55,14 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """TLS stands; ask for the upgrade."""
+        """TLS stands; ask for the upgrade if the server is the right one."""
         self._transport = cast(asyncio.Transport, transport)
+        try:
+            self._trust.check(transport.get_extra_info("ssl_object").getpeercert(True))
+        except ConnectionError as error:
+            self._settle(error)
+            self.close()
+            return
         request = self._websocket.connect()
         request.headers.update(
             Headers({"Node_id": self.node.name, "Connectionuse": "msg", "Edgelab-window": WINDOW})
