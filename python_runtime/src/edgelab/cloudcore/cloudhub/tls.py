@@ -7,8 +7,11 @@ import os
 import socket
 import ssl
 
+from cryptography.exceptions import InvalidSignature
+
 from edgelab.cloudcore.cloudhub.pki import Pki
 from edgelab.daemon.errors import Fatal
+from edgelab.identity.ca import load_certificate
 
 CIPHERS = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305"
 """For TLS 1.2 peers, as in the original; all server keys are elliptic-curve keys."""
@@ -41,11 +44,21 @@ def server_context(
     # `ssl` takes keys from files only; this one never reaches a disk.
     descriptor = os.memfd_create("edgelab-server-key", os.MFD_CLOEXEC)
     try:
-        os.write(descriptor, pki.server.cert_pem + b"\n" + pki.server.key_pem)
+        os.write(descriptor, b"\n".join([*_chain(pki, clients), pki.server.key_pem]))
         context.load_cert_chain(f"/proc/self/fd/{descriptor}")
     finally:
         os.close(descriptor)
     return context
+
+
+def _chain(pki: Pki, clients: str) -> list[bytes]:
+    """What the server shows. OpenSSL adds the authority in any case where it is one for clients; when it is
+    there already, it is not looked for, and our own certificate not checked, for every connection."""
+    try:
+        load_certificate(pki.server.cert_pem).verify_directly_issued_by(pki.ca.certificate)
+    except (InvalidSignature, TypeError, ValueError):
+        return [pki.server.cert_pem]
+    return [pki.server.cert_pem] if clients else [pki.server.cert_pem, pki.ca.cert_pem]
 
 
 def bind(address: str, port: int, module: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
