@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.component.docker.dockerd import Dockerd
+from tests.component.docker.test_streams import commands
 from tests.component.edged.conftest import Bench, busybox, make_pod
 from tests.component.edged.test_pods import fetch, free_port, nginx_pod
 
@@ -73,8 +74,14 @@ async def test_probe_exec_log_and_usage(bench: Bench) -> None:
     done = await runtime.exec_sync(found.id, ["sh", "-c", "echo out; echo err >&2; exit 7"], 5)
     assert (done.exit_code, done.stdout, done.stderr) == (7, b"out\n", b"err\n")
     with pytest.raises(CriError) as late:
-        await runtime.exec_sync(found.id, ["sleep", "20"], 1)
+        await runtime.exec_sync(found.id, ["sh", "-c", "sleep 7411; true"], 1)
     assert late.value.code == "DEADLINE_EXCEEDED"
+    await bench.until(lambda: not commands("sleep 7411"), "the command that was too slow is ended")
+    given_up = asyncio.create_task(runtime.exec_sync(found.id, ["sh", "-c", "sleep 7412; true"], 60))
+    await bench.until(lambda: commands("sleep 7412"), "the command runs")
+    given_up.cancel()
+    await asyncio.gather(given_up, return_exceptions=True)
+    await bench.until(lambda: not commands("sleep 7412"), "the command that nobody waits for is ended")
     log = Path((await runtime.container_status(found.id)).log_path)
     lines = [parse(line) for line in log.read_bytes().splitlines(keepends=True)]
     assert {(line.stream, line.text) for line in lines if line} == {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from edgelab.cri.docker.ending import end_command
 from edgelab.cri.docker.http import Engine
 from edgelab.cri.errors import CriError
 from edgelab.cri.runtime import ExecResult
@@ -21,7 +22,7 @@ async def run(
 ) -> ExecResult:
     """Run a command to its end. Raises CriError DEADLINE_EXCEEDED after `seconds` (0: `deadline`).
 
-    Docker cannot end a command: one that takes too long goes on, as it did under dockershim.
+    One that takes too long is killed, as containerd does; under dockershim it went on.
     """
     asked = {"AttachStdout": True, "AttachStderr": True, "Cmd": list(command)}
     created = await engine.call("POST", f"/containers/{container}/exec", asked, deadline=deadline)
@@ -33,7 +34,11 @@ async def run(
                 async for part in answer.body:
                     output.add(part)
             code = await exit_code(engine, path, deadline)
+    except asyncio.CancelledError:
+        await end_command(engine, container, path, deadline)
+        raise
     except TimeoutError:
+        await end_command(engine, container, path, deadline)
         text = f"command {list(command)} timed out after {limit:g} s"
         raise CriError("DEADLINE_EXCEEDED", text) from None
     return ExecResult(code, bytes(output.stdout), bytes(output.stderr))

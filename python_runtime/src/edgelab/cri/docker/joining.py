@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from edgelab.cri.docker import execution, members, network
+from edgelab.cri.docker import execution, network
+from edgelab.cri.docker.ending import end_command
 from edgelab.cri.docker.http import Engine
-from edgelab.cri.errors import CriError, RuntimeUnreachable
+from edgelab.cri.errors import CriError
 from edgelab.cri.joining import STDERR, STDOUT, Process, Wanted
-from edgelab.daemon import backoff
 from edgelab.daemon.halves import Outgoing
 
 log = logging.getLogger(__name__)
 
 CHUNK = 32 << 10
 HEAD = 8
-START_SECONDS = 5.0
-"""Until when a command that Docker was told to start runs, or will not."""
 DETACH_KEYS = "ctrl-@,ctrl-^,ctrl-@,ctrl-^,ctrl-@,ctrl-^"
 """Docker leaves a terminal at Ctrl-P Ctrl-Q, and holds every Ctrl-P back until the next key: not a kubelet's
 ways. There is no "none", so it gets what nobody types."""
@@ -67,8 +64,8 @@ class DockerJoining:
             refused = process is None
             raise
         finally:
-            if not refused:
-                await _surely(self._end(container, path, process))
+            if not refused and not (process is not None and process.ended):
+                await end_command(self._engine, container, path, self._deadline)
 
     @asynccontextmanager
     async def attach(self, container: str, wanted: Wanted) -> AsyncIterator[Process]:
@@ -99,43 +96,6 @@ class DockerJoining:
             raise CriError("NOT_FOUND", f"sandbox {sandbox[:12]} does not run")
         on_host = found["HostConfig"]["NetworkMode"] == "host"
         return await network.dial("" if on_host else str(found["NetworkSettings"]["SandboxKey"]), port)
-
-    async def _end(self, container: str, path: str, process: Hijacked | None) -> None:
-        """Docker lets a command go on whose client has gone: kill it. It may be about to start only."""
-        if process is not None and process.ended:
-            return
-        waits = backoff.delays(0.02, 0.5)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(START_SECONDS):
-                for wait in waits:
-                    if await self._ended(container, path):
-                        return
-                    await asyncio.sleep(wait)
-
-    async def _ended(self, container: str, path: str) -> bool:
-        try:
-            found = await self._engine.call("GET", f"{path}/json", deadline=self._deadline)
-        except (RuntimeUnreachable, CriError) as error:
-            log.debug("what a client left in container %s: %s", container, error)
-            return True
-        if found["Running"] and found["Pid"]:
-            members.kill(container, int(found["Pid"]))
-            return True
-        return not found["Running"] and found["ExitCode"] is not None
-
-
-async def _surely(work: Coroutine[Any, Any, None]) -> None:
-    """Do it also when cancelled meanwhile, which is raised after it."""
-    task = asyncio.create_task(work, name="docker/end-command")
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    task.result()
 
 
 class Hijacked:
