@@ -160,13 +160,18 @@ def _common(metadata: Obj) -> list[Cause]:
 def _texts(metadata: Obj) -> list[Cause]:
     causes: list[Cause] = []
     for key, value in (metadata.get("labels") or {}).items():
-        causes += [bad("metadata.labels", key, text) for text in names.qualified(key)]
-        causes += [bad("metadata.labels", value, text) for text in names.label_value(value)]
-    annotations = metadata.get("annotations") or {}
-    for key in annotations:
-        causes += [bad("metadata.annotations", key, text) for text in names.qualified(key.lower())]
-    size = sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
-    return causes + ([too_long("metadata.annotations", MAX_ANNOTATIONS)] if size > MAX_ANNOTATIONS else [])
+        for text in names.qualified(key):
+            causes.append(bad("metadata.labels", key, text))
+        for text in names.label_value(value):
+            causes.append(bad("metadata.labels", value, text))
+    annotations, size = metadata.get("annotations") or {}, 0
+    for key, value in annotations.items():
+        size += len(key.encode()) + len(value.encode())
+        for text in names.qualified(key.lower()):
+            causes.append(bad("metadata.annotations", key, text))
+    if size > MAX_ANNOTATIONS:
+        causes.append(too_long("metadata.annotations", MAX_ANNOTATIONS))
+    return causes
 
 
 def _kube_finalizers(metadata: Obj) -> list[Cause]:
