@@ -5,20 +5,21 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
+from functools import lru_cache
 from typing import Any
 
 from edgelab.edgesite.apiserver import gotime, gotypes
 from edgelab.edgesite.apiserver.encoding import fresh
-from edgelab.edgesite.apiserver.schema import Node
+from edgelab.edgesite.apiserver.schema import INT_OR_STRING, QUANTITY, Node
 from edgelab.objects import quantity
 
 JSON_NAMES = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
-QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
-INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 GO_SCALARS = {"string": "string", "boolean": "bool", "integer": "int64", "number": "float64"}
 EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 OR_ARRAY, OR_BOOL = f"{EXTENSIONS}JSONSchemaPropsOrArray", f"{EXTENSIONS}JSONSchemaPropsOrBool"
 SCHEMAS = frozenset((OR_ARRAY, OR_BOOL))
+KNOWN, SHORT = 1024, 32
+"""So many times of so many characters are known: objects written one after another have the same ones."""
 INT32 = range(-(2**31), 2**31)
 INT64 = range(-(2**63), 2**63)
 ZEROS: dict[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False}
@@ -85,19 +86,27 @@ class Conformer:
             return value
         if node.values is not None:
             return self._map(value, node.values, owner)
-        owner = node.name.rpartition(".")[2] or owner
-        way, result = self._way, {}
+        return self._struct(value, node, node.name.rpartition(".")[2] or owner)
+
+    def _struct(self, value: dict[str, Any], node: Node, owner: str) -> dict[str, Any]:
+        way, omitted = self._way, node.encoding.omitted
+        result: dict[str, Any] = {}
         for key, inner in value.items():
             field = node.field(key)
             if field is None:
                 self.unknown.append(self.path(key))
+            elif type(inner) is field.verbatim:  # in short what follows would do
+                if inner or key not in omitted:
+                    result[key] = inner
             elif inner is not None or field.type == "":
                 way.append((key, owner))
                 found = self._inner(inner, field, owner)
                 if field.name in SCHEMAS:
                     found = self._schema(found, field, node, owner)
                 way.pop()
-                if found or not _is_omitted(found, field, key, node):
+                if found:
+                    result[key] = found
+                elif not _is_omitted(found, field, key, node):
                     result[key] = found
                     self.hollow = self.hollow or found in ([], {})
         for key, zero in node.encoding.filled:
@@ -128,8 +137,11 @@ class Conformer:
         return found
 
     def _map(self, value: dict[str, Any], values: Node, owner: str) -> Any:
-        way, result = self._way, {}
+        way, result, verbatim = self._way, {}, values.verbatim
         for key, inner in value.items():
+            if type(inner) is verbatim:
+                result[key] = inner
+                continue
             if inner is None:
                 if values.type != "array" and values.name != QUANTITY:
                     result[key] = _zero(values)
@@ -266,8 +278,15 @@ def _canonical_base64(value: str) -> str:
 def _time(value: str, node: Node) -> str:
     micro = node.name.endswith("MicroTime")
     try:
-        moment = gotime.parse(value, micro=micro)
+        return _known_time(value, micro) if len(value) <= SHORT else _canonical_time(value, micro)
     except ValueError as error:
         raise DecodeError(str(error)) from error
+
+
+def _canonical_time(value: str, micro: bool) -> str:
+    moment = gotime.parse(value, micro=micro)
     form = "%Y-%m-%dT%H:%M:%S.%fZ" if micro else "%Y-%m-%dT%H:%M:%SZ"
     return moment.astimezone(dt.UTC).strftime(form)
+
+
+_known_time = lru_cache(maxsize=KNOWN)(_canonical_time)

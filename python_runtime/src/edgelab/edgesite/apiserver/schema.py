@@ -18,6 +18,11 @@ META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 USAGE = "io.k8s.metrics.pkg.apis.metrics.v1beta1."
 USAGE_KINDS = {f"metrics.k8s.io/v1beta1/{kind}": USAGE + kind for kind in ("NodeMetrics", "PodMetrics")}
 """Those of metrics-server, which are in none of kube-apiserver's documents: `data/apis/metrics.json`."""
+QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
+PARSED = ("date-time", "byte")
+"""Formats of strings that are written in another way than they were given in."""
+VERBATIM = {"string": str, "boolean": bool}
 Resolve = Callable[[str], dict[str, Any]]
 
 
@@ -26,15 +31,19 @@ class Node:
 
     __slots__ = (
         "_fields",
+        "_has_items",
+        "_has_values",
         "_items",
         "_resolve",
         "_values",
         "atomic",
         "encoding",
+        "free",
         "keyed",
         "name",
         "raw",
         "type",
+        "verbatim",
     )
 
     def __init__(self, raw: dict[str, Any], resolve: Resolve | None = None, name: str = "") -> None:
@@ -50,7 +59,13 @@ class Node:
         """Whether an object is owned as a whole."""
         self.keyed = raw.get("x-kubernetes-list-type") in ("map", "set")
         """Whether the elements of a list are owned one by one."""
+        self.free = not (raw.get("properties") or raw.get("additionalProperties"))
+        """An object about whose fields nothing is said (RawExtension, FieldsV1, JSON)."""
+        self.verbatim = _verbatim(raw, self.type, name)
+        """The type (str or bool) whose values built-in kinds keep as they are: nearly all that there are."""
         self._resolve = resolve
+        self._has_items = isinstance(raw.get("items"), dict)
+        self._has_values = isinstance(raw.get("additionalProperties"), dict)
         self._fields: dict[str, Node] = {}
         self._items: Node | None = None
         self._values: Node | None = None
@@ -78,21 +93,16 @@ class Node:
     @property
     def items(self) -> Node | None:
         """The schema of a list's elements."""
-        if self._items is None and isinstance(self.raw.get("items"), dict):
+        if self._items is None and self._has_items:
             self._items = Node(self.raw["items"], self._resolve)
         return self._items
 
     @property
     def values(self) -> Node | None:
         """The schema of a map's values."""
-        if self._values is None and isinstance(self.raw.get("additionalProperties"), dict):
+        if self._values is None and self._has_values:
             self._values = Node(self.raw["additionalProperties"], self._resolve)
         return self._values
-
-    @property
-    def free(self) -> bool:
-        """An object about whose fields nothing is said (RawExtension, FieldsV1, JSON)."""
-        return not (self.raw.get("properties") or self.raw.get("additionalProperties"))
 
     @property
     def list_keys(self) -> list[str]:
@@ -136,6 +146,12 @@ class Node:
             str(node.raw.get("x-kubernetes-patch-merge-key") or ""),
             node.items if node.type == "array" else node,
         )
+
+
+def _verbatim(raw: dict[str, Any], kind: str, name: str) -> type | None:
+    if name in (QUANTITY, INT_OR_STRING) or raw.get("format") in PARSED:
+        return None
+    return VERBATIM.get(kind)
 
 
 def _dereference(raw: dict[str, Any], resolve: Resolve, name: str) -> tuple[dict[str, Any], str]:

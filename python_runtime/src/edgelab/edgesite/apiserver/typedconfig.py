@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgelab.edgesite.apiserver.comparing import NOT_OWNED
-from edgelab.edgesite.apiserver.conform import INT_OR_STRING, QUANTITY
 from edgelab.edgesite.apiserver.custom import golang
 from edgelab.edgesite.apiserver.fieldsets import element, is_keyed, show
-from edgelab.edgesite.apiserver.schema import Node
+from edgelab.edgesite.apiserver.schema import INT_OR_STRING, QUANTITY, Node
 
 Obj = dict[str, Any]
 GO_TYPES = {str: "string", bool: "bool", int: "int64", float: "float64"}
