@@ -11,7 +11,11 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 MAX_DEPTH = 10_000
+SHALLOW = 500
+"""With no more brackets than that no decoder finds a text nested too deeply."""
 Pairs = list[tuple[str, Any]]
 FIND_KIND = (
     'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
@@ -43,10 +47,28 @@ def decode(raw: bytes, seen: list[bool] | None = None, *, merge: bool = True) ->
 
     Raises JsonError.
     """
+    plain = _plain(raw)
+    if plain is not None:
+        return plain
     text = raw.decode(errors="replace")
     if "\\ud" in text or "\\uD" in text:
         return _clean(_load(raw, text, seen, merge))
     return _load(raw, text, seen, merge)
+
+
+def _plain(raw: bytes) -> Any:
+    """The value of a text in the form in which programs write JSON, or None.
+
+    Nothing is odd about a text that is what its value is encoded to: no key is repeated in it, and no
+    number or character is written in a way that decoders read differently. msgspec takes a fifth of the time.
+    """
+    if raw.count(b"{") + raw.count(b"[") > SHALLOW:
+        return None
+    try:
+        value = msgspec.json.decode(raw)
+        return value if msgspec.json.encode(value) == raw.rstrip(b" \t\r\n") else None
+    except (msgspec.DecodeError, ValueError, OverflowError):
+        return None
 
 
 def _load(raw: bytes, text: str, seen: list[bool] | None, merge: bool) -> Any:
