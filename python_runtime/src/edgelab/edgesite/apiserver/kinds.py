@@ -47,33 +47,24 @@ class Kind:
     custom: CustomVersion | None = None
     bucket: str = ""
     storage_api_version: str = field(default="")
+    group: str = field(init=False)
+    """The API group; empty for the core group."""
+    name: str = field(init=False)
+    """The kind."""
+    plural: str = field(init=False)
+    """The resource's name in paths."""
+    api_version: str = field(init=False)
+    """`apps/v1`."""
 
     def __post_init__(self) -> None:
         resource = self.resource
+        # every request asks for these again and again
+        self.group, self.name = resource.group, resource.kind
+        self.plural, self.api_version = resource.plural, resource.api_version
         self.list_kind = self.list_kind or f"{resource.kind}List"
         if not self.bucket:
             self.bucket = f"{resource.group}/{resource.plural}" if resource.group else resource.plural
         self.storage_api_version = self.storage_api_version or resource.api_version
-
-    @property
-    def group(self) -> str:
-        """The API group; empty for the core group."""
-        return self.resource.group
-
-    @property
-    def name(self) -> str:
-        """The kind."""
-        return self.resource.kind
-
-    @property
-    def plural(self) -> str:
-        """The resource's name in paths."""
-        return self.resource.plural
-
-    @property
-    def api_version(self) -> str:
-        """`apps/v1`."""
-        return self.resource.api_version
 
     @property
     def qualified(self) -> str:
