@@ -28,6 +28,7 @@ class Encoding(NamedTuple):
 
 
 NONE = Encoding()
+CONTAINERS = (dict, list)
 RAW = "io.k8s.apimachinery.pkg.runtime.RawExtension"
 
 
@@ -70,10 +71,13 @@ def settle(value: Any, node: Node) -> None:
         for item in value if items is not None else ():
             settle(item, items or node)
     elif isinstance(value, dict):
-        for key in value:
-            field = node.values or node.field(key)
-            if not value[key] and key in node.encoding.always:
+        always, values = node.encoding.always, node.values
+        for key, inner in value.items():
+            if inner and isinstance(inner, CONTAINERS):
+                field = values or node.field(key)
+                if field is not None:
+                    settle(inner, field)
+            elif not inner and key in always:
+                field = values or node.field(key)
                 # what a RawExtension holds is bytes, and `{}` are two of them
-                value[key] = value[key] if field is not None and field.name == RAW else None
-            elif field is not None and isinstance(value[key], dict | list):
-                settle(value[key], field)
+                value[key] = inner if field is not None and field.name == RAW else None
