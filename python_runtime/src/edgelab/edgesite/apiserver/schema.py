@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from importlib import resources
 from typing import Any
@@ -34,6 +34,7 @@ class Node:
         "_has_items",
         "_has_values",
         "_items",
+        "_keywords",
         "_resolve",
         "_values",
         "atomic",
@@ -69,6 +70,7 @@ class Node:
         self._fields: dict[str, Node] = {}
         self._items: Node | None = None
         self._values: Node | None = None
+        self._keywords: frozenset[str] | None = None
 
     def field(self, name: str) -> Node | None:
         """The schema of a field, or None when the type has no such field."""
@@ -120,6 +122,13 @@ class Node:
         return bool(self.raw.get("x-kubernetes-preserve-unknown-fields"))
 
     @property
+    def keywords(self) -> frozenset[str]:
+        """All keys in a CRD's schema, at any depth: what none of them asks for, nobody has to look for."""
+        if self._keywords is None:
+            self._keywords = frozenset(_keys(self.raw))
+        return self._keywords
+
+    @property
     def nullable(self) -> bool:
         """Whether null is a value (CRDs)."""
         return bool(self.raw.get("nullable"))
@@ -146,6 +155,14 @@ class Node:
             str(node.raw.get("x-kubernetes-patch-merge-key") or ""),
             node.items if node.type == "array" else node,
         )
+
+
+def _keys(raw: Any) -> Iterator[str]:
+    if isinstance(raw, dict):
+        yield from raw
+        raw = list(raw.values())
+    for inner in raw if isinstance(raw, list) else ():
+        yield from _keys(inner)
 
 
 def _verbatim(raw: dict[str, Any], kind: str, name: str) -> type | None:

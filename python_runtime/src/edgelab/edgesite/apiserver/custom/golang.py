@@ -50,7 +50,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
         return plain(float(value))
     if isinstance(value, dict):
-        return {key: plain(inner) for key, inner in value.items()}
+        # nearly all that an object holds is text
+        return {key: inner if isinstance(inner, str) else plain(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [plain(inner) for inner in value]
     return value

@@ -19,6 +19,7 @@ from edgelab.objects.status import ApiError
 
 Obj = dict[str, Any]
 
+EMBEDDED, LIST_TYPE = "x-kubernetes-embedded-resource", "x-kubernetes-list-type"
 MAX_INT32 = 2**31 - 1
 NOT_CHECKED = (
     "some validation rules were not checked because the object was invalid; correct the existing errors to"
@@ -40,7 +41,8 @@ def conform(obj: Obj, node: Node | None, metadata: Node, conformer: Conformer) -
         return result
     pruning.complete(result, node)
     inner: list[str] = []
-    embedded.coerce(result, node, metadata, inner)
+    if EMBEDDED in node.keywords:
+        embedded.coerce(result, node, metadata, inner)
     unknown: list[str] = []
     pruning.prune(result, node, unknown, root=True)
     conformer.unknown += sorted(unknown) + inner
@@ -87,8 +89,8 @@ def problems(
     else:
         causes = validating.validate(obj, node, "", correlation)
         causes += _scale(obj, scale, "spec") + _scale(obj, scale, "status")
-        causes += embedded.validate(obj, node)
-    if old is None or not lists.validate(old, node):
+        causes += embedded.validate(obj, node) if EMBEDDED in node.keywords else []
+    if LIST_TYPE in node.keywords and (old is None or not lists.validate(old, node)):
         causes += lists.validate(obj, node)
     if custom.rules is None:
         return causes

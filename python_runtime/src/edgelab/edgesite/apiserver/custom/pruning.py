@@ -7,12 +7,13 @@ from typing import Any
 from edgelab.edgesite.apiserver.schema import Node
 
 META = ("apiVersion", "kind", "metadata")
+CONTAINERS = (dict, list)
 
 
 def clone(value: Any) -> Any:
     """A copy of JSON data, with numbers as Go decodes them."""
     if isinstance(value, dict):
-        return {name: clone(inner) for name, inner in value.items()}
+        return {name: inner if isinstance(inner, str) else clone(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [clone(inner) for inner in value]
     if type(value) is int and not -(2**63) <= value < 2**63:
@@ -56,17 +57,20 @@ def _preserving(node: Node) -> Node:
 
 def drop_nulls(value: Any, node: Node | None) -> None:
     """Take away nulls that are neither allowed nor replaced by a default."""
+    if node is None:
+        return
     if isinstance(value, dict):
-        for name in list(value):
-            field = None if node is None else node.field(name) or node.values
-            if value[name] is None and field is not None and not field.nullable and field.default is None:
+        for name, inner in list(value.items()):
+            if inner is not None and not isinstance(inner, CONTAINERS):
+                continue
+            field = node.field(name) or node.values
+            if inner is None and field is not None and not field.nullable and field.default is None:
                 del value[name]
             else:
-                drop_nulls(value[name], field)
+                drop_nulls(inner, field)
     elif isinstance(value, list):
-        items = None if node is None else node.items
         for inner in value:
-            drop_nulls(inner, items)
+            drop_nulls(inner, node.items)
 
 
 def default(value: Any, node: Node | None) -> None:
@@ -100,4 +104,5 @@ def default(value: Any, node: Node | None) -> None:
 def complete(obj: dict[str, Any], node: Node) -> None:
     """Nulls and defaults of a whole object."""
     drop_nulls(obj, node)
-    default(obj, node)
+    if "default" in node.keywords:
+        default(obj, node)

@@ -35,6 +35,7 @@ NAMES: dict[type, str] = {
     dict: "object",
 }
 NUMBERS = ("integer", "number")
+COMBINING = ("anyOf", "oneOf", "allOf", "not")
 
 
 class Result:
@@ -142,7 +143,10 @@ def _equals(value: Any, choice: Any) -> bool:
 
 def _combined(value: Any, raw: dict[str, Any], path: str, old: Correlation | None, result: Result) -> None:
     """`anyOf`, `oneOf`, `allOf` and `not`."""
-    quoted, result.count = golang.quote(path), result.count + 2
+    result.count += 2
+    if raw.keys().isdisjoint(COMBINING):
+        return
+    quoted = golang.quote(path)
     any_of, one_of, all_of = (
         [_checks(value, Node(inner), path, old) for inner in raw.get(name) or ()]
         for name in ("anyOf", "oneOf", "allOf")
