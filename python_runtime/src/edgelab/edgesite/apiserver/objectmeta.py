@@ -127,9 +127,13 @@ def of_kind(obj: Obj, group: str, kind: str) -> list[Cause]:
     return causes + ([] if (group, kind) in LOOSE else _kube_finalizers(metadata))
 
 
-def generic(obj: Obj) -> list[Cause]:
-    """What `rest` checks for every kind: the name has to fit into a path."""
-    return _named(obj["metadata"], names.path_segment) + _common(obj["metadata"])
+def generic(obj: Obj, *, named_only: bool = False) -> list[Cause]:
+    """What `rest` checks for every kind: the name has to fit into a path.
+
+    With `named_only` the rest was found to be right already.
+    """
+    causes = _named(obj["metadata"], names.path_segment)
+    return causes if named_only else causes + _common(obj["metadata"])
 
 
 def _named(metadata: Obj, check: names.Check) -> list[Cause]:

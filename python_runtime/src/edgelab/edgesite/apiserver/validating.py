@@ -17,7 +17,7 @@ def created(kind: Kind, obj: Obj) -> list[Cause]:
     strategy = strategy_for(kind.group, kind.name)
     causes = objectmeta.of_kind(obj, kind.group, kind.name) if strategy.checks_metadata else []
     causes += strategy.validate(obj)
-    return causes or objectmeta.generic(obj)
+    return causes or objectmeta.generic(obj, named_only=strategy.checks_metadata)
 
 
 def changed(kind: Kind, new: Obj, old: Obj, subresource: str) -> list[Cause]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from edgelab.edgesite.apiserver import names
@@ -21,6 +22,8 @@ from edgelab.objects import quantity
 
 Obj = dict[str, Any]
 
+KNOWN, SHORT = 1024, 64
+"""So many amounts of so many characters are known to be right: nodes and pods have the same few of them."""
 HUGE = "hugepages-"
 COMPUTE = ("cpu", "memory")
 COUNTED: tuple[str, ...] = (
@@ -68,6 +71,17 @@ def overcommitted(name: str) -> bool:
 
 def amount(name: str, value: str, path: str) -> list[Cause]:
     """A quantity of a resource (ValidateResourceQuantityValue)."""
+    if len(name) + len(value) <= SHORT and _is_amount(name, value):
+        return []
+    return _wrong_amount(name, value, path)
+
+
+@lru_cache(maxsize=KNOWN)
+def _is_amount(name: str, value: str) -> bool:
+    return not _wrong_amount(name, value, "")
+
+
+def _wrong_amount(name: str, value: str, path: str) -> list[Cause]:
     number = quantity.parse(value)
     causes = [bad(path, value, checks.NEGATIVE)] if number < 0 else []
     if (name in COUNTED or is_extended(name)) and number != number.to_integral_value():
