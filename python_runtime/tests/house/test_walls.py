@@ -104,6 +104,11 @@ def test_imports_keep_the_walls(path: Path) -> None:
     assert not broken
 
 
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda p: p.name)
+def test_what_stands_beside_the_rooms_imports_nothing_of_ours(path: Path) -> None:
+    assert not any(name.split(".")[0] == "edgelab" for name in imported(path, "edgelab"))
+
+
 @pytest.mark.parametrize("room", ["protocol", "objects"])
 def test_the_wire_and_the_objects_do_no_io(room: str) -> None:
     for path in sorted((PACKAGE / room).rglob("*.py")):

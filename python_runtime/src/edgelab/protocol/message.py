@@ -8,10 +8,11 @@ without being interpreted and numbers keep their exact text.
 from __future__ import annotations
 
 import time
-import uuid
 from typing import Any
 
 import msgspec
+
+from edgelab.uids import new_uid
 
 NULL_CONTENT = msgspec.Raw(b"null")
 
@@ -99,7 +100,7 @@ def new(  # the arguments are the message's own fields
     resource_version: str = "",
 ) -> Message:
     """A message with a fresh id and the current time."""
-    header = Header(str(uuid.uuid4()), now_ms(), parent_id, resource_version)
+    header = Header(new_uid(), now_ms(), parent_id, resource_version)
     return Message(header, Route(source, "", group, operation, resource), raw(content))
 
 

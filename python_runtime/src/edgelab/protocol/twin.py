@@ -6,12 +6,12 @@ Values are always text, whatever the property's type; times are Unix millisecond
 from __future__ import annotations
 
 import re
-import uuid
 from typing import Any
 
 import msgspec
 
 from edgelab.protocol.message import now_ms
+from edgelab.uids import new_uid
 
 DELETED = "deleted"
 STRING = "string"
@@ -131,7 +131,7 @@ class Document(msgspec.Struct):
 
 def envelope(event_id: str | None = None, **fields: Any) -> dict[str, Any]:
     """A payload with its id (a fresh one without `event_id`) and the current time first."""
-    return {"event_id": str(uuid.uuid4()) if event_id is None else event_id, "timestamp": now_ms(), **fields}
+    return {"event_id": new_uid() if event_id is None else event_id, "timestamp": now_ms(), **fields}
 
 
 def normal_type(name: str) -> str:

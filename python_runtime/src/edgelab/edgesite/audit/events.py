@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from edgelab.edgesite.apiserver.authorization import Attributes
 from edgelab.edgesite.apiserver.context import User
 from edgelab.edgesite.apiserver.reviews import user_info
 from edgelab.edgesite.audit.policy import REQUEST, RESPONSE, Decision
+from edgelab.uids import new_uid
 
 Obj = dict[str, Any]
 
@@ -33,7 +33,7 @@ class Record:
     """What is known of a request; `event` is its line at one stage. `code` is that of an answer under way."""
 
     def __init__(self, uri: str, agent: str, sources: list[str], received: dt.datetime) -> None:
-        self.audit_id = str(uuid.uuid4())
+        self.audit_id = new_uid()
         self.decision = Decision("None")
         self.code = 0
         self._received = received
