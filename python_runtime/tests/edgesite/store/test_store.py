@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.edgesite.store.stores import encoder, key, opened, value
+from tests.edgesite.store.stores import encoder, key, opened, state, value
 
 from edgelab.daemon.clock import SYSTEM
 from edgelab.daemon.errors import Fatal
@@ -20,6 +20,7 @@ from edgelab.edgesite.store import compaction as compaction_module
 from edgelab.edgesite.store import retention as retention_module
 from edgelab.edgesite.store import store as store_module
 from edgelab.edgesite.store import watch as watch_module
+from edgelab.edgesite.store.disk import AT_ONCE
 from edgelab.edgesite.store.retention import History
 
 
@@ -58,6 +59,15 @@ async def test_writes_that_arrive_together_are_committed_together(tmp_path: Path
         await asyncio.gather(*(store.put(key(str(i)), encoder(i)) for i in range(200)))
         assert sum(commits) == 200
         assert len(commits) < 10
+
+
+@pytest.mark.parametrize("count", [1, AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 3 * AT_ONCE + 2])
+async def test_a_batch_of_any_length_is_written_whole(count: int, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await asyncio.gather(*(store.put(key(str(i)), encoder(i)) for i in range(count)))
+    async with opened(tmp_path) as store:
+        assert state(store) == {str(i): i for i in range(count)}
+        assert store.revision == count + 1
 
 
 async def test_a_watch_gets_history_and_news_once_and_in_order(tmp_path: Path) -> None:
