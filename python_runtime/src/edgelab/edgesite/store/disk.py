@@ -23,7 +23,7 @@ from edgelab.edgesite.store.errors import Compacted, Damaged
 from edgelab.edgesite.store.rows import COLUMNS, PLAIN, Row, Transform, columns, read
 
 SPARE_BYTES = 1 << 20
-AT_ONCE = 16
+AT_ONCE = 32
 """Rows that one statement inserts: each statement gives the interpreter's lock away and has to win it back
 from a busy event loop, which costs both of them more than a row does."""
 INSERTS = {
@@ -118,10 +118,15 @@ class Disk:
 
     def append(self, rows: Sequence[Row]) -> None:
         """`commit` for rows whose values are bytes of a disk already."""
+        if 0 < len(rows) <= AT_ONCE:
+            self._insert(rows)  # one statement is a transaction of its own
+            return
         with self._transaction():
             for start in range(0, len(rows), AT_ONCE):
-                some = rows[start : start + AT_ONCE]
-                self._connection.execute(INSERTS[len(some)], list(chain.from_iterable(map(columns, some))))
+                self._insert(rows[start : start + AT_ONCE])
+
+    def _insert(self, rows: Sequence[Row]) -> None:
+        self._connection.execute(INSERTS[len(rows)], list(chain.from_iterable(map(columns, rows))))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
