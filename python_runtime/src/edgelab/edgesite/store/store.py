@@ -153,6 +153,9 @@ class Store:
             await self._wake.wait()
             self._wake.clear()
             while self._pending:
+                await asyncio.sleep(
+                    0
+                )  # who can write already joins: a commit costs more than a turn of the loop
                 batch = self._flying = self._pending
                 self._pending = []
                 await self._commit(batch)
