@@ -177,7 +177,9 @@ def ttl(cluster: Site, node: str = "edge") -> str:
 
 
 async def many(cluster: Site, count: int) -> None:
-    for number in range(count):
+    """So many nodes `x...` beside those of other names."""
+    present = sum(1 for node in cluster.api.all(NODES) if node["metadata"]["name"].startswith("x"))
+    for number in range(present, count):
         await cluster.api.create(NODES, {"metadata": {"name": f"x{number}"}, "spec": {}, "status": {}})
     await cluster.settle(2)
 
@@ -213,3 +215,17 @@ async def test_a_new_node_that_reports_is_written_once(cluster: Site) -> None:
     assert not taints(cluster, "new")
     assert ttl(cluster, "new") == "0"
     assert [call[:2] for call in cluster.writes()[len(before) :]] == [("patch", "nodes")]
+
+
+async def test_a_new_node_that_has_reported_is_not_written_because_others_joined(cluster: Site) -> None:
+    await many(cluster, 97)
+    taint = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
+    await cluster.api.create(NODES, {"metadata": {"name": "new"}, "spec": {"taints": [taint]}, "status": {}})
+    conditions = [{"type": "Ready", "status": "True", "lastHeartbeatTime": cluster.stamp()}]
+    await cluster.api.patch(NODES, "new", {"status": {"conditions": conditions}}, subresource="status")
+    cluster.alive.add("new")
+    await cluster.settle()
+    before = cluster.api.one(NODES, "new")["metadata"]["resourceVersion"]
+    await many(cluster, 99)
+    assert (ttl(cluster, "x98"), ttl(cluster, "new")) == ("15", "0")
+    assert cluster.api.one(NODES, "new")["metadata"]["resourceVersion"] == before

@@ -13,7 +13,7 @@ from edgelab.kube.interface import Obj
 from edgelab.kube.resources import NODES
 from edgelab.objects.metadata import is_deleting, key_of
 
-SETTLE_SECONDS = 1.0
+SETTLE_SECONDS = 2.0
 """Nothing is in a hurry for the annotation, and a node that joins changes several times."""
 ANNOTATION = "node.alpha.kubernetes.io/ttl"
 STEPS = ((0, 100, 0), (90, 500, 15), (450, 1000, 30), (900, 2000, 60), (1800, 2**31, 300))
@@ -39,12 +39,17 @@ class NodeTTLController:
     def _on_node(self, event_type: str, old: Obj | None, new: Obj) -> None:
         if event_type in (ADDED, DELETED):
             self._count()
-        if event_type != DELETED and self.missing(new):
+        if event_type == DELETED:
+            return
+        if self.missing(new):
             self._queue.add_after(key_of(new), SETTLE_SECONDS)
+        else:
+            # Others have written it along: a step that comes from now on waits for the node's next change.
+            self._queue.cancel(key_of(new))
 
     def _count(self) -> None:
         """Go to the step that the number of nodes is in."""
-        count = len(self._nodes.all())
+        count = self._nodes.count()
         while count > STEPS[self._step][1]:
             self._step += 1
         while count < STEPS[self._step][0]:

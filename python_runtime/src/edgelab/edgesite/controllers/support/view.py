@@ -70,6 +70,10 @@ class View:
         """One object, if it exists."""
         return self._objects.get((namespace, name))
 
+    def count(self) -> int:
+        """Number of objects."""
+        return len(self._objects)
+
     def all(self) -> list[Obj]:
         """Every object."""
         return list(self._objects.values())

@@ -99,6 +99,12 @@ class WorkQueue:
         task = self._sleepers.spawn(self._later(key, seconds), "/".join(key))
         self._timers[key] = (due, task)
 
+    def cancel(self, key: Key) -> None:
+        """Do not look at the object later after all; what waits for its turn gets it."""
+        pending = self._timers.pop(key, None)
+        if pending is not None:
+            pending[1].cancel()
+
     async def run(self) -> None:
         """Work until cancelled."""
         for needed in self._needs:
