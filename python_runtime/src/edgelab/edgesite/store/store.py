@@ -153,9 +153,8 @@ class Store:
             await self._wake.wait()
             self._wake.clear()
             while self._pending:
-                await asyncio.sleep(
-                    0
-                )  # who can write already joins: a commit costs more than a turn of the loop
+                # who can write already joins: a commit costs more than a turn of the loop
+                await asyncio.sleep(0)
                 batch = self._flying = self._pending
                 self._pending = []
                 await self._commit(batch)
