@@ -79,7 +79,7 @@ async def _measure(made: Cloud, fleet: Fleet) -> Figures:
         began = time.perf_counter()
         await fleet.connect(nodes, at_once=HANDSHAKES)
         while fleet.registers and fleet.registered < len(fleet.nodes):
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
         seconds, busy = time.perf_counter() - began, usage.cpu_seconds() - busy
         await asyncio.sleep(SETTLE_SECONDS)
         size = (usage.resident() - before) * 1024 / NODES
