@@ -1,7 +1,8 @@
 """One connection of a node at work: its messages go to the hub, what waits for it goes out.
 
-One task stands behind an idle connection, the one that reads. Who writes does so in a task of its own while
-there is something to write; what is due later is a timer. There are thousands of idle connections.
+One task stands behind an idle connection, the one that reads. What the node has room for is written at once;
+only while it has none there is a task that writes, and what is due later is a timer. There are thousands of
+idle connections.
 A message that is none is dropped and complained of; after `PATIENCE` of them in a row the session ends.
 """
 
@@ -168,14 +169,34 @@ class Conversation:
 
     def _wake(self) -> None:
         """There may be something to send."""
-        if self._writer is None and self._session.has_more:
-            name = f"node/{self._session.node}/write"
-            self._writer = asyncio.create_task(self._write_out(), name=name)
+        session = self._session
+        if self._writer is not None or not session.has_more:
+            return
+        try:
+            rest = self._write_now()
+        except Exception:
+            self._cannot_send()
+            return
+        if rest or session.bulk:
+            self._writer = asyncio.create_task(self._write_out(rest), name=f"node/{session.node}/write")
+        else:
+            self._plan()
 
-    async def _write_out(self) -> None:
-        """Send all there is to send now: what users wrote one by one, whenever nothing else waits."""
+    def _write_now(self) -> list[Message]:
+        """Send what there is while the node has room for it, which needs no task; gives what is left then."""
+        while messages := self._session.outbox.poll(self._clock.monotonic()):
+            for place, message in enumerate(messages):
+                if not self._link.offer(wire.encode(message)):
+                    return messages[place:]
+                self._hub.counts["sent"] += 1
+        return []
+
+    async def _write_out(self, messages: list[Message]) -> None:
+        """Send these and all that comes: what users wrote one by one, whenever nothing else waits."""
         session = self._session
         try:
+            for message in messages:
+                await self._send(message)
             while True:
                 messages = session.outbox.poll(self._clock.monotonic())
                 for message in messages:
@@ -192,16 +213,19 @@ class Conversation:
         except Gone:
             self._session.end("")
         except Exception:
-            log.exception("node %s: a message could not be sent", self._session.node)
-            self._session.end("a message could not be sent")
+            self._cannot_send()
         else:
             self._plan()
         finally:
             self._writer = None
 
+    def _cannot_send(self) -> None:
+        log.exception("node %s: a message could not be sent", self._session.node)
+        self._session.end("a message could not be sent")
+
     async def _send(self, message: Message) -> None:
         frame = wire.encode(message)
-        if not self._link.offer(frame):  # mostly it does, and then a timer would cost more than the sending
+        if not self._link.offer(frame):  # when it has room again, a timer would cost more than the sending
             async with asyncio.timeout(self._write):
                 await self._link.send(frame)
         self._hub.counts["sent"] += 1
