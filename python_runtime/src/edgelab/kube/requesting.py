@@ -33,6 +33,8 @@ CONNECT_SECONDS = 10.0
 REQUESTS_AT_ONCE = 32
 """Connections for requests. A thousand requests at once are served no sooner over a thousand connections, but
 each of those costs both sides a TLS handshake, and memory for as long as it is kept."""
+_objects = msgspec.json.Decoder(dict[str, Any])
+"""Made once: for a type that is only named, msgspec looks at it for each answer."""
 LINGER_SECONDS = 0.1
 """What a cancelled request leaves says goodbye over TLS unseen by aiohttp; `close` gives it this long."""
 
@@ -152,7 +154,7 @@ class RequestClient:
         """Any request that is answered with a JSON object; for text (pod logs, /healthz) there is `raw`."""
         data = await self.raw(method, path, params=params, body=body, content_type=content_type)
         try:
-            return msgspec.json.decode(data, type=dict[str, Any])
+            return _objects.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise ApiError(500, f"{self.config.server} answered {method} {path} with no JSON") from None
 

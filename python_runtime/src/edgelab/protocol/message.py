@@ -14,6 +14,7 @@ import msgspec
 
 from edgelab.uids import new_uid
 
+_texts = msgspec.json.Decoder(str)
 NULL_CONTENT = msgspec.Raw(b"null")
 
 
@@ -65,7 +66,7 @@ class Message(msgspec.Struct):
         or its text there.
         """
         raw = bytes(self.content)
-        return msgspec.json.decode(raw, type=str).encode() if raw[:1] == b'"' else raw
+        return _texts.decode(raw).encode() if raw[:1] == b'"' else raw
 
     def value(self) -> Any:
         """Content as plain Python data: a string stays a string."""
