@@ -29,6 +29,8 @@ class Encoding(NamedTuple):
 
 NONE = Encoding()
 CONTAINERS = (dict, list)
+METADATA = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+"""Nothing in it is always there; it is the larger part of most objects."""
 RAW = "io.k8s.apimachinery.pkg.runtime.RawExtension"
 
 
@@ -75,7 +77,7 @@ def settle(value: Any, node: Node) -> None:
         for key, inner in value.items():
             if inner and isinstance(inner, CONTAINERS):
                 field = values or node.field(key)
-                if field is not None:
+                if field is not None and field.name != METADATA:
                     settle(inner, field)
             elif not inner and key in always:
                 field = values or node.field(key)
