@@ -253,7 +253,7 @@ async def test_reports_of_an_offline_time_are_replayed_in_order_before_the_newes
         values = [report["t"] for report in world.cloud.reports("default/thermo")]
         assert list(dict.fromkeys(values)) == ["4", "5", "6", "7"]
         assert world.cloud.reports("default/plain") == [{"t": "5"}]
-        assert world.rows("SELECT count(*) FROM edgelab_spool") == [(0,)]
+        await world.until(lambda: world.rows("SELECT count(*) FROM edgelab_spool") == [(0,)])
 
 
 async def test_reports_on_a_connection_that_was_dead_are_not_lost_between(tmp_path: Path) -> None:

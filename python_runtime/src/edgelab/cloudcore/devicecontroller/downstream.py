@@ -9,7 +9,6 @@ Facts: KubeEdge `cloud/pkg/devicecontroller/controller/downstream.go` (docs/refe
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 from edgelab.cloudcore.cluster import Cluster
@@ -22,6 +21,7 @@ from edgelab.objects.metadata import key_of
 from edgelab.protocol import message as wire
 from edgelab.protocol.message import Message
 from edgelab.protocol.session.delivery import Delivery, of_object
+from edgelab.uids import new_uid
 
 SOURCE = "devicecontroller"
 INSERT, UPDATE, DELETE = "insert", "update", "delete"
@@ -128,7 +128,7 @@ class Downstream:
         self._courier.push(node, delivery)
 
     def _send(self, node: str, resource: str, content: dict[str, Any]) -> None:
-        head = {"event_id": str(uuid.uuid4()), "timestamp": wire.now_ms()}
+        head = {"event_id": new_uid(), "timestamp": wire.now_ms()}
         self._courier.send(node, _twin_message(resource, UPDATE, {**head, **content}))
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Mapping
 from typing import NoReturn
 
@@ -36,6 +35,7 @@ from edgelab.protocol import message as wire
 from edgelab.protocol import topics
 from edgelab.protocol.message import Message, now_ms
 from edgelab.protocol.twin import Membership, MembershipDetail, Twin, TwinUpdate, envelope
+from edgelab.uids import new_uid
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class DeviceTwin:
         """Take over what a mapper read. Raises Refused."""
         await self._commits.room()
         device = self._reporting(device_id)
-        self._updates.from_node(device, twins, self._roster.ids(device, device_id), str(uuid.uuid4()))
+        self._updates.from_node(device, twins, self._roster.ids(device, device_id), new_uid())
 
     async def report_state(self, device_id: str, state: str) -> None:
         """Take over a device's state. Raises Refused."""

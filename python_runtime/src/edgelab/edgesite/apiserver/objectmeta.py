@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import uuid
 from typing import Any
 
 from edgelab.daemon.clock import Clock, rfc3339
@@ -21,6 +20,7 @@ from edgelab.edgesite.apiserver.invalid import (
 )
 from edgelab.edgesite.apiserver.kinds import Kind
 from edgelab.objects.status import ApiError
+from edgelab.uids import new_uid
 
 Obj = dict[str, Any]
 
@@ -47,7 +47,7 @@ def prepare_new(obj: Obj, kind: Kind, namespace: str, clock: Clock, *, counted: 
     if metadata.get("generateName") and not metadata.get("name"):
         suffix = "".join(secrets.choice(SUFFIX) for _ in range(5))
         metadata["name"] = metadata["generateName"][:MAX_GENERATED] + suffix
-    metadata["uid"] = str(uuid.uuid4())
+    metadata["uid"] = new_uid()
     metadata["creationTimestamp"] = rfc3339(clock.now())
     if counted:
         metadata["generation"] = 1
