@@ -47,6 +47,9 @@ class Known(NamedTuple):
     until: dt.datetime
 
 
+UNSEEN = Known(None, dt.datetime.min)
+"""Stands for a connection that has not been looked at."""
+
 Connections = weakref.WeakKeyDictionary[ssl.SSLObject, Known | None]
 
 
@@ -83,10 +86,11 @@ class Authenticator:
 
     def _certificate(self, connection: ssl.SSLObject) -> Known | None:
         """Whom a connection's certificate names, found out once; None without a certificate."""
-        if connection not in self._connections:
+        known = self._connections.get(connection, UNSEEN)
+        if known is UNSEEN:
             der = connection.getpeercert(binary_form=True)
-            self._connections[connection] = self._judged(der) if der else None
-        return self._connections[connection]
+            known = self._connections[connection] = self._judged(der) if der else None
+        return known
 
     def _judged(self, der: bytes) -> Known:
         try:

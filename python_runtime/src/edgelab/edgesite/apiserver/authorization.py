@@ -6,7 +6,6 @@ The order and the wording are kube-apiserver's with `--authorization-mode=Node,R
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from edgelab.edgesite.apiserver.access.nodes import NodeRules, node_of
@@ -21,8 +20,7 @@ MASTERS = "system:masters"
 ANY_VERSION = "*"
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(NamedTuple):
     """What a request wants to do; `path` is set for requests that are for no resource."""
 
     verb: str

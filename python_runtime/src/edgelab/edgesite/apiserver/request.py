@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from edgelab.objects.status import ApiError
 
@@ -13,8 +13,7 @@ RELAYED = ("attach", "exec", "log", "portforward", "proxy")
 VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
-@dataclass(frozen=True, slots=True)
-class ResourcePath:
+class ResourcePath(NamedTuple):
     """`/api[s/<group>]/<version>[/namespaces/<namespace>]/<plural>[/<name>[/<subresource>]]`.
 
     `watched` is the old way to watch: `/watch` behind the version.

@@ -129,22 +129,23 @@ class ApiServer:
             await self._auditor.end(request, response)
 
     async def _counted(self, request: web.Request) -> web.StreamResponse:
-        what = describe(request.method, request.path, request.query, request.content_type, self._kinds)
+        path, media = parse_path(request.path), request.content_type
+        what = describe(request.method, request.path, path, request.query, media=media, kinds=self._kinds)
         requests, code, began = self._operation.requests, 0, time.perf_counter()
         requests.begin(what)
         try:
-            response = await self._guarded(request)
+            response = await self._guarded(request, path)
             code = response.status
             return response
         finally:
             requests.end(what, code, time.perf_counter() - began)
 
-    async def _guarded(self, request: web.Request) -> web.StreamResponse:
+    async def _guarded(self, request: web.Request, path: ResourcePath | None) -> web.StreamResponse:
         context = Context(User(""))
         try:
             if self._operation.refusing and request.method not in READING:
                 raise ApiError(429, ENDING, details={"retryAfterSeconds": 1})
-            return _warned(_in_yaml(await self._answer(request, context), context), context)
+            return _warned(_in_yaml(await self._answer(request, path, context), context), context)
         except ApiError as error:
             context.yaml = context.yaml and not context.formed  # a Status is neither a Table nor partial
             return _warned(_in_yaml(_failure(error, context), context), context)
@@ -164,8 +165,9 @@ class ApiServer:
             if context.annotations and self._auditor is not None:
                 self._auditor.annotate(request, context.annotations)
 
-    async def _answer(self, request: web.Request, context: Context) -> web.StreamResponse:
-        path = parse_path(request.path)
+    async def _answer(
+        self, request: web.Request, path: ResourcePath | None, context: Context
+    ) -> web.StreamResponse:
         if path is None or not path.plural:
             verb = DOCUMENT_VERBS.get(request.method, request.method.lower())
             context.user = self._authorized(request, Attributes(verb, path=request.path), None)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from edgelab.edgesite.apiserver.kinds import Kinds
-from edgelab.edgesite.apiserver.request import RELAYED, parse_path, verb_of
+from edgelab.edgesite.apiserver.request import RELAYED, ResourcePath, verb_of
 from edgelab.edgesite.operation.prometheus import Page
 from edgelab.edgesite.operation.wire import LOG
 from edgelab.edgesite.store.stats import Histogram
@@ -105,11 +105,14 @@ class Requests:
         )
 
 
-def describe(method: str, path: str, query: Mapping[str, str], media: str, kinds: Kinds) -> What:
-    """The labels of a request; all empty but the verb for what is no known resource."""
+def describe(
+    method: str, path: str, found: ResourcePath | None, query: Mapping[str, str], *, media: str, kinds: Kinds
+) -> What:
+    """The labels of a request; all empty but the verb for what is no known resource. `found` is what
+    `parse_path` makes of the path.
+    """
     if path == LOG:
         return What("CONNECT")
-    found = parse_path(path)
     kind = kinds.find(found.group, found.version, found.plural) if found is not None else None
     if found is None or kind is None:
         return What(method if method in KNOWN else "OTHER")

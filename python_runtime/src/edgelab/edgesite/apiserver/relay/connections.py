@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 from aiohttp import web
 
@@ -113,7 +112,7 @@ class Relay:
         wanted = attributes(request.method, path, request.query)
         if wanted.verb == "create":
             return
-        decision = self._authorizer.decide(context.user, replace(wanted, verb="create"))
+        decision = self._authorizer.decide(context.user, wanted._replace(verb="create"))
         if not decision.allowed:
             details = {"name": path.name, "kind": path.plural}
             text = f'{path.plural} "{path.name}" is forbidden: {decision.reason}'
