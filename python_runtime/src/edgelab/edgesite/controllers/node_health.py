@@ -131,14 +131,17 @@ class NodeHealthController:
         names = {(taint["key"], taint["effect"]) for taint in wanted}
         kept = [t for t in present if t["key"] not in OURS or (t["key"], t["effect"]) in names]
         have = {(taint["key"], taint["effect"]) for taint in kept}
-        stamp = {"timeAdded": self._cluster.stamp()}
-        added = [{**taint, **stamp} for taint in wanted if (taint["key"], taint["effect"]) not in have]
+        added = [taint for taint in wanted if (taint["key"], taint["effect"]) not in have]
         if kept == present and not added:
             return
+        stamp = {"timeAdded": self._cluster.stamp()} if added else {}
         metadata = {"resourceVersion": node["metadata"]["resourceVersion"]}
         if notes := self._notes(node):
             metadata["annotations"] = notes
-        patch = {"metadata": metadata, "spec": {"taints": [*kept, *added] or None}}
+        patch = {
+            "metadata": metadata,
+            "spec": {"taints": [*kept, *({**taint, **stamp} for taint in added)] or None},
+        }
         await self._cluster.patch(NODES, node, patch)
 
     async def _mark_pods(self, node: Obj, status: str) -> None:

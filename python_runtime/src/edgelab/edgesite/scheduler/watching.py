@@ -48,10 +48,10 @@ class Watcher:
         """A node came, changed or went; heartbeats are not a change."""
         if event_type == DELETED:
             self._ledger.drop_node(new["metadata"]["name"])
-            self.tell(NodeChange(_node(new), None))
+            self._node_changed(new, None)
         elif old is None or _offers(old) != _offers(new):
             self._ledger.set_node(new)
-            self.tell(NodeChange(_node(old) if old is not None else None, _node(new)))
+            self._node_changed(old, new)
 
     def tell(self, change: Change, ceiling: int | None = None) -> None:
         """Try those again that the change may help (and that are no more important than `ceiling`)."""
@@ -76,6 +76,10 @@ class Watcher:
             helps = any(may_help(plugin, info, change, spaces) for plugin in item.plugins)
         if helps:
             self._queue.retry(item)
+
+    def _node_changed(self, before: Obj | None, after: Obj | None) -> None:
+        if self._queue.waiting():  # mostly nobody is, and reading nodes is not for nothing
+            self.tell(NodeChange(_node(before), _node(after)))
 
     def _gone(self, pod: Obj) -> None:
         info = PodInfo(pod)
@@ -138,7 +142,9 @@ class Watcher:
             self.tell(StorageChange("VolumeAttachment", new, False))
 
 
-def _node(node: Obj) -> NodeInfo:
+def _node(node: Obj | None) -> NodeInfo | None:
+    if node is None:
+        return None
     info = NodeInfo(node["metadata"]["name"])
     info.set_node(node)
     return info

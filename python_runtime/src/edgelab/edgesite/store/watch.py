@@ -66,6 +66,9 @@ class Watch:
             if self._ended:
                 raise Ended
             self._wake.clear()
+            if patience is None:  # most readers: a timeout costs more than the rest of a turn
+                await self._wake.wait()
+                continue
             try:
                 async with asyncio.timeout(patience):
                     await self._wake.wait()
