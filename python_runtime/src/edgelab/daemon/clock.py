@@ -57,7 +57,7 @@ async def happens(event: asyncio.Event, seconds: float, clock: Clock) -> bool:
 
 def rfc3339(moment: dt.datetime) -> str:
     """`2026-08-06T10:00:10Z`, the form of metav1.Time."""
-    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def rfc3339_milli(moment: dt.datetime) -> str:
@@ -67,7 +67,7 @@ def rfc3339_milli(moment: dt.datetime) -> str:
 
 def rfc3339_micro(moment: dt.datetime) -> str:
     """`2026-08-06T10:00:10.000000Z`, the form of metav1.MicroTime (leases)."""
-    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def parse_rfc3339(text: str) -> dt.datetime:
