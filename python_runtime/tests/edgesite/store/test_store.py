@@ -61,6 +61,24 @@ async def test_writes_that_arrive_together_are_committed_together(tmp_path: Path
         assert len(commits) < 10
 
 
+async def test_whoever_writes_when_a_commit_has_ended_joins_the_next(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        commits = []
+        original = store._disk.commit
+        store._disk.commit = lambda rows: (commits.append(len(rows)), original(rows))[1]  # type: ignore[method-assign] # spy
+        first = store.put(key("first"), encoder(1))
+
+        async def follow() -> None:
+            await first
+            await store.put(key("next"), encoder(2))
+
+        following = asyncio.create_task(follow())
+        while not store._flying:
+            await asyncio.sleep(0)
+        await asyncio.gather(following, store.put(key("meanwhile"), encoder(3)))
+        assert commits == [1, 2]
+
+
 @pytest.mark.parametrize("count", [1, AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 3 * AT_ONCE + 2])
 async def test_a_batch_of_any_length_is_written_whole(count: int, tmp_path: Path) -> None:
     async with opened(tmp_path) as store:

@@ -1,9 +1,9 @@
 """The present state in memory, writes in groups, changes to whoever watches.
 
 A write is encoded, checked and given its revision at once on the event loop, then committed together
-with all other writes that arrived while the disk was busy. Readers see it, and its writer hears of it,
-only when it is durable. Writers see each other's pending writes (`head`), so a read-modify-write
-without an await in between never conflicts.
+with all other writes that arrived while the disk was busy, or that can be made in the same turn of the
+loop. Readers see it, and its writer hears of it, only when it is durable. Writers see each other's
+pending writes (`head`), so a read-modify-write without an await in between never conflicts.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class Store:
             await self._wake.wait()
             self._wake.clear()
             while self._pending:
-                # who can write already joins: a commit costs more than a turn of the loop
+                # One turn more: who can write already joins, and a commit costs more than a turn.
                 await asyncio.sleep(0)
                 batch = self._flying = self._pending
                 self._pending = []
