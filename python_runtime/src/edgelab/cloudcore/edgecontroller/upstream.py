@@ -10,7 +10,6 @@ module sends to another and a node may not.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
@@ -25,6 +24,7 @@ from edgelab.cloudcore.edgecontroller.permissions import Permissions
 from edgelab.cloudcore.edgecontroller.pods import PodWrites
 from edgelab.cloudcore.edgecontroller.queries import Queries
 from edgelab.cloudcore.edgecontroller.requests import Requests
+from edgelab.cloudcore.edgecontroller.turns import Turns
 from edgelab.cloudcore.interfaces import Courier
 from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.kube.informer import Informer
@@ -37,8 +37,11 @@ log = logging.getLogger("edgelab.cloudcore.upstream")
 Work: TypeAlias = Callable[[str, Message, Resource], Awaitable[None]]
 
 AT_ONCE = 24
-"""Requests of nodes that are carried out at a time, in the order of their coming. A client of the API server
-has 32 connections (`edgelab.kube.client`): some stay free for what CloudCore itself has to write."""
+"""Requests of nodes that are carried out at a time. A client of the API server has 32 connections
+(`edgelab.kube.requesting`): some stay free for what CloudCore itself has to write."""
+REGISTRATION = frozenset({("node", "insert"), ("nodestatus", "insert")})
+"""These go first: before its Node is there, a node can neither get a pod nor be looked after. Leases and
+statuses may wait a little."""
 
 
 class Upstream:
@@ -56,7 +59,7 @@ class Upstream:
         clock: Clock = SYSTEM,
     ) -> None:
         self._unknown: set[tuple[str, str]] = set()
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns = Turns(AT_ONCE, clock)
         self.nodes = nodes = NodeWrites(api, courier, present, address)
         self._leases = leases = NodeLeases(api, courier)
         nodes.registered = leases.expect_none
@@ -101,11 +104,13 @@ class Upstream:
                 self._unknown.add(kind)
                 log.warning("node %s sends %s of %r, which nothing here answers", node, kind[1], kind[0])
             return
+        await self._turns.take(urgent=kind in REGISTRATION)
         try:
-            async with self._turns:
-                await work(node, message, resource)
+            await work(node, message, resource)
         except (msgspec.DecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("node %s: %s of %s cannot be read: %s", node, kind[1], message.route.resource, error)
+        finally:
+            self._turns.give()
 
     def connected(self, node: str) -> None:
         """A node has connected: what was known of it may be old."""
