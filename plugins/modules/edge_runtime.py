@@ -34,6 +34,7 @@ options:
     description:
       - Which of C(locks/*.lock) to install.
       - V(edge) for edge nodes, V(cloud) for those of CloudCore and EdgeSite, V(site) for both on one host.
+      - What the packages of V(edge) cannot run is left out there, EdgeSite and the console among it.
     type: str
     choices: [edge, cloud, site]
     default: edge
@@ -137,6 +138,7 @@ installed:
 """
 
 import glob
+import importlib.metadata
 import json
 import os
 import shutil
@@ -208,6 +210,7 @@ def install(layout, version, python, bundle):
             raise RuntimeFailure("the bundle holds {} instead of {}".format(manifest["version"], version))
         run("making a virtual environment", [python, "-I", "-m", "venv", "--without-pip", venv])
         fill(venv, unpacked)
+        leave_out(venv, manifest.get("leaves_out", []))
         program = os.path.join(venv, "bin", "python")
         run("compiling", [program, "-I", "-m", "compileall", "-q", "-j", "0", os.path.join(venv, "lib")])
         imports = "import " + ", ".join(manifest["verify"])
@@ -241,6 +244,21 @@ def fill(venv, unpacked):
     command += ["--find-links", os.path.join(unpacked, "wheels"), "--require-hashes"]
     command += ["-r", os.path.join(unpacked, "requirements.txt")]
     run("installing the wheels", command, PYTHONPATH=pip[0])
+
+
+def leave_out(venv, parts):
+    """Take away parts of the runtime that this host has no packages for, and their programs."""
+    (packages,) = glob.glob(os.path.join(glob.escape(venv), "lib", "python*", "site-packages"))
+    for part in parts:
+        try:
+            shutil.rmtree(os.path.join(packages, "edgelab", *part.split("/")))
+        except FileNotFoundError:
+            raise RuntimeFailure(f"the lock leaves out {part}, which the runtime does not have") from None
+    modules = tuple("edgelab.{}.".format(part.replace("/", ".")) for part in parts)
+    for distribution in importlib.metadata.distributions(name="edgelab", path=[packages]):
+        for script in distribution.entry_points:
+            if script.value.startswith(modules):
+                os.remove(os.path.join(venv, "bin", script.name))
 
 
 def present(module, layout):

@@ -2,7 +2,8 @@
 
 A bundle is an uncompressed tar (wheels are compressed already):
 
-    bundle.json        {"version", "profile", "verify": [module, ...]}
+    bundle.json        {"version", "profile", "verify": [module, ...],
+                        "leaves_out": [path in the package, ...]}
     requirements.txt   the lock and our own wheel, all with hashes
     wheels/*.whl
     installer/pip-*.whl
@@ -284,6 +285,7 @@ class Builder:
         requirements = f"{lock}\nedgelab=={self.version} --hash=sha256:{own}\n"
         version = self.installed_version(profile)
         manifest = {"version": version, "profile": profile, "verify": verify_list(lock)}
+        manifest["leaves_out"] = left_out_list(lock)
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_suffix(".part")
         with tarfile.open(str(scratch), "w") as tar:
@@ -377,6 +379,11 @@ def verify_list(lock):
     if not found:
         raise BundleError("the lock has no line `# verify:`")
     return found
+
+
+def left_out_list(lock):
+    """Parts of the runtime that are not installed, as paths in its package, from lines `# leaves out:`."""
+    return " ".join(re.findall(r"^# leaves out: (.+)$", lock, re.MULTILINE)).split()
 
 
 def _has(module):

@@ -29,7 +29,7 @@ MERGE = "application/merge-patch+json"
 
 @dataclass(slots=True)
 class Figures:
-    """Of one EdgeCore under one CloudCore: milliseconds, MiB, percent of a core; `size` in MB."""
+    """Of one EdgeCore under one CloudCore: milliseconds, MiB, percent of a core; `size`, `compiled`: MB."""
 
     first: float
     again: float
@@ -43,10 +43,12 @@ class Figures:
     anonymous: float = 0.0
     peak: float = 0.0
     size: float = 0.0
+    compiled: float = 0.0
 
 
 GOALS: tuple[tuple[str, float, str, Callable[[Figures], float]], ...] = (
-    ("installed, sources and bytecode", 30, "MB", lambda f: f.size),
+    ("installed: wheel and locked packages", 30, "MB", lambda f: f.size),
+    ("the same with the bytecode that is made of them", 30, "MB", lambda f: f.compiled),
     ("start to Ready, first join", 900, "ms", lambda f: f.first),
     ("start to Ready with a new lease, rejoin", 600, "ms", lambda f: f.again),
     (f"pod POST to stored at the edge, p50 of {ROUNDS}", 20, "ms", lambda f: percentile(f.stored, 0.5)),
@@ -96,7 +98,10 @@ async def _measure(edge: Node) -> Figures:
     found.busy = await _cpu(edge)
     usage = edge.usage()
     found.resident, found.anonymous, found.peak = usage.resident(), usage.anonymous(), usage.peak()
-    found.size = edge.installed.size() if edge.installed else Path(PEER).stat().st_size / 1e6
+    if edge.installed:
+        found.size, found.compiled = edge.installed.size(), edge.installed.size(bytecode=True)
+    else:
+        found.size = found.compiled = Path(PEER).stat().st_size / 1e6
     return found
 
 

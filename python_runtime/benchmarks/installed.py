@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -23,9 +24,10 @@ class Installed(NamedTuple):
     python: Path
     packages: Path
 
-    def size(self) -> float:
-        """What its files hold, sources and bytecode, in megabytes."""
-        return sum(file.lstat().st_size for file in self.packages.rglob("*") if not file.is_dir()) / 1e6
+    def size(self, *, bytecode: bool = False) -> float:
+        """What its files hold, in megabytes; with what Python makes of the sources or without."""
+        files = (file for file in self.packages.rglob("*") if not file.is_dir())
+        return sum(file.lstat().st_size for file in files if bytecode or file.suffix != ".pyc") / 1e6
 
     def environment(self) -> dict[str, str]:
         """What the service's unit sets, on top of a plain environment."""
@@ -48,8 +50,17 @@ async def install(base: Path) -> Installed:
     await _run(*into, *locked)
     await _run(*into, "--no-deps", *(str(wheel) for wheel in wheels.iterdir()))
     packages = next((environment / "lib").glob("python*/site-packages"))
+    for part in _left_out():
+        shutil.rmtree(packages / "edgelab" / part)
     await _run(str(python), "-I", "-m", "compileall", "-q", "-j", "0", str(packages))
     return Installed(python, packages)
+
+
+def _left_out() -> list[str]:
+    """Parts of the runtime that the role does not install on edge hosts."""
+    lines = (RUNTIME / "locks" / "edge.lock").read_text().splitlines()
+    mark = "# leaves out: "
+    return next(line.removeprefix(mark) for line in lines if line.startswith(mark)).split()
 
 
 async def _run(*command: str) -> None:

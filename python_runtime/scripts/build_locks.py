@@ -2,7 +2,7 @@
 
 Usage: `python scripts/build_locks.py [NAME ...]` (needs `uv`, which uses the index of its own settings).
 A lock is a pip requirements file for `--no-deps --require-hashes`. Its first lines tell the Ansible
-module edge_runtime which imports prove that the installation works.
+module edge_runtime which imports prove that the installation works, and what of the runtime is not installed.
 """
 
 from __future__ import annotations
@@ -78,6 +78,9 @@ IMPORTS = {
     "push": ["aiohttp>=3.9,<4", "aiomysql", "redis"],
 }
 
+LEAVES_OUT = {"edge": ["edgesite", "console", "twinexporter", "data/apis", "data/rbac"]}
+"""Parts of the runtime that a host of the profile has no packages to run: a tenth of what it holds."""
+
 ENTRY = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)[^\\\n]*\\?\n((?:    --hash=.*\n)+)", re.MULTILINE)
 
 
@@ -127,6 +130,8 @@ def lock(name: str) -> str:
     optional = sorted(package for package in OPTIONAL if f"\n{package}==" in "\n" + "".join(entries))
     if optional:
         header += f"# optional: {' '.join(optional)}\n"
+    if name in LEAVES_OUT:
+        header += f"# leaves out: {' '.join(LEAVES_OUT[name])}\n"
     return header + "".join(entries)
 
 

@@ -23,6 +23,7 @@ from ansible_collections.edgelab.kubeedge.plugins.plugin_utils.runtime_bundle im
     NoSuchWheel,
     entries,
     joined,
+    left_out_list,
     optional_list,
     platforms,
     verify_list,
@@ -272,6 +273,57 @@ def test_an_old_python_on_the_host_is_refused_by_name(tmp_path: Path) -> None:
     result = run(edge_runtime, root=str(tmp_path / "opt"), python=str(old), version="1.0.0+0123456789ab")
     assert "needs Python 3.11 or later" in result["msg"]
     assert "3.9" in result["msg"]
+
+
+def write_part(source: Path, place: str) -> None:
+    folder = source / "src" / "edgelab" / place
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("")
+    (folder / "__main__.py").write_text("def main():\n    pass\n")
+
+
+def test_what_the_packages_of_a_profile_cannot_run_is_left_out_with_its_program(host: Host) -> None:
+    for place in ("edgecore", "edgesite", "data/apis"):
+        write_part(host.source, place)
+    project = host.source / "pyproject.toml"
+    scripts = 'edgecore = "edgelab.edgecore.__main__:main"\nedgesite = "edgelab.edgesite.__main__:main"\n'
+    project.write_text(PYPROJECT.replace("[project.scripts]\n", f"[project.scripts]\n{scripts}"))
+    lock = host.source / "locks" / "edge.lock"
+    lock.write_text("# verify: edgelab edgelab.edgecore\n# leaves out: edgesite data/apis\n")
+    assert host.install()["installed"]
+    current = (host.root / "current").resolve()
+    (package,) = current.glob("lib/python*/site-packages/edgelab")
+    assert {path.name for path in package.iterdir()} == {"__init__.py", "__pycache__", "edgecore", "data"}
+    assert not list((package / "data").glob("apis"))
+    assert {"edgecore", "keadm"} == {path.name for path in (current / "bin").iterdir()} & {
+        "edgecore",
+        "edgesite",
+        "keadm",
+    }
+
+    lock.write_text("# verify: edgelab\n# leaves out: edgesight\n")
+    failed = host.install()
+    assert failed["failed"]
+    assert "leaves out edgesight, which the runtime does not have" in failed["msg"]
+    assert (host.root / "current").resolve() == current
+
+
+def test_parts_that_the_committed_locks_leave_out_are_there_and_nobody_else_imports_them() -> None:
+    runtime = CHECKOUT / "python_runtime"
+    parts = left_out_list((runtime / "locks" / "edge.lock").read_text())
+    assert "edgesite" in parts
+    package = runtime / "src" / "edgelab"
+    for part in parts:
+        assert (package / part).is_dir(), part
+    kept = [
+        path for path in package.rglob("*.py") if str(path.relative_to(package)).split("/")[0] not in parts
+    ]
+    rooms = [part for part in parts if "/" not in part]
+    for path in kept:
+        for room in rooms:
+            assert f"edgelab.{room}" not in path.read_text(), f"{path} needs {room}"
+    for profile in ("cloud", "site"):
+        assert left_out_list((runtime / "locks" / f"{profile}.lock").read_text()) == []
 
 
 @pytest.mark.parametrize("profile", ["edge", "cloud", "site", "modbus", "opcua"])
