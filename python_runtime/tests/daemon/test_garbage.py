@@ -5,22 +5,16 @@ import weakref
 from collections.abc import Iterator
 
 import pytest
+from tests.daemon.collector import Ring, usual_settings
 
 from edgelab.daemon.garbage import YOUNG, collect_seldom
 
 
-class Ring:
-    def __init__(self) -> None:
-        self.me = self
-
-
 @pytest.fixture(autouse=True)
-def usual_settings() -> Iterator[None]:
-    before = gc.get_threshold()
-    gc.set_threshold(700, 10, 10)
-    yield
-    gc.unfreeze()
-    gc.set_threshold(*before)
+def settings() -> Iterator[None]:
+    with usual_settings():
+        yield
+        gc.unfreeze()
 
 
 def test_what_is_loaded_is_left_alone_and_new_cycles_are_found_all_the_same() -> None:

@@ -6,23 +6,16 @@ import weakref
 from collections.abc import Iterator
 
 import pytest
+from tests.daemon.collector import Ring, usual_settings
 from tests.edgesite.site import TestClock
 
 from edgelab.edgesite.collection import INTERVAL, GarbageCollection
 
 
-class Ring:
-    def __init__(self) -> None:
-        self.me = self
-
-
 @pytest.fixture(autouse=True)
-def usual_settings() -> Iterator[None]:
-    """What Python starts with, whatever a server in this process has set."""
-    before = gc.get_threshold()
-    gc.set_threshold(700, 10, 10)
-    yield
-    gc.set_threshold(*before)
+def settings() -> Iterator[None]:
+    with usual_settings():
+        yield
 
 
 async def test_old_cycles_are_collected_once_in_a_while_and_the_settings_restored() -> None:

@@ -8,8 +8,13 @@ YOUNG = 10_000
 """So many new objects are looked at together: a few dozen nodes that join, where Python's own 700 are one."""
 
 
-def collect_seldom() -> None:
-    """Call once everything is loaded: it is not looked at again, and what comes later less often."""
+def leave_loaded() -> None:
+    """Call once everything is loaded: it is code and stays, and later collections need not look at it."""
     gc.collect()
-    gc.freeze()  # what exists now is code and stays
+    gc.freeze()
+
+
+def collect_seldom() -> None:
+    """`leave_loaded`, and look less often at what comes later."""
+    leave_loaded()
     gc.set_threshold(YOUNG, *gc.get_threshold()[1:])

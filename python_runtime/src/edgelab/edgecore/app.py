@@ -7,7 +7,6 @@ imports at the top of this file.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from edgelab.daemon.clock import SYSTEM, Clock
 from edgelab.daemon.errors import Fatal
 from edgelab.daemon.extras import require
+from edgelab.daemon.garbage import leave_loaded
 from edgelab.daemon.notify import ready
 from edgelab.daemon.tasks import Module, run_modules
 from edgelab.edgecore import environment
@@ -85,8 +85,7 @@ async def serve(settings: EdgeCore, clock: Clock = SYSTEM, config: str = CONFIG)
             hub.begin()
             await asyncio.sleep(0)  # its child works while the other modules are loaded
         built = build(settings, store, clock, hub, config=config)
-        gc.collect()
-        gc.freeze()  # what exists now stays: later collections need not look at it
+        leave_loaded()
         await run_modules([*built, StoreCare(store, clock), Readiness(built)])
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 
 from edgelab.daemon.clock import Clock
+from edgelab.daemon.garbage import leave_loaded
 
 YOUNG, NEVER = 20_000, 1_000_000
 """So many new objects are looked at together; and how often (in these) the older ones are."""
@@ -28,8 +29,7 @@ class GarbageCollection:
     async def run(self) -> None:
         """Collect until cancelled."""
         before = gc.get_threshold()
-        gc.collect()
-        gc.freeze()  # what exists now is code and stays
+        leave_loaded()
         gc.set_threshold(YOUNG, NEVER, NEVER)
         try:
             while True:
