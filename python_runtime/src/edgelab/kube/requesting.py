@@ -78,12 +78,19 @@ class RequestClient:
     @contextmanager
     def _attempt(self) -> Iterator[None]:
         """One request: failures become Unreachable; that it was cut short is remembered for `close`."""
+        server = self.config.server
         try:
-            with reachable(self.config.server):
-                yield
+            yield
         except asyncio.CancelledError:
             self._cut_short = True
             raise
+        except TimeoutError as error:
+            raise Unreachable(f"{server}: no answer in time") from error
+        except ssl.SSLCertVerificationError as error:
+            text = f"{server}: the server's certificate is not accepted: {error.verify_message}"
+            raise Unreachable(text) from error
+        except (OSError, Malformed) as error:
+            raise Unreachable(f"{server}: {error or type(error).__name__}") from error
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Obj:
         """Read one object."""
@@ -173,14 +180,9 @@ class RequestClient:
         if body is not None:
             headers.append(("Content-Type", content_type))
             data = body if isinstance(body, bytes) else msgspec.json.encode(body)
-        try:  # rather than `with self._attempt()`: of a small request that would be a tenth
+        with self._attempt():
             async with asyncio.timeout(self._request_seconds):
                 answer = await self._pool().send(Request(method, path, params or {}, headers, data))
-        except asyncio.CancelledError:
-            self._cut_short = True
-            raise
-        except (OSError, Malformed) as error:
-            raise unreachable(self.config.server, error) from error
         if answer.status >= 400:
             raise failure(answer.status, answer.body)
         return answer.body
@@ -220,21 +222,3 @@ def _typed(resource: Resource, obj: Obj) -> Obj:
 def _identity(obj: Obj, namespace: str | None) -> tuple[str | None, str]:
     metadata = obj.get("metadata") or {}
     return namespace or metadata.get("namespace"), metadata.get("name", "")
-
-
-@contextmanager
-def reachable(server: str) -> Iterator[None]:
-    """Turn what is said about connections into Unreachable."""
-    try:
-        yield
-    except (OSError, Malformed) as error:
-        raise unreachable(server, error) from error
-
-
-def unreachable(server: str, error: OSError | Malformed) -> Unreachable:
-    """What a failed connection means to whoever asked."""
-    if isinstance(error, TimeoutError):
-        return Unreachable(f"{server}: no answer in time")
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return Unreachable(f"{server}: the server's certificate is not accepted: {error.verify_message}")
-    return Unreachable(f"{server}: {error or type(error).__name__}")
