@@ -6,9 +6,7 @@ import os
 import ssl
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
-
-from edgelab.identity.ca import CertificateAuthority, load_certificate
+from edgelab.identity.ca import CertificateAuthority, issued_by, load_certificate
 
 
 def authority(directory: Path) -> CertificateAuthority:
@@ -53,8 +51,6 @@ class Trust:
         """Look at a certificate (DER). Raises ConnectionError for one of somebody else."""
         if certificate in self._good:
             return
-        try:
-            load_certificate(certificate).verify_directly_issued_by(self._ca)
-        except (InvalidSignature, TypeError, ValueError):
-            raise ConnectionError("the server's certificate is not of the authority") from None
+        if not issued_by(load_certificate(certificate), self._ca):
+            raise ConnectionError("the server's certificate is not of the authority")
         self._good.add(certificate)

@@ -165,13 +165,11 @@ class CertificateAuthority:
         With `at_any_time` the caller looks at its validity.
         """
         certificate = x509.load_der_x509_certificate(cert_der)
-        try:
-            certificate.verify_directly_issued_by(self.certificate)
-        except (InvalidSignature, TypeError, ValueError) as error:
+        if not issued_by(certificate, self.certificate):
             raise CertificateError(
                 "the client certificate was not signed by this authority",
                 "certificate signed by unknown authority",
-            ) from error
+            )
         if not at_any_time:
             _check_time(certificate, self._now())
         try:
@@ -205,6 +203,15 @@ class CertificateAuthority:
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self._key, hashes.SHA256())
+
+
+def issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    """Whether an authority has signed a certificate."""
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (InvalidSignature, TypeError, ValueError):
+        return False
+    return True
 
 
 def load_certificate(data: bytes) -> x509.Certificate:

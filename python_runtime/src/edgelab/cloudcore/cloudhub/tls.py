@@ -7,11 +7,9 @@ import os
 import socket
 import ssl
 
-from cryptography.exceptions import InvalidSignature
-
 from edgelab.cloudcore.cloudhub.pki import Pki
 from edgelab.daemon.errors import Fatal
-from edgelab.identity.ca import load_certificate
+from edgelab.identity.ca import issued_by, load_certificate
 
 CIPHERS = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305"
 """For TLS 1.2 peers, as in the original; all server keys are elliptic-curve keys."""
@@ -54,11 +52,10 @@ def server_context(
 def _chain(pki: Pki, clients: str) -> list[bytes]:
     """What the server shows. OpenSSL adds the authority in any case where it is one for clients; when it is
     there already, it is not looked for, and our own certificate not checked, for every connection."""
-    try:
-        load_certificate(pki.server.cert_pem).verify_directly_issued_by(pki.ca.certificate)
-    except (InvalidSignature, TypeError, ValueError):
-        return [pki.server.cert_pem]
-    return [pki.server.cert_pem] if clients else [pki.server.cert_pem, pki.ca.cert_pem]
+    own = pki.server.cert_pem
+    if clients or not issued_by(load_certificate(own), pki.ca.certificate):
+        return [own]
+    return [own, pki.ca.cert_pem]
 
 
 def bind(address: str, port: int, module: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
