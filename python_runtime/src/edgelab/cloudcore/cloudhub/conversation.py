@@ -195,12 +195,10 @@ class Conversation:
         """Send these and all that comes: what users wrote one by one, whenever nothing else waits."""
         session = self._session
         try:
-            for message in messages:
-                await self._send(message)
             while True:
-                messages = session.outbox.poll(self._clock.monotonic())
                 for message in messages:
                     await self._send(message)
+                messages = session.outbox.poll(self._clock.monotonic())
                 if messages:
                     continue
                 parcel = session.bulk.take() if session.bulk is not None else None
