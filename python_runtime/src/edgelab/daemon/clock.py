@@ -57,17 +57,21 @@ async def happens(event: asyncio.Event, seconds: float, clock: Clock) -> bool:
 
 def rfc3339(moment: dt.datetime) -> str:
     """`2026-08-06T10:00:10Z`, the form of metav1.Time."""
-    return moment.astimezone(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return _utc(moment, "seconds")
 
 
 def rfc3339_milli(moment: dt.datetime) -> str:
     """`2026-08-06T10:00:10.000Z`, as fine as devices report."""
-    return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _utc(moment, "milliseconds")
 
 
 def rfc3339_micro(moment: dt.datetime) -> str:
     """`2026-08-06T10:00:10.000000Z`, the form of metav1.MicroTime (leases)."""
-    return moment.astimezone(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return _utc(moment, "microseconds")
+
+
+def _utc(moment: dt.datetime, precision: str) -> str:
+    return moment.astimezone(dt.UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def parse_rfc3339(text: str) -> dt.datetime:
